@@ -1,0 +1,55 @@
+# Two commands on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help install demo test test-long lint bench docs tools constraints clean
+
+help:            ## list the targets
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*##/\t/'
+
+install: $(STAMP) ## create .venv with the pinned dependencies and the project
+
+$(STAMP): constraints.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --require-hashes --no-deps -r constraints.txt
+	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+demo: $(STAMP)   ## simulate a small survey, run stage 1, leave maps and figures in demo/
+	$(BIN)/vmpz demo demo
+
+test: $(STAMP)   ## the whole test suite but the long runs
+	$(PYTEST) -n 2 --dist worksteal -m "not long"
+
+test-long: $(STAMP) ## the tests that take minutes
+	$(PYTEST) -n 2 -m long
+
+lint: $(STAMP)   ## formatting, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## measure side by side with today's practice and the floor; writes docs/performance.md
+	$(BIN)/python -m benchmarks
+
+docs: $(STAMP)   ## build the documentation in docs/_build
+	$(BIN)/python -m pip install -q --require-hashes --no-deps -r constraints-docs.txt
+	$(BIN)/sphinx-build -W -q -b html docs docs/_build
+
+tools:           ## programs that some tests use (Debian packages, as root)
+	apt-get update -q
+	apt-get install -q -y --no-install-recommends stilts default-jre-headless libxml2-utils ftools-fv || \
+	apt-get install -q -y --no-install-recommends stilts default-jre-headless libxml2-utils
+
+constraints:     ## compile the pinned, hashed constraints again
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    --no-emit-index-url --extra test --extra oracles --extra lint -o constraints.txt pyproject.toml constraints-build.in
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    --no-emit-index-url --extra docs -o constraints-docs.txt pyproject.toml
+
+clean:           ## remove what was made
+	rm -rf $(VENV) demo docs/_build .mypy_cache .ruff_cache .hypothesis

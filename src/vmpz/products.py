@@ -1,0 +1,130 @@
+"""Products: what is made (`ProductKey`), the thing itself (`Product`), and where it came from (`Provenance`)."""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote, unquote
+
+from vmpz.sky.skymap import SkyMap
+
+__all__ = ["KINDS", "Product", "ProductKey", "Provenance"]
+
+KINDS = ("footprint", "bitmask", "coverage", "effectivecoverage", "info", "depth", "statistics", "goodpixels")
+"""Kinds of product of stage 1."""
+
+Scalar = str | int | float | bool
+
+
+@dataclass(frozen=True, order=True)
+class ProductKey:
+    """What a product is, without saying where it is; '-' where a field has no meaning.
+
+    `selection` names flag bits joined by commas. The text form is the folder name, the task key and the log prefix.
+    """
+
+    area: str
+    kind: str
+    quantity: str = "-"
+    statistic: str = "-"
+    selection: str = "-"
+    instrument: str = "-"
+    band: str = "-"
+    order: int = -1
+    release: str = "-"
+
+    @property
+    def text(self) -> str:
+        """Fields joined by '~', each percent-encoded: safe as a folder name, lossless."""
+        return "~".join(quote(str(getattr(self, item.name)), safe=" ,.-_").replace(" ", "%20") for item in fields(self))
+
+    @classmethod
+    def parse(cls, text: str) -> "ProductKey":
+        """The key of a text form.
+
+        Raises
+        ------
+        ValueError
+            The text is not a key.
+        """
+        parts = [unquote(part) for part in text.split("~")]
+        if len(parts) != len(fields(cls)):
+            raise ValueError(f"a product key has {len(fields(cls))} fields joined by '~', found {text!r}")
+        values: dict[str, Any] = {item.name: part for item, part in zip(fields(cls), parts, strict=True)}
+        return cls(**{**values, "order": int(values["order"])})
+
+    def __str__(self) -> str:
+        shown = (self.area, self.band, self.kind, self.quantity, self.statistic, self.selection)
+        return " ".join(part for part in shown if part != "-")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a product came from.
+
+    `digest` covers recipe version, parameters used and identities of the inputs; `product_id` follows from it.
+    `inputs` maps file names to identities. `verified` is true when every input carried a checksum that held.
+    """
+
+    recipe: str
+    recipe_version: int
+    parameters: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    versions: Mapping[str, str]
+    created: datetime
+    verified: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of recipe, parameters and inputs (not of versions or the clock), hexadecimal."""
+        return digest_of(self.recipe, self.recipe_version, self.parameters, self.inputs)
+
+    @property
+    def product_id(self) -> str:
+        """UUID (version 5) of the digest."""
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"vmpz:{self.digest}"))
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return {**asdict(self), "created": self.created.isoformat(), "digest": self.digest}
+
+
+def digest_of(
+    recipe: str, version: int, parameters: Mapping[str, Any], inputs: Mapping[str, str]
+) -> str:
+    """Digest that decides whether a product must be made again."""
+    content = json.dumps([recipe, version, parameters, inputs], sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Product:
+    """A key, its maps (or one table) and its provenance.
+
+    Attributes
+    ----------
+    maps : mapping of str to SkyMap
+        Column name to map, all on the same cells; the first is WEIGHT. Empty for a table product.
+    table : pyarrow.Table or None
+        For kind 'statistics' and 'goodpixels'.
+    keywords : mapping
+        FITS keywords that the maker knows (values in header types), e.g. SNRLEVEL, BITSEL, ZP.
+    unit : str
+        FITS unit of WEIGHT, '' for fractions and counts.
+    """
+
+    key: ProductKey
+    maps: Mapping[str, SkyMap] = field(default_factory=dict)
+    table: Any = None
+    keywords: Mapping[str, Scalar] = field(default_factory=dict)
+    unit: str = ""
+    provenance: Provenance | None = None
+
+    @property
+    def map(self) -> SkyMap:
+        """The WEIGHT map."""
+        return self.maps["WEIGHT"]

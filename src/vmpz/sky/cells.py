@@ -1,0 +1,264 @@
+"""`CellSet`: an immutable set of HEALPix cells at one order, held as sorted, disjoint, half-open ranges.
+
+>>> tile = CellSet.from_cells(2, [5, 6, 7, 9])
+>>> tile.ranges.tolist()
+[[5, 8], [9, 10]]
+>>> len(tile & CellSet.from_ranges(2, [(6, 12)]))
+3
+
+Set algebra is that of `mocpy`; the ranges are the face.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vmpz.errors import MapMismatchError
+from vmpz.sky import hpx
+
+if TYPE_CHECKING:
+    from mocpy import MOC
+
+__all__ = ["CellSet"]
+
+
+class CellSet:
+    """A set of nested HEALPix cells of one order.
+
+    Parameters
+    ----------
+    order : int
+        HEALPix order, 0 to 29.
+    ranges : array_like of int64, shape (n, 2)
+        Half-open intervals of cell numbers: ascending, disjoint and not touching (canonical). Use
+        `from_ranges` or `from_cells` for anything else.
+
+    Raises
+    ------
+    ValueError
+        The order is outside 0-29 or the ranges are not canonical.
+    """
+
+    __slots__ = ("__dict__", "_order", "_ranges")
+
+    def __init__(self, order: int, ranges: ArrayLike = ()) -> None:
+        if not 0 <= order <= hpx.MAX_ORDER:
+            raise ValueError(f"order must be between 0 and {hpx.MAX_ORDER}, found {order}")
+        table = np.array(ranges, dtype=np.int64).reshape(-1, 2)
+        bounds = table.ravel()
+        if bounds.size and (
+            np.any(np.diff(bounds) <= 0) or bounds[0] < 0 or bounds[-1] > hpx.number_of_cells(order)
+        ):
+            raise ValueError(
+                f"ranges must ascend without touching inside [0, {hpx.number_of_cells(order)}) at order {order}"
+            )
+        table.setflags(write=False)
+        self._order = order
+        self._ranges = table
+
+    # -- making -----------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_ranges(cls, order: int, ranges: ArrayLike) -> Self:
+        """Set of half-open ranges in any order, overlapping or not."""
+        table = np.array(ranges, dtype=np.int64).reshape(-1, 2)
+        table = table[table[:, 1] > table[:, 0]]
+        if len(table) == 0:
+            return cls(order)
+        table = table[np.argsort(table[:, 0], kind="stable")]
+        reach = np.maximum.accumulate(table[:, 1])
+        first = np.concatenate(([True], table[1:, 0] > reach[:-1]))
+        last = np.concatenate((first[1:], [True]))
+        return cls(order, np.stack((table[first, 0], reach[last]), axis=1))
+
+    @classmethod
+    def from_cells(cls, order: int, cells: ArrayLike) -> Self:
+        """Set of listed cells (any order, repeats allowed)."""
+        number = np.asarray(cells, dtype=np.int64).ravel()
+        if number.size == 0:
+            return cls(order)
+        step = np.diff(number)
+        if np.any(step <= 0):
+            number = np.unique(number)
+            step = np.diff(number)
+        gap = np.flatnonzero(step > 1)
+        start = number[np.concatenate(([0], gap + 1))]
+        stop = number[np.concatenate((gap, [number.size - 1]))] + 1
+        return cls(order, np.stack((start, stop), axis=1))
+
+    @classmethod
+    def from_uniq(cls, uniq: ArrayLike, order: int | None = None) -> Self:
+        """Set of NUNIQ cells of mixed orders, at `order` (default the deepest among them).
+
+        Raises
+        ------
+        ValueError
+            A cell is deeper than `order`.
+        """
+        orders, cells = hpx.from_uniq(np.asarray(uniq, dtype=np.int64).ravel())
+        deepest = int(orders.max(initial=0))
+        order = deepest if order is None else order
+        if deepest > order:
+            raise ValueError(f"cells must not be deeper than order {order}, found order {deepest}")
+        shift = 2 * (order - orders)
+        return cls.from_ranges(order, np.stack((cells << shift, (cells + 1) << shift), axis=1))
+
+    @classmethod
+    def from_moc(cls, moc: "MOC", order: int | None = None) -> Self:
+        """Set of the cells of a MOC, at its own deepest order or the one given.
+
+        A coarser `order` keeps every cell that the MOC touches.
+        """
+        order = int(moc.max_order) if order is None else order
+        return cls._from_depth29(order, np.asarray(moc.to_depth29_ranges))
+
+    @classmethod
+    def everything(cls, order: int) -> Self:
+        """The whole sphere."""
+        return cls(order, [(0, hpx.number_of_cells(order))])
+
+    @classmethod
+    def _from_depth29(cls, order: int, ranges: NDArray[np.uint64]) -> Self:
+        shift = 2 * (hpx.MAX_ORDER - order)
+        table = ranges.astype(np.int64).reshape(-1, 2)
+        return cls.from_ranges(
+            order, np.stack((table[:, 0] >> shift, -((-table[:, 1]) >> shift)), axis=1)
+        )
+
+    # -- reading ----------------------------------------------------------------------------------------
+
+    @property
+    def order(self) -> int:
+        """HEALPix order of the cells."""
+        return self._order
+
+    @property
+    def ranges(self) -> NDArray[np.int64]:
+        """Read-only int64 array (n, 2) of half-open, sorted, disjoint ranges."""
+        return self._ranges
+
+    @cached_property
+    def _offsets(self) -> NDArray[np.int64]:
+        """Number of cells before each range, and the total at the end."""
+        lengths = self._ranges[:, 1] - self._ranges[:, 0]
+        return np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+
+    def __len__(self) -> int:
+        return int(self._offsets[-1])
+
+    def __bool__(self) -> bool:
+        return len(self._ranges) > 0
+
+    @property
+    def area_deg2(self) -> float:
+        """Solid angle in square degrees."""
+        return len(self) * hpx.cell_area_deg2(self._order)
+
+    def cells(self) -> NDArray[np.int64]:
+        """All cell numbers, ascending, int64 (n,)."""
+        lengths = np.diff(self._offsets)
+        return np.arange(len(self), dtype=np.int64) + np.repeat(
+            self._ranges[:, 0] - self._offsets[:-1], lengths
+        )
+
+    def index(self, cells: ArrayLike) -> NDArray[np.int64]:
+        """Place of each cell in `cells()`, -1 where it is not a member; shape of the argument."""
+        number = np.asarray(cells, dtype=np.int64)
+        if not self:
+            return np.full(number.shape, -1, np.int64)
+        row = np.searchsorted(self._ranges[:, 0], number, side="right") - 1
+        safe = np.maximum(row, 0)
+        inside = (row >= 0) & (number < self._ranges[safe, 1])
+        return np.where(inside, number - self._ranges[safe, 0] + self._offsets[safe], -1)
+
+    def contains(self, lon_deg: ArrayLike, lat_deg: ArrayLike) -> NDArray[np.bool_]:
+        """Whether positions (ICRS degrees) lie in a member cell."""
+        return self.index(hpx.cells_at(lon_deg, lat_deg, self._order)) >= 0
+
+    # -- set algebra ------------------------------------------------------------------------------------
+
+    def to_moc(self) -> "MOC":
+        """The same set as a `mocpy.MOC`, in canonical form."""
+        from mocpy import MOC
+
+        shift = 2 * (hpx.MAX_ORDER - self._order)
+        return MOC.from_depth29_ranges(self._order, (self._ranges << shift).astype(np.uint64))
+
+    def __or__(self, other: "CellSet") -> "CellSet":
+        return self._combine("union", other)
+
+    def __and__(self, other: "CellSet") -> "CellSet":
+        return self._combine("intersection", other)
+
+    def __sub__(self, other: "CellSet") -> "CellSet":
+        return self._combine("difference", other)
+
+    def __xor__(self, other: "CellSet") -> "CellSet":
+        return self._combine("symmetric_difference", other)
+
+    def _combine(self, operation: str, other: "CellSet") -> "CellSet":
+        if not isinstance(other, CellSet):
+            return NotImplemented
+        if other.order != self._order:
+            raise MapMismatchError(
+                f"cell sets must have one order, found {self._order} and {other.order}: "
+                "bring them to one with `at_order`"
+            )
+        if operation == "union" or not (self and other):  # mocpy needs no part in what is immediate
+            if operation == "union":
+                return CellSet.from_ranges(self._order, np.concatenate((self._ranges, other.ranges)))
+            if operation == "intersection":
+                return CellSet(self._order)
+            return self if self or operation == "difference" else other
+        moc = getattr(self.to_moc(), operation)(other.to_moc())
+        return CellSet._from_depth29(self._order, np.asarray(moc.to_depth29_ranges))
+
+    def at_order(self, order: int) -> "CellSet":
+        """The same area at another order; a coarser one keeps every parent that holds a member."""
+        if order >= self._order:
+            return CellSet(order, self._ranges << (2 * (order - self._order)))
+        shift = 2 * (self._order - order)
+        return CellSet.from_ranges(
+            order, np.stack((self._ranges[:, 0] >> shift, -((-self._ranges[:, 1]) >> shift)), axis=1)
+        )
+
+    # -- identity ---------------------------------------------------------------------------------------
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the content, the same in every process."""
+        return hashlib.sha256(
+            f"{self._order};".encode() + self._ranges.astype("<i8").tobytes()
+        ).hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CellSet):
+            return NotImplemented
+        return self._order == other.order and np.array_equal(self._ranges, other.ranges)
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        return ("vmpz.CellSet", self.digest)
+
+    def __reduce__(self) -> tuple[type, tuple[int, NDArray[np.int64]]]:
+        return (CellSet, (self._order, np.asarray(self._ranges)))
+
+    def __repr__(self) -> str:
+        return f"CellSet(order={self._order}, cells={len(self)}, area={self.area_deg2:.6g} deg2)"
+
+    @staticmethod
+    def union(sets: Iterable["CellSet"]) -> "CellSet":
+        """Union of many sets of one order (at least one)."""
+        many = list(sets)
+        orders = {one.order for one in many}
+        if len(orders) != 1:
+            raise MapMismatchError(f"cell sets must have one order, found {sorted(orders)}")
+        return CellSet.from_ranges(orders.pop(), np.concatenate([one.ranges for one in many]))
+
+

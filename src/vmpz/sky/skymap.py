@@ -1,0 +1,273 @@
+"""`SkyMap`: a `CellSet` and one value per cell; look-up, clipping, joining and degrading by rule.
+
+Coverage-type values are observed fractions (1 = observed, absent = 0). Degrading follows `degrade`'s rules:
+an absent child counts as 0 where the rule is COVERAGE or SUM and is left out everywhere else.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vmpz.errors import MapMismatchError
+from vmpz.sky import hpx
+from vmpz.sky.cells import CellSet
+
+__all__ = ["DEGRADE_RULES", "SkyMap"]
+
+Values = NDArray[Any]
+
+
+class SkyMap:
+    """Values on a set of cells.
+
+    Parameters
+    ----------
+    cells : CellSet
+        Where the map is known.
+    values : array_like, shape (len(cells),)
+        One value per cell, in ascending cell order; kept read-only. Any numeric dtype.
+
+    Raises
+    ------
+    MapMismatchError
+        There is not exactly one value per cell.
+    """
+
+    __slots__ = ("_cells", "_values")
+
+    def __init__(self, cells: CellSet, values: ArrayLike) -> None:
+        array = np.array(values)
+        if array.shape != (len(cells),):
+            raise MapMismatchError(
+                f"a map needs one value per cell: {len(cells)} cells, values of shape {array.shape}"
+            )
+        array.setflags(write=False)
+        self._cells = cells
+        self._values = array
+
+    @classmethod
+    def from_cells(cls, order: int, cells: ArrayLike, values: ArrayLike) -> "SkyMap":
+        """Map from cell numbers in any order, none twice.
+
+        Raises
+        ------
+        MapMismatchError
+            A cell is listed twice, or lengths differ.
+        """
+        number = np.asarray(cells, dtype=np.int64).ravel()
+        array = np.asarray(values).ravel()
+        if number.size != array.size:
+            raise MapMismatchError(
+                f"a map needs one value per cell: {number.size} cells, {array.size} values"
+            )
+        if np.any(np.diff(number) <= 0):
+            by_cell = np.argsort(number, kind="stable")
+            number, array = number[by_cell], array[by_cell]
+            twice = np.flatnonzero(np.diff(number) == 0)
+            if twice.size:
+                raise MapMismatchError(
+                    f"a cell must be listed once: cell {number[twice[0]]} is listed again"
+                )
+        return cls(CellSet.from_cells(order, number), array)
+
+    @property
+    def cells(self) -> CellSet:
+        """Where the map is known."""
+        return self._cells
+
+    @property
+    def order(self) -> int:
+        """HEALPix order."""
+        return self._cells.order
+
+    @property
+    def values(self) -> Values:
+        """Read-only values, one per cell in ascending cell order."""
+        return self._values
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def at(self, lon_deg: ArrayLike, lat_deg: ArrayLike, absent: float = np.nan) -> Values:
+        """Values at positions (ICRS degrees); `absent` where the map is not known."""
+        return self.of_cells(hpx.cells_at(lon_deg, lat_deg, self.order), absent)
+
+    def of_cells(self, cells: ArrayLike, absent: float = np.nan) -> Values:
+        """Values of cells of the map's own order; `absent` where the map is not known."""
+        place = self._cells.index(cells)
+        if len(self) == 0:
+            return np.full(place.shape, absent, np.result_type(self._values.dtype, type(absent)))
+        return np.where(place >= 0, self._values[np.maximum(place, 0)], absent)
+
+    def clip(self, cells: CellSet) -> "SkyMap":
+        """The part of the map inside a set of cells."""
+        kept = self._cells & cells
+        return SkyMap(kept, self._values[self._cells.index(kept.cells())])
+
+    def where(self, chosen: ArrayLike) -> "SkyMap":
+        """The part of the map where a boolean array, one per cell, is true."""
+        mask = np.asarray(chosen, bool)
+        return SkyMap(CellSet.from_cells(self.order, self._cells.cells()[mask]), self._values[mask])
+
+    def integral_deg2(self) -> float:
+        """Sum of value times cell area: for a coverage-type map, the observed area in square degrees."""
+        return float(np.sum(self._values, dtype=np.float64)) * hpx.cell_area_deg2(self.order)
+
+    @staticmethod
+    def join(maps: Sequence["SkyMap"]) -> "SkyMap":
+        """Concatenation of maps on disjoint cells, whatever their order in the sequence.
+
+        Raises
+        ------
+        MapMismatchError
+            Orders differ or a cell is in two maps.
+        """
+        orders = {one.order for one in maps}
+        if len(orders) != 1:
+            raise MapMismatchError(f"maps to join must have one order, found {sorted(orders)}")
+        return SkyMap.from_cells(
+            orders.pop(),
+            np.concatenate([one.cells.cells() for one in maps]),
+            np.concatenate([one.values for one in maps]),
+        )
+
+    def degrade(self, order: int, rule: str, weight: "SkyMap | None" = None) -> "SkyMap":
+        """The map at a coarser order.
+
+        Parameters
+        ----------
+        order : int
+            At most the map's own.
+        rule : str
+            A key of `DEGRADE_RULES`; 'NONE' marks a map that cannot be degraded.
+        weight : SkyMap, optional
+            Coverage of each child (same order, absent = 0) for the averaging rules. Without it every listed
+            child weighs 1. A parent whose weights are all zero is left out.
+
+        Returns
+        -------
+        SkyMap
+            float64, except MIN, MAX, MODE and OR which keep the dtype.
+
+        Raises
+        ------
+        MapMismatchError
+            The order is finer than the map's, the rule does not exist, or the weight has another order.
+        """
+        if order > self.order:
+            raise MapMismatchError(f"a map of order {self.order} cannot be degraded to order {order}")
+        if rule not in DEGRADE_RULES:
+            raise MapMismatchError(
+                f"rule must be one of {', '.join(DEGRADE_RULES)}, found {rule}: "
+                "this map is not degradable, remake it from cell statistics"
+            )
+        if weight is not None and weight.order != self.order:
+            raise MapMismatchError(f"the weight must have order {self.order}, found {weight.order}")
+        if order == self.order or len(self) == 0:
+            return self if order == self.order else SkyMap(CellSet(order), self._values)
+        children = self._cells.cells()
+        share = np.ones(len(self)) if weight is None else weight.of_cells(children, 0.0).astype(np.float64)
+        return DEGRADE_RULES[rule](_Siblings(children, self._values, share, self.order, order))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SkyMap):
+            return NotImplemented
+        return self._cells == other.cells and np.array_equal(self._values, other.values, equal_nan=True)
+
+    def __hash__(self) -> int:
+        return hash((self._cells, self._values.tobytes()))
+
+    def __dask_tokenize__(self) -> tuple[str, str, str, bytes]:
+        return ("vmpz.SkyMap", self._cells.digest, str(self._values.dtype), self._values.tobytes())
+
+    def __reduce__(self) -> tuple[type, tuple[CellSet, Values]]:
+        return (SkyMap, (self._cells, np.asarray(self._values)))
+
+    def __repr__(self) -> str:
+        return f"SkyMap(order={self.order}, cells={len(self)}, dtype={self._values.dtype})"
+
+
+class _Siblings:
+    """Children sorted by parent, with the sums that the rules need."""
+
+    def __init__(
+        self, children: NDArray[np.int64], values: Values, weight: Values, order: int, parent_order: int
+    ) -> None:
+        parents = children >> (2 * (order - parent_order))
+        self.start = np.flatnonzero(np.concatenate(([True], parents[1:] != parents[:-1])))
+        self.parents = parents[self.start]
+        self.values = values
+        self.weight = weight
+        self.order = parent_order
+        self.family = 1 << (2 * (order - parent_order))
+
+    def sum(self, array: Values) -> Values:
+        return np.add.reduceat(array, self.start)
+
+    def map(self, values: Values, known: Values | None = None) -> SkyMap:
+        parents = self.parents
+        if known is not None:
+            parents, values = parents[known], values[known]
+        return SkyMap(CellSet.from_cells(self.order, parents), values)
+
+
+def _mean_of(forward: Callable[[Values], Values], back: Callable[[Values], Values]) -> Callable[[_Siblings], SkyMap]:
+    """Weighted mean of a transformed value, transformed back."""
+
+    def rule(siblings: _Siblings) -> SkyMap:
+        known = ~np.isnan(siblings.values.astype(np.float64))
+        weight = np.where(known, siblings.weight, 0.0)
+        value = forward(np.where(known, siblings.values, 0.0).astype(np.float64))
+        total = siblings.sum(weight)
+        some = total > 0
+        mean = siblings.sum(np.where(weight > 0, weight * value, 0.0)) / np.where(some, total, 1.0)
+        return siblings.map(back(np.where(some, mean, 1.0)), some)
+
+    return rule
+
+
+def _coverage(siblings: _Siblings) -> SkyMap:
+    return siblings.map(siblings.sum(siblings.values.astype(np.float64)) / siblings.family)
+
+
+def _sum(siblings: _Siblings) -> SkyMap:
+    return siblings.map(siblings.sum(siblings.values.astype(np.float64)))
+
+
+def _extreme(ufunc: np.ufunc) -> Callable[[_Siblings], SkyMap]:
+    return lambda siblings: siblings.map(ufunc.reduceat(siblings.values, siblings.start))
+
+
+def _mode(siblings: _Siblings) -> SkyMap:
+    family = np.repeat(np.arange(siblings.start.size), np.diff(np.append(siblings.start, siblings.values.size)))
+    by_value = np.lexsort((siblings.values, family))
+    value, family, weight = siblings.values[by_value], family[by_value], siblings.weight[by_value]
+    first = np.flatnonzero(np.concatenate(([True], (np.diff(family) != 0) | (value[1:] != value[:-1]))))
+    total = np.add.reduceat(weight, first)
+    best = np.lexsort((value[first], -total, family[first]))
+    best = best[np.concatenate(([True], np.diff(family[first][best]) != 0))]
+    return siblings.map(value[first][best], total[best] > 0)
+
+
+def _power_mean(factor: float) -> Callable[[_Siblings], SkyMap]:
+    """Mean of ``10**(-factor m)`` expressed as a magnitude again."""
+    return _mean_of(lambda m: 10.0 ** (-factor * m), lambda x: -np.log10(x) / factor)
+
+
+DEGRADE_RULES: dict[str, Callable[[_Siblings], SkyMap]] = {
+    "COVERAGE": _coverage,
+    "SUM": _sum,
+    "MEAN": _mean_of(lambda x: x, lambda x: x),
+    "QUAD": _mean_of(np.square, np.sqrt),
+    "LOGQUAD": _power_mean(0.8),
+    "LOG": _power_mean(0.4),
+    "MIN": _extreme(np.minimum),
+    "MAX": _extreme(np.maximum),
+    "OR": _extreme(np.bitwise_or),
+    "MODE": _mode,
+}
+"""Degrade rules: COVERAGE sum/4**dk with absent = 0; SUM; MEAN, QUAD (root mean square), LOGQUAD
+``-2.5 log10 sqrt <10**(-0.8 m)>``, LOG ``-2.5 log10 <10**(-0.4 m)>``, all weighted; MIN; MAX; OR; MODE (largest
+weight, lowest value on ties)."""
