@@ -41,8 +41,7 @@ docs: $(STAMP)   ## build the documentation in docs/_build
 
 tools:           ## programs that some tests use (Debian packages, as root)
 	apt-get update -q
-	apt-get install -q -y --no-install-recommends stilts default-jre-headless libxml2-utils ftools-fv || \
-	apt-get install -q -y --no-install-recommends stilts default-jre-headless libxml2-utils
+	apt-get install -q -y --no-install-recommends fitsverify stilts libxml2-utils
 
 constraints:     ## compile the pinned, hashed constraints again
 	$(BIN)/python -m pip install -q uv

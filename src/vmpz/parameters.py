@@ -56,7 +56,9 @@ class SurveyParameters(Section):
     )
     instruments: list[str] | None = Field(None, description="instruments to process; default all found")
     bands: list[str] | None = Field(None, description="bands to process; default all found")
-    use_case: Literal["WIDE", "DEEP", "CALIBRATION"] = Field("WIDE", description="tile use case of this store area")
+    use_case: Literal["WIDE", "DEEP", "CALIBRATION"] = Field(
+        "WIDE", description="tile use case of this store area"
+    )
     allow_mixed_releases: bool = Field(False, description="accept inputs of different data releases")
 
 
@@ -84,7 +86,9 @@ class MapParameters(Section):
 
     order: int = Field(14, ge=0, le=20, description="HEALPix order of tile products (14 = NSIDE 16384)")
     forms: list[Form] = Field(["healpix"], min_length=1, description="forms written for every product")
-    moc_order: int | None = Field(None, ge=0, le=20, description="deepest order of MOC products; default `order`")
+    moc_order: int | None = Field(
+        None, ge=0, le=20, description="deepest order of MOC products; default `order`"
+    )
     moc_tolerance: float = Field(0.0, ge=0.0, description="largest change of a value in a weighted MOC")
     coverage_convention: Literal["OBSERVED", "MER"] = Field(
         "OBSERVED", description="polarity on disk: OBSERVED 1 = observed, MER 1 = not observed"
@@ -97,9 +101,12 @@ class FootprintParameters(Section):
     """[footprint]"""
 
     source: Literal["rms", "outline", "layers"] = Field(
-        "rms", description="valid RMS pixels, the mosaic outline, or the detector polygons of the Layers table"
+        "rms",
+        description="valid RMS pixels, the mosaic outline, or the detector polygons of the Layers table",
     )
-    values: Literal["fraction", "binary"] = Field("fraction", description="observed fraction, or 1 where it is > 0")
+    values: Literal["fraction", "binary"] = Field(
+        "fraction", description="observed fraction, or 1 where it is > 0"
+    )
 
 
 class BitmaskParameters(Section):
@@ -159,7 +166,8 @@ class DepthParameters(Section):
     """[depth]"""
 
     estimator: Literal["APERTURE", "PSF", "EXTENDED", "SURFBRIGHT"] = Field(
-        "APERTURE", description="the Q1 aperture formula, a point source, an extended source, or per square arcsec"
+        "APERTURE",
+        description="the Q1 aperture formula, a point source, an extended source, or per square arcsec",
     )
     source: Literal["rms", "info"] = Field(
         "rms", description="noise of usable unflagged pixels, or the info map Noise:RMSQ over valid pixels"
@@ -167,8 +175,12 @@ class DepthParameters(Section):
     snr: float = Field(5.0, gt=0, description="signal-to-noise ratio n")
     aperture_arcsec: float = Field(2.0, gt=0, description="aperture diameter")
     bits: BitNames | None = Field(None, description="excluded flag names; default those of coverage")
-    psf_fwhm_arcsec: float | None = Field(None, gt=0, description="PSF FWHM; default the PSF table of the band")
-    half_light_arcsec: float = Field(0.3, gt=0, description="half-light radius of the exponential disc (EXTENDED)")
+    psf_fwhm_arcsec: float | None = Field(
+        None, gt=0, description="PSF FWHM; default the PSF table of the band"
+    )
+    half_light_arcsec: float = Field(
+        0.3, gt=0, description="half-light radius of the exponential disc (EXTENDED)"
+    )
     correlated_noise: float | dict[str, float] = Field(
         1.0, description="factor C on the aperture noise, one for all or by band"
     )
@@ -183,7 +195,9 @@ class PatchParameters(Section):
     list_id: str | None = Field(None, description="LISTID; default the name")
     tiles: list[str] | None = Field(None, description="tile ids")
     all: bool = Field(False, description="every tile")
-    order: int | None = Field(None, ge=0, le=20, description="order of the merged maps; default that of the tiles")
+    order: int | None = Field(
+        None, ge=0, le=20, description="order of the merged maps; default that of the tiles"
+    )
     forms: list[Form] = Field(["healpix"], min_length=1, description="forms written")
 
     @model_validator(mode="after")
@@ -258,7 +272,9 @@ def _explain_one(problem: Mapping[str, Any], path: str, lines: list[str]) -> str
     if problem["type"] == "extra_forbidden":
         known = _keys_at(place[:-1])
         near = difflib.get_close_matches(str(place[-1]), known, 1)
-        message = f"no such parameter{f', did you mean {near[0]}' if near else ''}; known here: {', '.join(known)}"
+        message = (
+            f"no such parameter{f', did you mean {near[0]}' if near else ''}; known here: {', '.join(known)}"
+        )
     elif problem["type"] != "missing":
         message = f"{message}, found {problem['input']!r}"
     return f"{path}:{_line_of(place, lines)}: {key}: {message}"

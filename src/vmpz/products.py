@@ -11,12 +11,18 @@ from urllib.parse import quote, unquote
 
 from vmpz.sky.skymap import SkyMap
 
-__all__ = ["KINDS", "Product", "ProductKey", "Provenance"]
+__all__ = ["KINDS", "Product", "ProductKey", "Provenance", "digest_of", "encode"]
 
 KINDS = ("footprint", "bitmask", "coverage", "effectivecoverage", "info", "depth", "statistics", "goodpixels")
 """Kinds of product of stage 1."""
 
 Scalar = str | int | float | bool
+
+
+def encode(text: str) -> str:
+    """Percent-encoding that leaves no separator, no quote and no leading dot: one safe path component."""
+    quoted = quote(text, safe=",.-_").replace("~", "%7E")
+    return quoted.replace(".", "%2E", 1) if quoted.startswith(".") else quoted
 
 
 @dataclass(frozen=True, order=True)
@@ -38,8 +44,8 @@ class ProductKey:
 
     @property
     def text(self) -> str:
-        """Fields joined by '~', each percent-encoded: safe as a folder name, lossless."""
-        return "~".join(quote(str(getattr(self, item.name)), safe=" ,.-_").replace(" ", "%20") for item in fields(self))
+        """Fields joined by '~', each percent-encoded (`encode`): safe as a folder name, lossless."""
+        return "~".join(encode(str(getattr(self, item.name))) for item in fields(self))
 
     @classmethod
     def parse(cls, text: str) -> "ProductKey":
@@ -93,9 +99,7 @@ class Provenance:
         return {**asdict(self), "created": self.created.isoformat(), "digest": self.digest}
 
 
-def digest_of(
-    recipe: str, version: int, parameters: Mapping[str, Any], inputs: Mapping[str, str]
-) -> str:
+def digest_of(recipe: str, version: int, parameters: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
     """Digest that decides whether a product must be made again."""
     content = json.dumps([recipe, version, parameters, inputs], sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()

@@ -1,1 +1,1 @@
-""""""
+"""Figures of maps, to look at."""

@@ -1,0 +1,5 @@
+"""`python -m vmpz`."""
+
+from vmpz.cli import main
+
+main()

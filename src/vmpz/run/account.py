@@ -1,0 +1,128 @@
+"""The account of a store: what the runs made of every product that was asked for, and why something is missing.
+
+States: DONE, EMPTY (made, no cell has a value), KEPT (made earlier, still right), NOINPUT (an optional input is missing),
+FAILED (with the reason). The account is a convenience: products and their manifests alone are the truth.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vmpz.files.write import write_text
+from vmpz.products import ProductKey
+
+__all__ = ["Account", "Outcome"]
+
+NAME = "account.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one product."""
+
+    key: ProductKey
+    state: str
+    reason: str = ""
+    path: str = ""
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class Account:
+    """Outcomes by key, and what planning had to say."""
+
+    outcomes: dict[ProductKey, Outcome] = field(default_factory=dict)
+    plan: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def add(self, outcomes: Iterable[Outcome]) -> None:
+        """Record outcomes; a later one of the same key replaces the earlier."""
+        self.outcomes |= {outcome.key: outcome for outcome in outcomes}
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether any product failed."""
+        return any(outcome.state == "FAILED" for outcome in self.outcomes.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return {
+            "plan": self.plan,
+            "notes": list(self.notes),
+            "counts": dict(sorted(Counter(outcome.state for outcome in self.outcomes.values()).items())),
+            "products": [
+                {"key": key.text, "state": one.state, "reason": one.reason, "path": one.path}
+                for key, one in sorted(self.outcomes.items())
+            ],
+        }
+
+    def text(self) -> str:
+        """For people: a line per kind and band, then every product that is missing."""
+        if self.plan:
+            lines = [
+                f"{self.plan['jobs']} jobs, {self.plan['tiles']} tiles, {self.plan['products']} products",
+                f"reads {self.plan['input_bytes'] / 1e9:.3g} GB, about {self.plan['seconds']:.3g} s, "
+                f"memory {self.plan['memory_bytes'] / 1e9:.2g} GB",
+                *(f"cannot be made: {line}" for line in self.plan["cannot_be_made"]),
+            ]
+            return "\n".join([*lines, *self.notes])
+        rows = Counter(
+            (one.key.band, one.key.kind, _what(one.key), one.state) for one in self.outcomes.values()
+        )
+        lines = [
+            f"{band:<9} {kind + ' ' + what:<34} {state:<8} {count:>6}"
+            for (band, kind, what, state), count in sorted(rows.items())
+        ]
+        lines += [
+            f"{one.state}: {key}: {one.reason.strip().splitlines()[-1] if one.reason else ''}"
+            for key, one in sorted(self.outcomes.items())
+            if one.state in {"FAILED", "NOINPUT"}
+        ]
+        return "\n".join([*lines, *self.notes]) or "nothing was asked for"
+
+    def write(self, store: Path) -> None:
+        """Keep the account in the store, over what an earlier one says of the same keys."""
+        whole = Account.read(store)
+        whole.add(self.outcomes.values())
+        whole.notes = self.notes
+        content = whole.as_dict() | {
+            "products": [
+                {
+                    "key": key.text,
+                    "state": one.state,
+                    "reason": one.reason,
+                    "path": one.path,
+                    "seconds": one.seconds,
+                }
+                for key, one in sorted(whole.outcomes.items())
+            ]
+        }
+        write_text(store / NAME, json.dumps(content, indent=1) + "\n")
+
+    @classmethod
+    def read(cls, store: Path) -> "Account":
+        """The account of a store; empty if it has none."""
+        path = Path(store) / NAME
+        if not path.is_file():
+            return cls()
+        content = json.loads(path.read_text("utf-8"))
+        account = cls(notes=tuple(content.get("notes", ())))
+        account.add(
+            Outcome(
+                ProductKey.parse(row["key"]),
+                row["state"],
+                row["reason"],
+                row["path"],
+                row.get("seconds", 0.0),
+            )
+            for row in content["products"]
+        )
+        return account
+
+
+def _what(key: ProductKey) -> str:
+    return " ".join(part for part in (key.quantity, key.statistic, key.selection) if part != "-")

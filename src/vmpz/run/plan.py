@@ -1,0 +1,148 @@
+"""Planning: manifest, parameters and tiling to jobs. Pure set arithmetic on headers; opens no pixel.
+
+A band job is one tile x one instrument, band after band (the bands of a tile share one grid); a tile job crosses
+instruments. Products are numbered over the whole survey, before any selection, so their time stamps do not depend on
+what else runs.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from vmpz.errors import InputError
+from vmpz.frames import FrameRef, Manifest
+from vmpz.make import RECIPES
+from vmpz.parameters import Parameters
+from vmpz.products import ProductKey
+
+__all__ = ["Choice", "Job", "Plan", "make_plan"]
+
+BYTES_PER_SECOND = 1.2e9
+"""Throughput of one process used in time estimates: the pass on uncompressed planes in the page cache."""
+MEMORY_PER_WORKER = 0.7e9
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What to do of all that could be done; None means everything."""
+
+    tiles: Collection[str] | None = None
+    instruments: Collection[str] | None = None
+    bands: Collection[str] | None = None
+    products: Collection[str] | None = None
+
+    def takes(self, ref: FrameRef) -> bool:
+        """Whether a frame is chosen."""
+        return (
+            (self.tiles is None or ref.area in self.tiles)
+            and (self.instruments is None or ref.instrument in self.instruments)
+            and (self.bands is None or ref.band in self.bands)
+        )
+
+    def takes_kind(self, kind: str) -> bool:
+        """Whether a kind of product is chosen."""
+        return self.products is None or kind in self.products
+
+
+@dataclass(frozen=True)
+class Job:
+    """Small and picklable: frames in, keys out.
+
+    `numbers` gives the plan number of every key (its time stamp); `missing` the keys that cannot be made and why.
+    """
+
+    area: str
+    instrument: str
+    frames: tuple[FrameRef, ...]
+    keys: Mapping[str, tuple[ProductKey, ...]]
+    numbers: Mapping[ProductKey, int]
+    missing: Mapping[ProductKey, str] = field(default_factory=dict)
+    after: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Name of the job: area and instrument ('-' for the job that crosses instruments)."""
+        return f"{self.area}~{self.instrument}"
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the planes that a full pass reads."""
+        return (
+            sum(file.size for ref in self.frames for file in ref.planes.values())
+            if self.instrument != "-"
+            else 0
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All jobs of a run, in order."""
+
+    jobs: tuple[Job, ...]
+    notes: tuple[str, ...] = ()
+
+    def summary(self, workers: int) -> dict[str, float | int | list[str]]:
+        """Counts, bytes, memory and time, before anything runs."""
+        volume = sum(job.bytes for job in self.jobs)
+        return {
+            "jobs": len(self.jobs),
+            "tiles": len({job.area for job in self.jobs}),
+            "products": sum(len(keys) for job in self.jobs for keys in job.keys.values()),
+            "cannot_be_made": [f"{key}: {why}" for job in self.jobs for key, why in job.missing.items()],
+            "input_bytes": volume,
+            "memory_bytes": int(MEMORY_PER_WORKER * max(workers, 1)),
+            "seconds": round(volume / BYTES_PER_SECOND / max(workers, 1), 1),
+        }
+
+
+def make_plan(manifest: Manifest, parameters: Parameters, choice: Choice | None = None) -> Plan:
+    """Jobs of a survey.
+
+    Raises
+    ------
+    InputError
+        A chosen tile, instrument, band or product does not exist; the message lists those that do.
+    """
+    choice = choice or Choice()
+    frames = [ref for ref in manifest if _is_selected(ref, parameters)]
+    _must_exist(choice, frames)
+    numbers: dict[ProductKey, int] = {}
+    jobs: list[Job] = []
+    for area, refs in _grouped(frames, lambda ref: ref.area):
+        ids = []
+        for instrument, bands in _grouped(refs, lambda ref: ref.instrument):
+            job = _band_job(area, instrument, bands, parameters, choice, numbers)
+            if job.keys:
+                ids.append(job.id)
+                jobs.append(job)
+        tile = _tile_job(area, refs, parameters, choice, numbers, tuple(ids))
+        if tile is not None:
+            jobs.append(tile)
+    return Plan(tuple(jobs), manifest.notes)
+
+
+def _is_selected(ref: FrameRef, parameters: Parameters) -> bool:
+    survey = parameters.survey
+    return (survey.instruments is None or ref.instrument in survey.instruments) and (
+        survey.bands is None or ref.band in survey.bands
+    )
+
+
+def _must_exist(choice: Choice, frames: Sequence[FrameRef]) -> None:
+    there = {
+        "tile": ({ref.area for ref in frames}, choice.tiles),
+        "instrument": ({ref.instrument for ref in frames}, choice.instruments),
+        "band": ({ref.band for ref in frames}, choice.bands),
+        "product": (set(RECIPES), choice.products),
+    }
+    for what, (known, asked) in there.items():
+        unknown = sorted(set(asked or ()) - known)
+        if unknown:
+            some = ", ".join(sorted(known)[:20]) or "none"
+            raise InputError(f"{what} must be among {some}; found {', '.join(unknown)}")
+
+
+def _grouped(refs: Iterable[FrameRef], by: "Callable[[FrameRef], str]") -> list[tuple[str, list[FrameRef]]]:
+    groups: dict[str, list[FrameRef]] = {}
+    for ref in refs:
+        groups.setdefault(by(ref), []).append(ref)
+    return sorted(groups.items())

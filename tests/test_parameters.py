@@ -1,0 +1,80 @@
+"""Parameters: every default stands in the example, every mistake is named with file, line and key."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from vmpz.parameters import Parameters, example, explain, load, names_for
+
+
+def test_the_example_is_the_defaults() -> None:
+    parsed = Parameters.model_validate(tomllib.loads(example()))
+    defaults = Parameters(inputs=[{"location": "."}])
+    assert parsed == defaults
+
+
+def test_the_example_names_every_parameter() -> None:
+    text = example()
+    for name, info in Parameters.model_fields.items():
+        assert f"[{name}]" in text
+        assert info is not None
+    for key in ("snr", "aperture_arcsec", "rms_max", "moc_tolerance", "list_id", "psf_fwhm_arcsec"):
+        assert f"{key} =" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "expected"),
+    [
+        (4, "nsigma = 3", "depth.nsigma: no such parameter"),
+        (4, "apperture_arcsec = 3", "did you mean aperture_arcsec"),
+        (4, "aperture_arcsec = -1", "depth.aperture_arcsec: Input should be greater than 0, found -1"),
+        (4, 'snr = "five"', "depth.snr: Input should be a valid number"),
+    ],
+)
+def test_mistakes_are_named_with_their_line(tmp_path: Path, line: int, text: str, expected: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(f'[[inputs]]\nlocation = "."\n[depth]\n{text}\n')
+    with pytest.raises(ValidationError) as caught:
+        load(path)
+    (message,) = explain(caught.value, path)
+    assert message.startswith(f"{path}:{line}: ")
+    assert expected in message
+
+
+def test_mistakes_in_lists_of_tables_point_at_the_right_one(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(
+        '[[inputs]]\nlocation = "."\n[[patches]]\nname = "a"\nall = true\n'
+        '[[patches]]\nname = "b"\norder = "x"\nall = true\n'
+    )
+    with pytest.raises(ValidationError) as caught:
+        load(path)
+    (message,) = explain(caught.value, path)
+    assert message.startswith(f"{path}:8: patches.1.order")
+
+
+def test_locations_are_relative_to_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text('[[inputs]]\nlocation = "data"\n[[inputs]]\nlocation = "s3://bucket/x"\n')
+    parameters = load(path)
+    assert [item.location for item in parameters.inputs] == [
+        str(tmp_path.resolve() / "data"),
+        "s3://bucket/x",
+    ]
+
+
+def test_flag_names_by_band_come_before_those_by_instrument() -> None:
+    bits = {"NISP": ["A"], "NIR_H": ["B"]}
+    assert names_for(bits, "NIR_H", "NISP") == ("B",)
+    assert names_for(bits, "NIR_Y", "NISP") == ("A",)
+    assert names_for(bits, "VIS", "VIS") is None
+    assert names_for(["C"], "VIS", "VIS") == ("C",)
+
+
+def test_a_patch_has_exactly_one_extent() -> None:
+    with pytest.raises(ValidationError, match="exactly one"):
+        Parameters(inputs=[{"location": "."}], patches=[{"name": "a"}])
+    with pytest.raises(ValidationError, match="exactly one"):
+        Parameters(inputs=[{"location": "."}], patches=[{"name": "a", "all": True, "tiles": ["1"]}])
