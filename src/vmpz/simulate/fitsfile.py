@@ -1,0 +1,155 @@
+"""FITS files written in one go: small HDUs whole, planes in row blocks, each with DATASUM and CHECKSUM.
+
+Nothing in a file depends on the clock: checksum cards have fixed comments, gzip members no time. Memory holds one row
+block whatever the size of the plane.
+"""
+
+import gzip
+import io
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import numpy as np
+from astropy.io import fits
+from astropy.io.fits import Header
+from numpy.typing import NDArray
+
+from vmpz.files.fits import data_sum, fold
+from vmpz.files.write import write_whole
+
+__all__ = ["Compression", "FitsWriter", "fits_file"]
+
+Compression = Literal["gz", "fz"] | None
+
+BLOCK = 2880
+ZEROS = "0" * 16
+PUNCTUATION = frozenset(b":;<=>?@[\\]^_`")
+
+
+class FitsWriter:
+    """Appends HDUs to an open binary stream."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def add(self, hdu: Any) -> None:
+        """Append a small HDU (anything of astropy.io.fits with a header and data)."""
+        whole = io.BytesIO()
+        hdu.writeto(whole)
+        with fits.open(io.BytesIO(whole.getvalue()), disable_image_compression=True) as parts:
+            place, header = parts[-1].fileinfo(), parts[-1].header
+        data = whole.getvalue()[place["datLoc"] : place["datLoc"] + place["datSpan"]]
+        self._stream.write(sealed(header, data_sum(data)))
+        self._stream.write(data)
+
+    @contextmanager
+    def plane(self, header: Header, dtype: str, shape: tuple[int, int]) -> Iterator["PlaneWriter"]:
+        """Append an image; the header's structural cards are already there, rows follow in order."""
+        start = self._stream.tell()
+        self._stream.write(sealed(header, 0))
+        writer = PlaneWriter(self._stream, np.dtype(dtype).newbyteorder(">"), shape)
+        yield writer
+        writer.finish()
+        self._stream.seek(start)
+        self._stream.write(sealed(header, writer.sum))
+        self._stream.seek(0, io.SEEK_END)
+
+
+class PlaneWriter:
+    """Rows of one plane, in order."""
+
+    def __init__(self, stream: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, int]) -> None:
+        self._stream, self._dtype, self._shape = stream, dtype, shape
+        self._rows = 0
+        self.sum = 0
+
+    def write(self, rows: NDArray[Any]) -> None:
+        """Append rows, shape (n, columns)."""
+        block = np.ascontiguousarray(rows, self._dtype)
+        self.sum = fold(self.sum + data_sum(block.reshape(-1).view(np.uint8)))
+        self._stream.write(block.data)
+        self._rows += len(rows)
+
+    def finish(self) -> None:
+        """Fill the last block."""
+        if self._rows != self._shape[0]:
+            raise ValueError(f"a plane of {self._shape[0]} rows was given {self._rows}")
+        size = self._shape[0] * self._shape[1] * self._dtype.itemsize
+        self._stream.write(bytes(-size % BLOCK))
+
+
+def sealed(header: Header, total: int) -> bytes:
+    """Bytes of a header with DATASUM of its data and its own CHECKSUM (FITS standard 4.0, appendix J)."""
+    sealed_header = header.copy()
+    sealed_header["CHECKSUM"] = (ZEROS, "HDU checksum")
+    sealed_header["DATASUM"] = (str(total), "data unit checksum")
+    text: bytes = sealed_header.tostring().encode("ascii")
+    complement = ~fold(data_sum(text) + total) & 0xFFFFFFFF
+    return text.replace(b"CHECKSUM= '" + ZEROS.encode(), b"CHECKSUM= '" + _spell(complement))
+
+
+def _spell(number: int) -> bytes:
+    """A 32-bit number as 16 letters and digits whose sum, as words, is the number."""
+    letters = bytearray(16)
+    for place in range(4):
+        quotient, rest = divmod(number >> (24 - 8 * place) & 0xFF, 4)
+        four = [quotient + 48 + rest, quotient + 48, quotient + 48, quotient + 48]
+        while PUNCTUATION.intersection(four):
+            for i in (0, 2):
+                if four[i] in PUNCTUATION or four[i + 1] in PUNCTUATION:
+                    four[i], four[i + 1] = four[i] + 1, four[i + 1] - 1
+        letters[place::4] = bytes(four)
+    return bytes(letters[-1:] + letters[:-1])
+
+
+@contextmanager
+def fits_file(path: Path, compress: Compression = None) -> Iterator[FitsWriter]:
+    """A FITS file that exists whole or not at all; `compress` adds .gz (gzip) or .fz (tile compression).
+
+    Tile compression is lossless: RICE_1 for integers, GZIP_2 for floats.
+    """
+    target = path if compress is None else path.with_name(f"{path.name}.{compress}")
+    with write_whole(target) as temporary:
+        plain = temporary if compress is None else temporary.with_name(temporary.name + ".plain")
+        try:
+            with plain.open("w+b") as stream:
+                yield FitsWriter(stream)
+            if compress == "gz":
+                _gzip(plain, temporary)
+            elif compress == "fz":
+                _tile_compress(plain, temporary)
+        finally:
+            if plain != temporary:
+                plain.unlink(missing_ok=True)
+
+
+def _gzip(source: Path, target: Path) -> None:
+    with (
+        source.open("rb") as plain,
+        target.open("wb") as raw,
+        gzip.GzipFile(filename="", mode="wb", compresslevel=3, fileobj=raw, mtime=0) as packed,
+    ):
+        shutil.copyfileobj(plain, packed, 1 << 20)
+
+
+def _tile_compress(source: Path, target: Path) -> None:
+    with fits.open(source, memmap=True) as plain:
+        header = plain[0].header.copy()
+        for key in ("CHECKSUM", "DATASUM"):
+            header.remove(key)
+        integer = header["BITPIX"] > 0
+        packed = fits.CompImageHDU(
+            plain[0].data,
+            header,
+            compression_type="RICE_1" if integer else "GZIP_2",
+            quantize_level=0.0,
+        )
+        whole = io.BytesIO()
+        packed.writeto(whole)
+    with target.open("wb") as stream, fits.open(whole, disable_image_compression=True) as parts:
+        writer = FitsWriter(stream)
+        for part in parts:
+            writer.add(part)

@@ -1,0 +1,222 @@
+"""`simulate`: a whole small survey on disk, ready to run.
+
+Tiles of the real Euclid grid at any place, in the real file formats, on one common sky; the truth beside it. The side
+of a pixel follows from `size`, tiles and their overlaps stay real.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmpz.errors import InputError
+from vmpz.files.write import write_text
+from vmpz.simulate import tables
+from vmpz.simulate.bands import Band, band_of
+from vmpz.simulate.field import Sky
+from vmpz.simulate.fitsfile import Compression, fits_file
+from vmpz.simulate.headers import file_name, image_header
+from vmpz.simulate.pixels import OUTER_ARCSEC, BandPixels, Grid
+from vmpz.tiles import tiles_near
+
+__all__ = ["Simulation", "simulate"]
+
+PIXELS_IN_A_CELL = 100
+FULL_SIZE = 19200
+EUCLID_INSTRUMENTS = ("VIS", "NISP")
+DEFAULT_PLACE = (52.9, -28.25)
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What `simulate` wrote.
+
+    Attributes
+    ----------
+    folder, parameters : Path
+        The output folder and the parameter file in it.
+    tiles : tuple of str
+    bands : tuple of str
+    order : int
+        HEALPix order chosen for the maps.
+    """
+
+    folder: Path
+    parameters: Path
+    tiles: tuple[str, ...]
+    bands: tuple[str, ...]
+    order: int
+
+
+def simulate(
+    out: str | Path,
+    *,
+    tiles: int = 4,
+    size: int = 1200,
+    bands: Sequence[str] = ("VIS", "NIR_Y"),
+    at: tuple[float, float] = DEFAULT_PLACE,
+    seed: int,
+    compress: Compression = None,
+    xml: bool = True,
+    layers: bool = True,
+) -> Simulation:
+    """Write a simulated survey.
+
+    Parameters
+    ----------
+    out : path
+        Folder; made if needed.
+    tiles : int
+        Number of tiles of the regular grid, those with the nearest centres.
+    size : int
+        Pixels along the 32' outer side, even, at least 64; 19200 is 0.1 arcsec.
+    bands : sequence of str
+        Keys of `vmpz.simulate.bands.BANDS`.
+    at : (float, float)
+        Longitude and latitude (degrees) of the survey.
+    seed : int
+        Everything random follows from it; 0 to 2**64 - 1.
+    compress : {None, 'gz', 'fz'}
+        Of the planes.
+    xml, layers : bool
+        Whether descriptors, and Layers tables, are written.
+
+    Returns
+    -------
+    Simulation
+
+    Raises
+    ------
+    InputError
+        An argument is out of its range, or the tiles lie too far apart for one sky.
+    """
+    _check(tiles, size, bands, at, seed, compress)
+    folder = Path(out)
+    chosen = [band_of(name) for name in bands]
+    places = sorted(tiles_near(*at, tiles), key=lambda one: one.id)
+    sky = Sky(places, OUTER_ARCSEC / size, seed)
+    for place in places:
+        grid = Grid(place, size)
+        for band in chosen:
+            _write_band(folder / "MER", sky, grid, band, compress, layers)
+    order = map_order(size, max(abs(place.lat_deg) for place in places))
+    parameters = folder / "survey.toml"
+    write_text(parameters, _parameters(chosen, order, layers))
+    return Simulation(folder, parameters, tuple(p.id for p in places), tuple(b.name for b in chosen), order)
+
+
+def _check(
+    tiles: int, size: int, bands: Sequence[str], at: tuple[float, float], seed: int, compress: Compression
+) -> None:
+    if tiles < 1:
+        raise InputError(f"tiles must be at least 1, found {tiles}")
+    if size < 64 or size % 2:
+        raise InputError(f"size must be an even number of pixels from 64 on, found {size}")
+    if not bands or len(set(bands)) != len(bands):
+        raise InputError(
+            f"bands must be named once each and at least one, found {', '.join(bands) or 'none'}"
+        )
+    if not (math.isfinite(at[0]) and abs(at[1]) <= 90.0):
+        raise InputError(f"at must be a position in degrees, found {at[0]}, {at[1]}")
+    if not 0 <= seed < 1 << 64:
+        raise InputError(f"seed must lie between 0 and 2**64 - 1, found {seed}")
+    if compress not in (None, "gz", "fz"):
+        raise InputError(f"compress must be gz, fz or none, found {compress}")
+
+
+def map_order(size: int, lat_deg: float) -> int:
+    """Order of the maps: the deepest up to 14 whose cells hold 100 pixels, but fine enough for a tile's outer margin to
+    complete every cell its core owns (12 up to 70 deg of declination, 13 up to 88, else 14)."""
+    cells_in_a_tile = [
+        math.radians(OUTER_ARCSEC / 3600.0) ** 2 * 3.0 * 4.0**order / math.pi for order in range(15)
+    ]
+    deepest = max(order for order in range(15) if size * size >= PIXELS_IN_A_CELL * cells_in_a_tile[order])
+    return max(deepest, 12 if lat_deg <= 70.0 else 13 if lat_deg <= 88.0 else 14)
+
+
+def _write_band(
+    root: Path, sky: Sky, grid: Grid, band: Band, compress: Compression, layers: bool
+) -> dict[str, str]:
+    """All files of one band of one tile; returns kind to file name."""
+    folder = root / grid.tile.id / band.instrument
+    kinds = ["image", "rms", "flag", "background", "catalog-psf", "grid-psf", "star-masks"]
+    kinds += ["layers"] if layers and band.instrument in EUCLID_INSTRUMENTS else []
+    names = {kind: file_name(sky.seed, grid.tile.id, band, kind) for kind in kinds}
+    _write_planes(folder, names, BandPixels(sky, grid, band), compress)
+    tables.write_catalog_psf(folder / names["catalog-psf"], sky, grid, band)
+    tables.write_grid_psf(folder / names["grid-psf"], sky, grid, band)
+    tables.write_star_masks(folder / names["star-masks"], sky, grid)
+    if "layers" in names:
+        tables.write_layers(folder / names["layers"], sky, grid, band)
+    return names
+
+
+def _write_planes(folder: Path, names: dict[str, str], pixels: BandPixels, compress: Compression) -> None:
+    """Image, RMS, flags and background side by side, one row block after the other."""
+    shape = (pixels.grid.size, pixels.grid.size)
+    with ExitStack() as stack:
+        planes = {}
+        for kind, dtype in (("image", "f4"), ("rms", "f4"), ("flag", "i4"), ("background", "f4")):
+            writer = stack.enter_context(fits_file(folder / names[kind], compress))
+            header = image_header(pixels.grid, pixels.band, kind)
+            planes[kind] = stack.enter_context(writer.plane(header, dtype, shape))
+        for block in pixels.blocks():
+            planes["image"].write(block.image)
+            planes["rms"].write(block.rms)
+            planes["flag"].write(block.flags)
+            planes["background"].write(block.background)
+
+
+def _parameters(bands: Sequence[Band], order: int, layers: bool) -> str:
+    instruments = {band.instrument for band in bands}
+    sky_angle = ["SAA:MEAN"] if layers and instruments & set(EUCLID_INSTRUMENTS) else []
+    info = [
+        "Noise:RMSQ",
+        "Background:MEAN",
+        "PSF:MEAN",
+        *(["Exposures:COUNT", *sky_angle] if sky_angle else []),
+    ]
+    return PARAMETERS.format(
+        bands=json.dumps([band.name for band in bands]),
+        order=order,
+        info=json.dumps(info),
+        patch_order=order - 2,
+        external=EXTERNAL_FLAGS if "DECAM" in instruments else "",
+    )
+
+
+PARAMETERS = """\
+[survey]
+name = "simulated"
+release = "0.1"
+bands = {bands}
+
+[tiling]
+kind = "euclid-wide"
+
+[[inputs]]
+reader = "euclid-mer"
+location = "MER"
+
+[maps]
+order = {order}
+{external}
+[info]
+maps = {info}
+
+[[patches]]
+name = "demo"
+all = true
+order = {patch_order}
+"""
+
+EXTERNAL_FLAGS = """
+[bitmask]
+bits = {VIS = ["INVALID"], NISP = ["INVALID"], DECAM = ["BPM"]}
+table = {DECAM = "desdm"}
+
+[coverage]
+bits = {DECAM = ["BPM", "SATURATE"]}
+"""
