@@ -1,1 +1,1 @@
-""""""
+"""Formulas with units in their argument names: depth, noise, PSF."""

@@ -1,0 +1,131 @@
+"""Coverage: the fraction of every cell that is observed, usable and not flagged, for one band.
+
+**Definition.** The share of the cell's area whose pixels have a usable RMS (finite, > 0, <= ``rms_max``),
+none of the vetoed flag bits, and lie outside the bright-star masks. Always coverage <= footprint, in every
+cell.
+
+**Formula.** ``f = f_geom good / found``, counted jointly on pixels.
+
+**Vetoed bits** (``[coverage] bits``) are chosen by name; the default is that of the bit table (VIS: INVALID,
+SAT, NO_DATA; NIR: INVALID, SATUR). Star masks count as the virtual bit STARMASK (32) unless ``star_masks =
+false``. BITSEL, BITNnn, BITTABLE and BITTABVR say what was used.
+
+**Unit** none; **keywords** WGTKIND = OBSFRAC, DEGRULE = COVERAGE, TILEAREA and OBSAREA (deg2).
+
+References: Euclid DPDD Q1, DpdHealpixCoverageVMPZ.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from vmpz.bits import Selection
+from vmpz.errors import MissingProductError
+from vmpz.frames import Frame, FrameRef
+from vmpz.make.needs import (
+    PassNeeds,
+    flag_planes,
+    key_for,
+    mask_tables,
+    selection_of,
+    selections_for,
+    table_for,
+    table_in,
+    validity_plane,
+)
+from vmpz.make.values import bit_keywords, coverage_keywords, fraction_map, frame_keywords, keeps_zeros
+from vmpz.parameters import Parameters
+from vmpz.products import Product, ProductKey
+from vmpz.sky.skymap import SkyMap
+from vmpz.statistics import CellStatistics
+
+__all__ = ["coverage_map", "keys", "make", "needs", "refuse_unread_flags", "section"]
+
+
+def coverage_map(statistics: CellStatistics, selection: Selection, *, zeros: bool = False) -> SkyMap:
+    """The observed, usable and unflagged fraction of every cell.
+
+    Parameters
+    ----------
+    statistics : CellStatistics
+        Columns geom, found and ``good.<selection>``.
+    selection : Selection
+        Vetoed bits; may be empty.
+    zeros : bool
+        List cells of value 0 too.
+
+    Returns
+    -------
+    SkyMap
+        float32, in (0, 1].
+    """
+    return fraction_map(statistics.cells, statistics.fraction(f"good.{selection.text}"), zeros)
+
+
+def keys(ref: FrameRef, parameters: Parameters) -> list[ProductKey]:
+    """One coverage per band."""
+    table = table_for(ref, parameters)
+    chosen = selections_for(parameters, ref.band, ref.instrument, table, "STARMASK" in ref.tables)
+    return [key_for(ref, parameters, "coverage", selection=chosen.coverage.text)]
+
+
+def needs(key: ProductKey, ref: FrameRef, parameters: Parameters) -> PassNeeds:
+    """The validity plane, and FLAG and star masks as far as the selection goes."""
+    selection = selection_of(key, table_for(ref, parameters))
+    return PassNeeds(
+        planes=validity_plane(ref) | flag_planes(selection),
+        tables=mask_tables(selection),
+        selections=frozenset({selection}),
+    )
+
+
+def section(key: ProductKey, ref: FrameRef, parameters: Parameters) -> dict[str, Any]:
+    """Parameters that enter the digest."""
+    table = table_for(ref, parameters)
+    return {
+        "bits": key.selection,
+        "table": f"{table.name} {table.version}" if table else "-",
+        "rms_max": parameters.coverage.rms_max,
+        "zeros": keeps_zeros(parameters.maps),
+    }
+
+
+def refuse_unread_flags(frame: Frame, selection: Selection) -> None:
+    """A missing FLAG plane or star mask is never read as clean.
+
+    Raises
+    ------
+    MissingProductError
+        The selection names bits of a plane or masks that the frame does not have.
+    """
+    if flag_planes(selection) and "FLAG" not in frame.planes:
+        raise MissingProductError(
+            f"{frame.ref.name}: flags {selection.text} need a FLAG plane; there is none"
+        )
+    if mask_tables(selection) and frame.star_masks is None:
+        raise MissingProductError(f"{frame.ref.name}: STARMASK needs star masks; there are none")
+
+
+def make(
+    key: ProductKey,
+    frame: Frame,
+    statistics: CellStatistics,
+    parameters: Parameters,
+    maps: Mapping[str, SkyMap] | None = None,
+) -> Product:
+    """The coverage of one band of one area.
+
+    Raises
+    ------
+    MissingProductError
+        The frame has no FLAG plane although flags are vetoed.
+    """
+    table = table_in(frame, parameters)
+    selection = selection_of(key, table)
+    refuse_unread_flags(frame, selection)
+    coverage = coverage_map(statistics, selection, zeros=keeps_zeros(parameters.maps))
+    keywords = {
+        **frame_keywords(frame.ref),
+        **coverage_keywords(statistics.cells, coverage),
+        **bit_keywords(selection, table),
+    }
+    return Product(key, {"WEIGHT": coverage}, keywords=keywords)

@@ -1,0 +1,126 @@
+"""Footprint: the observed fraction of every cell, for one band.
+
+**Definition.** The value is the share of the cell's area that was observed, 1 = fully observed; cells that
+were not observed are absent. Nothing is taken out for flags: that is the coverage.
+
+**Sources** (``[footprint] source``).
+
+``rms``
+    Valid pixels: RMS finite, > 0 and < 1e15. ``f = f_geom valid / found``, with ``f_geom`` the exact share of
+    the cell inside the image outline: exact inside, right at the edges, free of the noise of counting pixels.
+``outline``
+    The image outline alone, as an exact polygon: ``f = f_geom``.
+``layers``
+    Union of the detector polygons of the exposures that made the mosaic; exact where one polygon decides,
+    else to 1/64 of a cell.
+
+**Values** (``[footprint] values``). ``fraction``, or ``binary``: 1 where the fraction is > 0, the published
+definition of the Euclid Q1 release.
+
+**Unit** none; **keywords** WGTKIND = OBSFRAC, DEGRULE = COVERAGE, TILEAREA and OBSAREA (deg2). The sum of the
+values times the cell area is the observed area, at any order.
+
+References: Euclid DPDD, DpdHealpixFootprintMaskVMPZ.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from vmpz.errors import MissingProductError
+from vmpz.frames import Exposure, Frame, FrameRef
+from vmpz.make.needs import PassNeeds, key_for, validity_plane
+from vmpz.make.values import coverage_keywords, fraction_map, frame_keywords, keeps_zeros
+from vmpz.parameters import Parameters
+from vmpz.products import Product, ProductKey
+from vmpz.sky import regions
+from vmpz.sky.skymap import SkyMap
+from vmpz.statistics import CellStatistics
+
+__all__ = ["footprint_map", "keys", "make", "needs", "section"]
+
+
+def footprint_map(
+    statistics: CellStatistics,
+    *,
+    source: str = "rms",
+    values: str = "fraction",
+    exposures: Sequence[Exposure] | None = None,
+    zeros: bool = False,
+) -> SkyMap:
+    """The observed fraction of every cell.
+
+    Parameters
+    ----------
+    statistics : CellStatistics
+        Columns geom and, for source rms, found and valid.
+    source : {'rms', 'outline', 'layers'}
+    values : {'fraction', 'binary'}
+    exposures : sequence of Exposure
+        Detector outlines, for source layers.
+    zeros : bool
+        List cells of value 0 too.
+
+    Returns
+    -------
+    SkyMap
+        float32, in (0, 1].
+
+    Raises
+    ------
+    MissingProductError
+        Source layers without exposures.
+    """
+    if source == "rms":
+        fraction = statistics.fraction("valid")
+    elif source == "outline":
+        fraction = np.clip(statistics.column("geom"), 0.0, 1.0)
+    else:
+        if exposures is None:
+            raise MissingProductError(
+                "a footprint from Layers needs a table of exposures; this frame has none"
+            )
+        outlines = [exposure.outline for exposure in exposures]
+        union = regions.union_fractions(outlines, statistics.cells.order, cells=statistics.cells)
+        fraction = union.of_cells(statistics.cells.cells(), 0.0)
+    if values == "binary":
+        fraction = np.where(np.asarray(fraction, np.float32) > 0, 1.0, 0.0)
+    return fraction_map(statistics.cells, fraction, zeros)
+
+
+def keys(ref: FrameRef, parameters: Parameters) -> list[ProductKey]:
+    """One footprint per band."""
+    return [key_for(ref, parameters, "footprint")]
+
+
+def needs(key: ProductKey, ref: FrameRef, parameters: Parameters) -> PassNeeds:
+    """The validity plane, or the Layers table, or nothing but the outline."""
+    source = parameters.footprint.source
+    if source == "rms":
+        return PassNeeds(planes=validity_plane(ref))
+    return PassNeeds(tables=frozenset({"LAYERS"} if source == "layers" else ()))
+
+
+def section(key: ProductKey, ref: FrameRef, parameters: Parameters) -> dict[str, Any]:
+    """Parameters that enter the digest."""
+    return {**parameters.footprint.model_dump(mode="json"), "zeros": keeps_zeros(parameters.maps)}
+
+
+def make(
+    key: ProductKey,
+    frame: Frame,
+    statistics: CellStatistics,
+    parameters: Parameters,
+    maps: Mapping[str, SkyMap] | None = None,
+) -> Product:
+    """The footprint of one band of one area."""
+    footprint = footprint_map(
+        statistics,
+        source=parameters.footprint.source,
+        values=parameters.footprint.values,
+        exposures=frame.exposures,
+        zeros=keeps_zeros(parameters.maps),
+    )
+    keywords = {**frame_keywords(frame.ref), **coverage_keywords(statistics.cells, footprint)}
+    return Product(key, {"WEIGHT": footprint}, keywords=keywords)
