@@ -9,6 +9,7 @@ Canonical scalars: zero_point (AB mag), pixel_scale_arcsec, exposure_time_s, gai
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from vmpz.bits import BitTable
 from vmpz.sky.regions import Cap, Polygon
 
-__all__ = ["Exposure", "FileRef", "Frame", "FrameRef", "Manifest", "Plane", "PsfStamps"]
+__all__ = ["Exposure", "FileRef", "Frame", "FrameRef", "Manifest", "Plane", "PsfStamps", "Refused"]
 
 
 @dataclass(frozen=True)
@@ -161,16 +162,31 @@ class Frame:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for plane in self.planes.values():
-            plane.close()
+        with ExitStack() as stack:
+            for plane in self.planes.values():
+                stack.callback(plane.close)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A frame that was found and cannot be used: `reason` names the file, the HDU, the key and what was found.
+
+    `area`, `instrument` and `band` are '-' where the fault hides them.
+    """
+
+    area: str
+    instrument: str
+    band: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """All frames of a survey, in a fixed order, and what was noticed on the way."""
+    """All frames of a survey, in a fixed order, what was noticed on the way, and what was refused."""
 
     frames: tuple[FrameRef, ...]
     notes: tuple[str, ...] = ()
+    refused: tuple[Refused, ...] = ()
 
     def __iter__(self) -> Iterator[FrameRef]:
         return iter(self.frames)

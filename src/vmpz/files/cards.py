@@ -1,0 +1,110 @@
+"""Values of header cards, taken strictly: one that is missing, unreadable or not finite is an error, never a default.
+
+Libraries repair such cards silently (a CRVAL1 of NaN becomes 0 and a footprint lands at right ascension 0); here the
+file, the HDU, the keyword and what was found are named instead.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from astropy.io.fits import Header, VerifyError
+
+from vmpz.errors import InputError
+
+__all__ = ["Cards"]
+
+
+@dataclass(frozen=True)
+class Cards:
+    """A header with the place it stands at, read by type.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+    where : str
+        File and HDU, for messages.
+    """
+
+    header: Header
+    where: str
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.header
+
+    def __iter__(self) -> Iterator[str]:
+        """Distinct keywords in order."""
+        return iter(dict.fromkeys(self.header))
+
+    def error(self, key: str, rule: str) -> InputError:
+        """The error that says what keyword `key` must hold and shows its card."""
+        return InputError(f"{self.where}: {key} {rule}, found {self._shown(key)}")
+
+    def number(self, key: str) -> float:
+        """A finite number; a string that spells one is taken too (some pipelines write MAGZEROP so).
+
+        Raises
+        ------
+        InputError
+            The card is missing, stands twice with different values, or is not a finite number.
+        """
+        value = self._value(key)
+        if isinstance(value, str):
+            try:
+                value = float(value)
+            except ValueError:
+                raise self.error(key, "must be a number") from None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise self.error(key, "must be a finite number")
+        return float(value)
+
+    def integer(self, key: str) -> int:
+        """An integer.
+
+        Raises
+        ------
+        InputError
+            The card is missing, stands twice with different values, or is not an integer.
+        """
+        value = self._value(key)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.error(key, "must be an integer")
+        return value
+
+    def text(self, key: str) -> str:
+        """A string without surrounding blanks.
+
+        Raises
+        ------
+        InputError
+            The card is missing, stands twice with different values, or is not a string.
+        """
+        value = self._value(key)
+        if not isinstance(value, str):
+            raise self.error(key, "must be a string")
+        return value.strip()
+
+    def optional_text(self, key: str) -> str | None:
+        """A string, None where the card is missing or empty."""
+        return (self.text(key) or None) if key in self.header else None
+
+    def optional_number(self, key: str) -> float | None:
+        """A finite number, None where the card is missing."""
+        return self.number(key) if key in self.header else None
+
+    def _value(self, key: str) -> Any:
+        if key not in self.header:
+            raise InputError(f"{self.where}: {key} must be present, found no such keyword")
+        try:
+            values = [self.header[key, n] for n in range(self.header.count(key))]
+        except (VerifyError, ValueError) as error:
+            raise self.error(key, "must be readable") from error
+        if any(value != values[0] for value in values[1:]):
+            raise self.error(key, f"must stand once ({len(values)} different cards)")
+        return values[0]
+
+    def _shown(self, key: str) -> str:
+        return (
+            repr(self.header.cards[self.header.index(key)].image.strip()) if key in self.header else "nothing"
+        )

@@ -1,0 +1,160 @@
+"""Binary tables as numpy columns, read strictly.
+
+Only what input tables of surveys hold: fixed-length columns of numbers, logicals and text. Variable-length columns and
+scaled columns are refused by name where they are asked for.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmpz.errors import InputError
+from vmpz.files.fits import FitsFile, Hdu, check_data_sum, data_sum, decoding
+
+__all__ = ["Table", "read_table"]
+
+TYPES = {
+    "L": "S1",
+    "B": "u1",
+    "I": ">i2",
+    "J": ">i4",
+    "K": ">i8",
+    "E": ">f4",
+    "D": ">f8",
+    "P": ">i4",
+    "Q": ">i8",
+}
+MAX_BYTES = 1 << 31
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of one length, their units ('' where none is stated), and where they stand."""
+
+    columns: Mapping[str, NDArray[Any]]
+    units: Mapping[str, str]
+    where: str
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """A column; its name in any case.
+
+        Raises
+        ------
+        InputError
+            There is none; the message lists those there are.
+        """
+        for key, values in self.columns.items():
+            if key.upper() == name.upper():
+                return values
+        raise InputError(f"{self.where}: column {name} must be present, found {', '.join(self.columns)}")
+
+    def __contains__(self, name: str) -> bool:
+        return any(key.upper() == name.upper() for key in self.columns)
+
+    def finite(self, name: str) -> NDArray[np.float64]:
+        """A column of finite numbers as float64.
+
+        Raises
+        ------
+        InputError
+            It is missing, not of numbers, or holds NaN or infinities.
+        """
+        values = self[name]
+        if values.dtype.kind not in "iuf":
+            raise InputError(f"{self.where}: column {name} must hold numbers, found {values.dtype}")
+        number = values.astype(np.float64)
+        if not np.isfinite(number).all():
+            raise InputError(
+                f"{self.where}: column {name} must be finite, found {np.sum(~np.isfinite(number))} that are not"
+            )
+        return number
+
+
+def read_table(file: FitsFile, hdu: int | str | Hdu, columns: Collection[str] | None = None) -> Table:
+    """Read a binary table, or some of its columns (native byte order), and verify its DATASUM.
+
+    Parameters
+    ----------
+    file : FitsFile
+    hdu : int, str or Hdu
+    columns : collection of str, optional
+        Names in any case; default all fixed-length ones.
+
+    Raises
+    ------
+    InputError
+        It is not a binary table, its widths do not add up, or a column is missing or of a kind that is not read.
+    """
+    unit = hdu if isinstance(hdu, Hdu) else file.hdu(hdu)
+    if unit.header.get("XTENSION") != "BINTABLE" or unit.data_bytes > MAX_BYTES:
+        raise InputError(f"{unit.where}: must be a BINTABLE of at most {MAX_BYTES} bytes")
+    record = _record(unit)
+    rows = unit.cards.integer("NAXIS2")
+    with decoding(unit.where):
+        stream = file.stream()
+        stream.seek(unit.data_offset)
+        data = stream.read(unit.padded_bytes)
+    if unit.datasum is not None:
+        check_data_sum(data_sum(data), unit.datasum, unit.where)
+    table = np.frombuffer(data, record, rows)
+    wanted = None if columns is None else {name.upper() for name in columns}
+    names = [name for name in record.names or () if wanted is None or name.upper() in wanted]
+    found = {
+        name: _native(table[name]) for name in names if _is_readable(unit, record, name, wanted is not None)
+    }
+    units = {name: unit.cards.optional_text(f"TUNIT{_number(record, name)}") or "" for name in found}
+    result = Table(found, units, unit.where)
+    for name in columns or ():
+        result[name]
+    return result
+
+
+def _record(unit: Hdu) -> np.dtype[Any]:
+    """The row as a structured type; variable-length columns as their descriptors."""
+    cards = unit.cards
+    fields: list[tuple[str, Any, tuple[int, ...]]] = []
+    for number in range(1, cards.integer("TFIELDS") + 1):
+        match = re.fullmatch(r"(\d*)([LBIJKEDAPQ])(.*)", cards.text(f"TFORM{number}"))
+        if match is None:
+            raise cards.error(f"TFORM{number}", "must be a format of numbers, logicals or text")
+        repeat, kind = int(match[1] or 1), match[2]
+        name = (
+            cards.optional_text(f"TTYPE{number}") if f"TTYPE{number}" in cards else None
+        ) or f"column{number}"
+        if kind == "A":
+            fields.append((name, f"S{repeat}", ()))
+        else:
+            count = 2 * repeat if kind in "PQ" else repeat
+            fields.append((name, TYPES[kind], () if count == 1 else (count,)))
+    try:
+        record = np.dtype(fields)
+    except ValueError as error:
+        raise InputError(f"{unit.where}: column names must differ, found: {error}") from error
+    if record.itemsize != cards.integer("NAXIS1"):
+        raise cards.error("NAXIS1", f"must be the sum of the column widths, {record.itemsize}")
+    return record
+
+
+def _is_readable(unit: Hdu, record: np.dtype[Any], name: str, asked: bool) -> bool:
+    """Whether a column has a fixed length and no scaling; one that has not is an error if it was asked for."""
+    number = _number(record, name)
+    plain = unit.cards.text(f"TFORM{number}").lstrip("0123456789")[0] not in "PQ"
+    plain = plain and (unit.cards.optional_number(f"TSCAL{number}") or 1.0) == 1.0
+    plain = plain and (unit.cards.optional_number(f"TZERO{number}") or 0.0) == 0.0
+    if asked and not plain:
+        raise InputError(f"{unit.where}: column {name} must have a fixed length and no scaling")
+    return plain
+
+
+def _number(record: np.dtype[Any], name: str) -> int:
+    return (record.names or ()).index(name) + 1
+
+
+def _native(values: NDArray[Any]) -> NDArray[Any]:
+    if values.dtype.kind == "S":
+        return np.char.rstrip(values).astype(str) if values.dtype.itemsize else values.astype(str)
+    return np.ascontiguousarray(values.astype(values.dtype.newbyteorder("=")))

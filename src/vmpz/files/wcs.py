@@ -1,0 +1,202 @@
+"""The celestial WCS of an untrusted header: what it must hold, and the few cards that the WCS library gets to see.
+
+wcslib fills what it cannot read with defaults (CRVAL 0, a linear axis) and overruns a buffer on long diagnostics, so
+every card is judged here and only the needed ones are passed on. A mirrored image is accepted and noted. TAN with PV2_m
+terms is the SCAMP convention, passed on under its registered name, TPV.
+"""
+
+import math
+import re
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from astropy.io.fits import Card, Header
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from vmpz.errors import InputError
+from vmpz.files.cards import Cards
+
+__all__ = ["CelestialWcs", "read_wcs"]
+
+PROJECTIONS = re.compile(
+    "AZP|SZP|TAN|STG|SIN|ARC|ZPN|ZEA|AIR|CYP|CEA|CAR|MER|COP|COE|COD|COO|SFL|PAR|MOL|AIT|BON|PCO|TSC|CSC|QSC|HPX|XPH|TPV"
+)
+NEEDED = re.compile(
+    r"(WCSAXES|CTYPE[12]|CUNIT[12]|CRVAL[12]|CRPIX[12]|CDELT[12]|CROTA[12]|CD[12]_[12]|PC[12]_[12]|PV[12]_\d+"
+    r"|LONPOLE|LATPOLE|EQUINOX|RADESYS|RADECSYS|(A|B|AP|BP)_(ORDER|\d+_\d+))$"
+)
+TEXT = re.compile(r"CTYPE|CUNIT|RADE")
+REFUSED = re.compile(r"(CPDIS|CQDIS|D2IMDIS|DP|DQ|PS)[12](_\d+)?$|WAT\d_\d+$")
+SMALLEST_ARCSEC, LARGEST_ARCSEC = 1e-3, 3600.0
+
+
+@dataclass(frozen=True)
+class CelestialWcs:
+    """A WCS that holds what it must.
+
+    Attributes
+    ----------
+    cards : str
+        The needed header cards, as `Header.tostring(sep='\\n')`.
+    scale_arcsec : float
+        Square root of the pixel area at the reference point.
+    notes : tuple of str
+        What was assumed.
+    """
+
+    cards: str
+    scale_arcsec: float
+    notes: tuple[str, ...]
+
+    @property
+    def wcs(self) -> WCS:
+        """The library's object."""
+        return WCS(Header.fromstring(self.cards, sep="\n"))
+
+
+def read_wcs(cards: Cards, shape: tuple[int, int]) -> CelestialWcs:
+    """Judge the WCS of an image header.
+
+    Parameters
+    ----------
+    cards : Cards
+        The header.
+    shape : (int, int)
+        Rows and columns; the corners must lie on the sky.
+
+    Raises
+    ------
+    InputError
+        CTYPE, CRVAL, CRPIX or the matrix is missing, not finite or singular; the projection is unknown; SIP terms and
+        CTYPE disagree; the frame is not ICRS or FK5 J2000; the pixel scale is absurd.
+    """
+    notes = [*_check_axes(cards), *_check_frame(cards)]
+    for key in cards:
+        if REFUSED.match(key):
+            raise cards.error(key, "must not be present: distortion tables of this kind are not read")
+        if NEEDED.match(key):
+            _ = cards.text(key) if TEXT.match(key) else cards.number(key)
+    for key in ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2"):
+        cards.number(key)
+    if abs(cards.number(f"CRVAL{_latitude_axis(cards)}")) > 90:
+        raise cards.error(f"CRVAL{_latitude_axis(cards)}", "must be a declination between -90 and 90")
+    scale = _check_matrix(cards, notes)
+    needed = _needed(cards, notes)
+    _check_corners(needed, shape, cards.where)
+    return CelestialWcs(needed.tostring(sep="\n", endcard=False, padding=False), scale, tuple(notes))
+
+
+def _latitude_axis(cards: Cards) -> int:
+    return 2 if cards.text("CTYPE2").startswith("DEC") else 1
+
+
+def _check_axes(cards: Cards) -> list[str]:
+    """CTYPE names one RA and one DEC axis of one known projection; SIP terms stand if and only if CTYPE says so."""
+    types = [cards.text("CTYPE1"), cards.text("CTYPE2")]
+    parts = [re.fullmatch(r"(RA--|DEC-)-([A-Z]{3})(-SIP)?", text) for text in types]
+    if parts[0] is None or parts[1] is None:
+        raise InputError(
+            f"{cards.where}: CTYPE1, CTYPE2 must be RA---ppp and DEC--ppp, found {types[0]!r}, {types[1]!r}"
+        )
+    one, two = parts[0], parts[1]
+    if one[1] == two[1] or one.groups()[1:] != two.groups()[1:]:
+        raise InputError(f"{cards.where}: CTYPE1, CTYPE2 must be RA and DEC of one projection, found {types}")
+    if not PROJECTIONS.fullmatch(one[2]):
+        raise cards.error("CTYPE1", f"must name a known projection ({PROJECTIONS.pattern})")
+    sip = [key for key in ("A_ORDER", "B_ORDER") if key in cards]
+    terms = any(re.match(r"[AB]_\d+_\d+$", key) for key in cards)
+    if one[3] and len(sip) != 2:
+        raise cards.error("CTYPE1", "says -SIP, so A_ORDER and B_ORDER must be present")
+    if (sip or terms) and not one[3]:
+        raise cards.error("CTYPE1", "must end in -SIP where SIP coefficients stand")
+    if "CUNIT1" in cards and {cards.text("CUNIT1"), cards.text("CUNIT2")} != {"deg"}:
+        raise cards.error("CUNIT1", "must be deg on both axes")
+    return []
+
+
+def _check_frame(cards: Cards) -> list[str]:
+    """ICRS, or FK5 of J2000 (the same within 0.03 arcsec)."""
+    key = next((key for key in ("RADESYS", "RADECSYS") if key in cards), None)
+    frame = cards.text(key).upper() if key else ""
+    equinox = cards.optional_number("EQUINOX")
+    if frame in ("ICRS", "FK5", "") and (equinox in (None, 2000.0) or frame == "ICRS"):
+        if frame == "ICRS" or (not frame and equinox is None):
+            return []
+        return [f"{cards.where}: FK5 J2000 is taken as ICRS (they agree to 0.03 arcsec)"]
+    raise InputError(
+        f"{cards.where}: the frame must be ICRS or FK5 J2000, found {key} {frame!r}, EQUINOX {equinox}"
+    )
+
+
+def _check_matrix(cards: Cards, notes: list[str]) -> float:
+    """Pixel scale from CD, or PC and CDELT, or CDELT and CROTA; singular or missing is refused, mirrored is noted."""
+    matrix = _matrix(cards)
+    area = float(np.linalg.det(matrix))
+    norm = float(np.hypot(*matrix[0]) * np.hypot(*matrix[1]))
+    if not norm or abs(area) < 1e-6 * norm:
+        raise InputError(
+            f"{cards.where}: the matrix of the WCS (CD, PC, CDELT) must not be singular, found {matrix.tolist()}"
+        )
+    scale = 3600.0 * math.sqrt(abs(area))
+    if not SMALLEST_ARCSEC <= scale <= LARGEST_ARCSEC:
+        raise InputError(
+            f"{cards.where}: the pixel scale must lie between {SMALLEST_ARCSEC} and {LARGEST_ARCSEC} arcsec, "
+            f"found {scale:.6g}"
+        )
+    if (area > 0) == (_latitude_axis(cards) == 2):
+        notes.append(f"{cards.where}: the image is mirrored (right ascension grows with x when north is up)")
+    return scale
+
+
+def _matrix(cards: Cards) -> NDArray[np.float64]:
+    def value(key: str, default: float) -> float:
+        found = cards.optional_number(key)
+        return default if found is None else found
+
+    if any(f"CD{i}_{j}" in cards for i in (1, 2) for j in (1, 2)):
+        return np.array([[value(f"CD{i}_{j}", 0.0) for j in (1, 2)] for i in (1, 2)])
+    delta = np.array([cards.number("CDELT1"), cards.number("CDELT2")])
+    if any(f"PC{i}_{j}" in cards for i in (1, 2) for j in (1, 2)):
+        rotation = np.array([[value(f"PC{i}_{j}", float(i == j)) for j in (1, 2)] for i in (1, 2)])
+        return np.asarray(delta[:, None] * rotation)
+    angle = math.radians(value("CROTA2", 0.0))  # Calabretta & Greisen (2002), equation 194
+    (sin, cos), (x, y) = (math.sin(angle), math.cos(angle)), delta
+    return np.array([[x * cos, -y * sin], [x * sin, y * cos]])
+
+
+def _needed(cards: Cards, notes: list[str]) -> Header:
+    """The cards passed on; the first of each keyword (they were found equal)."""
+    header = Header()
+    for key in cards:
+        if NEEDED.match(key):
+            value = cards.text(key) if TEXT.match(key) else cards.header[key]
+            header.append(
+                Card(key, float(value) if isinstance(value, str) and not TEXT.match(key) else value)
+            )
+    lonely = [key for key in header if key.startswith("PV")]
+    if "-TAN" in header["CTYPE1"] and lonely:
+        latitude = f"PV{_latitude_axis(cards)}_"
+        if not any(key.startswith(latitude) for key in lonely) or header["CTYPE1"].endswith("-SIP"):
+            raise cards.error(lonely[0], "must be distortion terms of both axes, without SIP, under TAN")
+        for key in ("CTYPE1", "CTYPE2"):
+            header[key] = header[key].replace("-TAN", "-TPV")
+        notes.append(f"{cards.where}: TAN with PV terms is read as TPV (SCAMP convention)")
+    return header
+
+
+def _check_corners(header: Header, shape: tuple[int, int], where: str) -> None:
+    rows, columns = shape
+    x = np.array([-0.5, columns - 0.5, columns - 0.5, -0.5, columns / 2])
+    y = np.array([-0.5, -0.5, rows - 0.5, rows - 0.5, rows / 2])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            sky = np.array(WCS(header).all_pix2world(x, y, 0))
+        except Exception as error:  # wcslib and astropy have a dozen classes for it
+            raise InputError(
+                f"{where}: the WCS must be valid, found: {' '.join(str(error).split())[:300]}"
+            ) from error
+    if not np.isfinite(sky).all():
+        raise InputError(f"{where}: the corners of the image must lie on the sky, found {sky.tolist()}")
