@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vmpz.kernels.clipping import QUARTER, TRANSITION, spread
 from vmpz.kernels.pointinside import first_crossing
 
-__all__ = ["add_to_blocks", "fill", "find_blocks"]
+__all__ = ["CROSSED", "DONE", "SEAM", "add_to_blocks", "fill", "find_blocks", "mark"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -56,6 +56,8 @@ def _outline(corners: FloatArray, nside: float, tolerance: float, points: FloatA
     tolerance, then the parabola into chords.
     """
     many = corners.shape[0]
+    if many == 0:
+        return 0, 0
     a = corners[0]
     quadrant = (0 if a[0] > 0.0 else 1) if a[1] >= 0.0 else (2 if a[0] <= 0.0 else 3)
     zone = 1 if a[2] > TRANSITION else (-1 if a[2] < -TRANSITION else 0)
@@ -173,7 +175,7 @@ def fill(
     corners : float64 (n, 3)
         Unit vectors of the vertices, outline after outline, in either orientation.
     first : int64 (outlines + 1,)
-        First corner of each outline, and the number of corners.
+        First corner of each outline, and the number of corners; an outline without corners is a `SEAM`.
     order : int
     tolerance : float
         Largest error of a share.
@@ -247,6 +249,71 @@ def fill(
                     count += 1
         start[k + 1] = count
     return state, start, cells[:count].copy(), shares[:count].copy()
+
+
+@njit(cache=True, nogil=True)
+def _gather(number: int) -> int:
+    """Every other bit of a number: the inverse of `spread`."""
+    number = number & 0x5555555555555555
+    number = (number | (number >> 1)) & 0x3333333333333333
+    number = (number | (number >> 2)) & 0x0F0F0F0F0F0F0F0F
+    number = (number | (number >> 4)) & 0x00FF00FF00FF00FF
+    number = (number | (number >> 8)) & 0x0000FFFF0000FFFF
+    return (number | (number >> 16)) & 0x00000000FFFFFFFF
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _sub_cells(points: FloatArray, count: int, column: float, row: float) -> np.uint64:
+    """Bit 8 j + i tells whether the centre of sub-cell (i, j) of 8 x 8 is inside: parity along scan lines."""
+    word = np.uint64(0)
+    for k in range(count - 1):
+        x0, y0 = 8.0 * (points[k, 0] - column), 8.0 * (points[k, 1] - row)
+        x1, y1 = 8.0 * (points[k + 1, 0] - column), 8.0 * (points[k + 1, 1] - row)
+        low, high = min(y0, y1), max(y0, y1)
+        if high <= 0.5 or low > 7.5:
+            continue
+        begin, end = max(math.ceil(low - 0.5), 0), min(math.ceil(high - 0.5), 8)
+        for j in range(begin, end):
+            x = x0 + (j + 0.5 - y0) * (x1 - x0) / (y1 - y0)
+            passed = min(max(math.ceil(x - 0.5), 0), 8)
+            word ^= np.uint64((0xFF << passed) & 0xFF) << np.uint64(8 * j)
+    return word
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def mark(
+    corners: FloatArray, first: IntArray, owner: IntArray, cell: IntArray, order: int, tolerance: float
+) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    """Sub-cells whose centres lie in an outline, for pairs of outline and cell.
+
+    Parameters
+    ----------
+    corners, first, order, tolerance
+        As for `fill`.
+    owner, cell : int64 (m,)
+        Pairs, ascending by owner.
+
+    Returns
+    -------
+    words : uint64 (m,)
+        Bit 8 j + i is sub-cell (i, j) of the 8 x 8 in x and y.
+    known : bool (m,)
+        False where the outline does not lie in one smooth piece; the word is then void.
+    """
+    words, known = np.zeros(cell.size, np.uint64), np.zeros(cell.size, np.bool_)
+    points = np.empty((1 << 14, 2))
+    held, many, face = np.int64(-1), 0, 0
+    for k in range(cell.size):
+        if owner[k] != held:
+            held = owner[k]
+            many, face = _outline(
+                corners[first[held] : first[held + 1]], float(1 << order), tolerance, points
+            )
+        known[k] = many > 0
+        if many > 0 and cell[k] >> (2 * order) == face:
+            inner = cell[k] & ((1 << (2 * order)) - 1)
+            words[k] = _sub_cells(points, many, float(_gather(inner)), float(_gather(inner >> 1)))
+    return words, known
 
 
 @njit(cache=True, nogil=True)

@@ -6,7 +6,7 @@ where a node that no boundary enters is inside or outside as a whole, and asks a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -18,11 +18,22 @@ from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
 from vmpz.sky.skymap import SkyMap
 
-__all__ = ["Boundaries", "Cover", "add_up", "cover", "points_in_cells", "rounding", "unit_vectors"]
+__all__ = [
+    "NO_CELLS",
+    "Boundaries",
+    "Cover",
+    "add_up",
+    "changes",
+    "cover",
+    "points_in_cells",
+    "rounding",
+    "unit_vectors",
+]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
+NO_CELLS = np.empty(0, np.int64)
 PROBES = ((0.3183, 0.4142), (0.7321, 0.2361), (0.5772, 0.7854))  # generic points of a cell
 
 
@@ -89,13 +100,24 @@ class Cover:
     whole_owner: IntArray
     whole: IntArray
 
+    def owned_by(self, names: IntArray) -> "Cover":
+        """The same with region k called ``names[k]``."""
+        return replace(self, owner=names[self.owner], whole_owner=names[self.whole_owner])
+
+    @staticmethod
+    def join(covers: Sequence["Cover"], order: int) -> "Cover":
+        """All of several covers of one order."""
+        columns = [(one.owner, one.cell, one.share, one.whole_owner, one.whole) for one in covers]
+        columns.append((NO_CELLS, NO_CELLS, np.empty(0), NO_CELLS, np.empty((0, 2), np.int64)))
+        return Cover(order, *(np.concatenate(column) for column in zip(*columns, strict=True)))
+
 
 def cover(boundaries: Boundaries, order: int) -> Cover:
     """Shares of the cells that boundaries pass, and ranges of the cells inside."""
     owner, cell, passage = clipping.trace(boundaries.arcs, boundaries.first, order)
     by_cell = np.lexsort((cell, owner))
     owner, cell, passage = owner[by_cell], cell[by_cell], passage[by_cell]
-    start = np.flatnonzero(_changes(owner, cell))
+    start = np.flatnonzero(changes(owner, cell))
     owner, cell = owner[start], cell[start]
     share = np.add.reduceat(passage, start) if start.size else passage
     whole_owner, whole = _whole_cells(boundaries, owner, cell, order)
@@ -108,7 +130,7 @@ def add_up(covered: Cover, cells: CellSet | None = None) -> SkyMap:
     some = covered.share > 0.0
     by_cell = np.argsort(covered.cell[some], kind="stable")
     cell, share = covered.cell[some][by_cell], covered.share[some][by_cell]
-    start = np.flatnonzero(_changes(cell))
+    start = np.flatnonzero(changes(cell))
     share = np.add.reduceat(share, start) if start.size else share
     cell = cell[start]
     every = CellSet.from_ranges(covered.order, np.stack((begin, end), axis=1))
@@ -125,7 +147,7 @@ def add_up(covered: Cover, cells: CellSet | None = None) -> SkyMap:
     return SkyMap(every, values)
 
 
-def _changes(*columns: IntArray) -> NDArray[np.bool_]:
+def changes(*columns: IntArray) -> NDArray[np.bool_]:
     """Where a row of sorted columns differs from the one before; the first always does."""
     changed = np.zeros(columns[0].size, bool)
     changed[:1] = True
@@ -175,7 +197,7 @@ def _whole_cells(
     """Ranges (n, 2) of whole cells inside each region, and their regions."""
     owners, nodes, levels = [], [], []
     for level in range(order, 0, -1):
-        fresh = _changes(owner, cell >> 2)
+        fresh = changes(owner, cell >> 2)
         family = np.cumsum(fresh) - 1
         free = np.ones((int(fresh.sum()), 4), bool)
         free[family, cell & 3] = False

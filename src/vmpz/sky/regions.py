@@ -11,11 +11,12 @@ True
 
 Shares are boundary integrals along the true arcs (`vmpz.kernels.clipping`): no chord, no sampling. They are
 right to 1e-9 of a cell at orders up to 14 (double precision allows no better beyond: about ``1e-15 * 2**order``).
-Cells inside have exactly 1.0, cells outside are absent.
+Cells inside have exactly 1.0, cells outside are absent. With a `chord_tolerance` edges become chords in the
+plane of the cells, which is much faster for many small outlines; the tolerance bounds the error of each share.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,9 +24,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vmpz.errors import InputError
-from vmpz.kernels import pointinside
+from vmpz.kernels import chords, pointinside
 from vmpz.sky.cells import CellSet
-from vmpz.sky.covers import Boundaries, Cover, add_up, cover, points_in_cells, rounding, unit_vectors
+from vmpz.sky.covers import (
+    NO_CELLS,
+    Boundaries,
+    Cover,
+    add_up,
+    cover,
+    points_in_cells,
+    rounding,
+    unit_vectors,
+)
+from vmpz.sky.overlaps import CellSums, sub_cells_inside, unite
 from vmpz.sky.skymap import SkyMap
 
 __all__ = [
@@ -36,6 +47,8 @@ __all__ = [
     "cells_touched",
     "covered_fractions",
     "polygon_area_deg2",
+    "sum_fractions",
+    "union_fractions",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -149,7 +162,8 @@ class Polygon:
         return False
 
     @cached_property
-    def _corners(self) -> FloatArray:
+    def corners(self) -> FloatArray:
+        """Unit vectors (n, 3) of the vertices, without repeated ones."""
         points = unit_vectors(self._vertices[:, 0], self._vertices[:, 1])
         points = points[np.any(points != np.roll(points, 1, axis=0), axis=1)]
         if len(points) < 3:
@@ -159,7 +173,7 @@ class Polygon:
     @cached_property
     def _area_left_sr(self) -> float:
         """Area on the left of the line as given: positive, or minus that of the right side if smaller."""
-        return _area_sr(self._corners)
+        return _area_sr(self.corners)
 
     @property
     def area_deg2(self) -> float:
@@ -170,7 +184,7 @@ class Polygon:
     @cached_property
     def arcs(self) -> FloatArray:
         """Boundary for the kernels, (n, 10), the region on the left."""
-        corners = self._corners
+        corners = self.corners
         first, second = pointinside.first_crossing(corners)
         if first >= 0:
             raise InputError(f"edges of a polygon must not cross, found edges {first} and {second} crossing")
@@ -194,6 +208,11 @@ class Polygon:
 
 
 Region = Cap | Polygon
+Outlines = Region | Sequence[Region] | FloatArray
+Listed = list[Region] | FloatArray
+
+OUTLINES_AT_ONCE = 512
+SUB_CELL_TOLERANCE = 1e-3  # of a cell, for the outline among the sub-cells: 1/125 of one
 
 
 def polygon_area_deg2(vertices: ArrayLike) -> float:
@@ -232,18 +251,20 @@ def _edges(corners: FloatArray) -> FloatArray:
 
 
 def covered_fractions(
-    region: Region | Sequence[Region], order: int, *, cells: CellSet | None = None
+    region: Outlines, order: int, *, cells: CellSet | None = None, chord_tolerance: float | None = None
 ) -> SkyMap:
-    """Share of every touched cell that a region covers, exactly.
+    """Share of every touched cell that a region covers.
 
     Parameters
     ----------
-    region : Cap, Polygon or a sequence of them
-        Regions of a sequence are disjoint pieces of one region: their shares add.
+    region : Cap, Polygon, a sequence of them, or an array (n, m, 2) of n outlines of m vertices
+        Several are disjoint pieces of one region: their shares add.
     order : int
         0 to 29.
     cells : CellSet, optional
         The answer is limited to these cells.
+    chord_tolerance : float, optional
+        Largest error of the share of one region in a cell, for instance 1e-4; exact without it.
 
     Returns
     -------
@@ -253,17 +274,59 @@ def covered_fractions(
     Raises
     ------
     InputError
-        Regions of a sequence overlap.
+        The regions overlap.
     """
-    regions = _listed(region)
-    covered = add_up(_cover(regions, order), cells)
+    pieces = _listed(region)
+    covered = add_up(Cover.join(list(_covers(pieces, order, chord_tolerance)), order), cells)
     most = float(covered.values.max(initial=0.0))
-    if most > 1.0 + len(regions) * rounding(order):
+    if most > 1.0 + len(pieces) * (chord_tolerance or rounding(order)):
         raise InputError(
             f"regions given together must not overlap, found a cell covered {most:.6g} times: "
             "use union_fractions or sum_fractions"
         )
     return SkyMap(covered.cells, np.minimum(covered.values, 1.0))
+
+
+def sum_fractions(
+    outlines: Outlines, order: int, cells: CellSet | None = None, *, chord_tolerance: float | None = None
+) -> SkyMap:
+    """Sum over outlines of the share of each cell: the mean number of outlines (exposures) over the cell.
+
+    Parameters
+    ----------
+    outlines, order, cells, chord_tolerance
+        As for `covered_fractions`; outlines may overlap.
+
+    Returns
+    -------
+    SkyMap
+        float64, above 0; cells that no outline touches are absent.
+    """
+    sums = CellSums(order)
+    for covered in _covers(_listed(outlines), order, chord_tolerance):
+        sums.add(covered)
+    return sums.map(cells)
+
+
+def union_fractions(
+    outlines: Outlines, order: int, cells: CellSet | None = None, *, chord_tolerance: float | None = None
+) -> SkyMap:
+    """Share of each cell that the union of overlapping outlines covers.
+
+    Parameters
+    ----------
+    outlines, order, cells, chord_tolerance
+        As for `covered_fractions`; outlines may overlap.
+
+    Returns
+    -------
+    SkyMap
+        float64, in (0, 1]: exact where one outline covers the whole cell or only one touches it, elsewhere
+        from 8 x 8 sub-cells (steps of 1/64), never below the largest single share nor above their sum.
+    """
+    listed = _listed(outlines)
+    covered = Cover.join(list(_covers(listed, order, chord_tolerance)), order)
+    return unite(covered, cells, lambda owner, cell: _sub_cells(listed, owner, cell, order))
 
 
 def cells_inside(region: Region, order: int) -> CellSet:
@@ -276,16 +339,80 @@ def cells_inside(region: Region, order: int) -> CellSet:
 
 def cells_touched(region: Region, order: int) -> CellSet:
     """Cells of which a region covers a share."""
-    return covered_fractions(region, order).cells
+    covered = cover(_boundaries([region]), order)
+    return CellSet.from_ranges(order, covered.whole) | CellSet.from_cells(
+        order, covered.cell[covered.share > 0.0]
+    )
 
 
-def _listed(region: Region | Sequence[Region]) -> list[Region]:
-    return [region] if isinstance(region, Cap | Polygon) else list(region)
+def _listed(outlines: Outlines) -> Listed:
+    if isinstance(outlines, Cap | Polygon):
+        return [outlines]
+    if not isinstance(outlines, np.ndarray):
+        return list(outlines)
+    if outlines.ndim != 3 or outlines.shape[1] < 3 or outlines.shape[2] != 2:
+        raise InputError(f"an array of outlines must have shape (n, m >= 3, 2), found {outlines.shape}")
+    if not (np.all(np.isfinite(outlines)) and np.all(np.abs(outlines[..., 1]) <= 90.0)):
+        raise InputError("vertices must be positions in degrees, latitudes in [-90, 90]")
+    return outlines
+
+
+def _regions(listed: Listed) -> list[Region]:
+    return [Polygon(one) for one in listed] if isinstance(listed, np.ndarray) else listed
 
 
 def _boundaries(regions: Sequence[Region]) -> Boundaries:
     return Boundaries.of([one.arcs for one in regions], [one.everything for one in regions])
 
 
-def _cover(regions: Sequence[Region], order: int) -> Cover:
-    return cover(_boundaries(regions), order)
+def _covers(listed: Listed, order: int, tolerance: float | None) -> Iterator[Cover]:
+    """Covers of outlines, some at a time, exact or by chords."""
+    for begin in range(0, len(listed), OUTLINES_AT_ONCE):
+        part = listed[begin : begin + OUTLINES_AT_ONCE]
+        found = (
+            cover(_boundaries(_regions(part)), order)
+            if tolerance is None
+            else _by_chords(part, order, tolerance)
+        )
+        yield found.owned_by(np.arange(begin, begin + len(part)))
+
+
+def _by_chords(part: Listed, order: int, tolerance: float) -> Cover:
+    """Cover by chords; exact for caps, complements and outlines over a seam of the projection."""
+    if not tolerance > 0.0:
+        raise InputError(f"the chord tolerance must be positive, found {tolerance}")
+    corners, first = _corners(part)
+    state, start, cell, share = chords.fill(corners, first, order, tolerance)
+    if np.any(state == chords.CROSSED):
+        raise InputError(f"edges of outline {int(np.argmax(state == chords.CROSSED))} must not cross")
+    owner = np.repeat(np.arange(len(part)), np.diff(start))
+    fast = Cover(order, owner, cell, share, NO_CELLS, np.empty((0, 2), np.int64))
+    left = np.flatnonzero(state == chords.SEAM)
+    if left.size == 0:
+        return fast
+    return Cover.join([fast, cover(_boundaries(_chosen(part, left)), order).owned_by(left)], order)
+
+
+def _chosen(listed: Listed, rows: IntArray) -> list[Region]:
+    return _regions(listed[rows] if isinstance(listed, np.ndarray) else [listed[row] for row in rows])
+
+
+def _corners(listed: Listed) -> tuple[FloatArray, IntArray]:
+    """Corners (n, 3) of all outlines and the first of each; none for what is not a plain polygon."""
+    if isinstance(listed, np.ndarray):
+        corners = unit_vectors(listed[..., 0], listed[..., 1]).reshape(-1, 3)
+        return corners, np.arange(len(listed) + 1) * listed.shape[1]
+    nothing = np.empty((0, 3))
+    loops = [one.corners if isinstance(one, Polygon) and not one.outside else nothing for one in listed]
+    return np.concatenate([*loops, nothing]), np.cumsum([0, *(len(one) for one in loops)])
+
+
+def _sub_cells(listed: Listed, owner: IntArray, cell: IntArray, order: int) -> NDArray[np.uint64]:
+    """Words of the 8 x 8 sub-cells inside, for pairs of outline and cell ascending by outline."""
+    names, row = np.unique(owner, return_inverse=True)
+    chosen = _chosen(listed, names)
+    words: NDArray[np.uint64]
+    words, known = chords.mark(*_corners(chosen), row, cell, order, SUB_CELL_TOLERANCE)
+    if not np.all(known):
+        words[~known] = sub_cells_inside(_boundaries(chosen), row[~known], cell[~known], order)
+    return words
