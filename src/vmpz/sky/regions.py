@@ -31,6 +31,7 @@ from vmpz.sky.covers import (
     Boundaries,
     Cover,
     add_up,
+    changes,
     cover,
     points_in_cells,
     rounding,
@@ -390,11 +391,11 @@ def _by_chords(part: Listed, order: int, tolerance: float) -> Cover:
     left = np.flatnonzero(state == chords.SEAM)
     if left.size == 0:
         return fast
-    return Cover.join([fast, cover(_boundaries(_chosen(part, left)), order).owned_by(left)], order)
+    return Cover.join([fast, cover(_boundaries(_regions(_chosen(part, left))), order).owned_by(left)], order)
 
 
-def _chosen(listed: Listed, rows: IntArray) -> list[Region]:
-    return _regions(listed[rows] if isinstance(listed, np.ndarray) else [listed[row] for row in rows])
+def _chosen(listed: Listed, rows: IntArray) -> Listed:
+    return listed[rows] if isinstance(listed, np.ndarray) else [listed[row] for row in rows]
 
 
 def _corners(listed: Listed) -> tuple[FloatArray, IntArray]:
@@ -409,10 +410,11 @@ def _corners(listed: Listed) -> tuple[FloatArray, IntArray]:
 
 def _sub_cells(listed: Listed, owner: IntArray, cell: IntArray, order: int) -> NDArray[np.uint64]:
     """Words of the 8 x 8 sub-cells inside, for pairs of outline and cell ascending by outline."""
-    names, row = np.unique(owner, return_inverse=True)
-    chosen = _chosen(listed, names)
+    fresh = changes(owner)
+    row = np.cumsum(fresh) - 1
+    chosen = _chosen(listed, owner[fresh])
     words: NDArray[np.uint64]
     words, known = chords.mark(*_corners(chosen), row, cell, order, SUB_CELL_TOLERANCE)
     if not np.all(known):
-        words[~known] = sub_cells_inside(_boundaries(chosen), row[~known], cell[~known], order)
+        words[~known] = sub_cells_inside(_boundaries(_regions(chosen)), row[~known], cell[~known], order)
     return words
