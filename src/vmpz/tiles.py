@@ -111,7 +111,7 @@ def tiling(kind: str, **options: Any) -> Tiling:
     return TILINGS[kind](**options)
 
 
-# -- the regular grid of the wide survey ------------------------------------------------------------------------------
+# -- the regular grid of the wide survey --------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -291,7 +291,7 @@ def _cell_radius_deg(order: int) -> float:
     return math.degrees(1.1 / (1 << order))
 
 
-# -- the other tilings ------------------------------------------------------------------------------------------------
+# -- the other tilings --------------------------------------------------------------------------------------
 
 
 class _Given:
@@ -409,7 +409,7 @@ def _centres_in(area: CellSet, order: int) -> CellSet:
     return CellSet.from_cells(order, candidates[area.index(centre) >= 0])
 
 
-# -- small geometry ---------------------------------------------------------------------------------------------------
+# -- small geometry -----------------------------------------------------------------------------------------
 
 
 def _ranges(cells: NDArray[np.int64], levels: int) -> NDArray[np.int64]:

@@ -140,7 +140,7 @@ class Sky:
         self.extent = (float(px.min()), float(px.max()), float(py.min()), float(py.max()))
         self.observed = (self.extent[0] + UNOBSERVED_STRIP, self.extent[1], self.extent[2], self.extent[3])
 
-    # -- exposures --------------------------------------------------------------------------------------------------
+    # -- exposures ------------------------------------------------------------------------------------------
 
     @cached_property
     def _detectors(self) -> dict[str, Detectors]:
@@ -184,7 +184,7 @@ class Sky:
             "BETA": 1.0 - 0.125 * (pointing % 16),
         }
 
-    # -- stars and objects --------------------------------------------------------------------------------------------
+    # -- stars and objects ----------------------------------------------------------------------------------
 
     @cached_property
     def halos(self) -> Discs:
@@ -223,7 +223,7 @@ class Sky:
         radius = np.maximum(0.6 * 5.0 ** draw.random(x.size), 0.75 * self.pixel_arcsec) * ARCSEC
         return Discs(self._directions(x, y), radius)
 
-    # -- defects ------------------------------------------------------------------------------------------------------
+    # -- defects --------------------------------------------------------------------------------------------
 
     def columns(self, instrument: str) -> Rectangles:
         """Bad columns: one strip over the height of a detector, in the first exposure of a pointing; disjoint, and
@@ -271,7 +271,7 @@ class Sky:
         table = np.stack(corners, axis=-1)
         return Quads(self.plane.vectors(table[0], table[1]))
 
-    # -- smooth fields ------------------------------------------------------------------------------------------------
+    # -- smooth fields --------------------------------------------------------------------------------------
 
     def background(self, band: Band, x: Array, y: Array) -> Array:
         """Background model at points of the survey plane: a gradient of 5 % and 3 % a degree."""
@@ -281,7 +281,7 @@ class Sky:
         """Width of the PSF at points of the survey plane: a gradient of 2 % and -1 % a degree."""
         return band.fwhm_arcsec * (1.0 + math.degrees(0.02) * x - math.degrees(0.01) * y)
 
-    # -- helpers ------------------------------------------------------------------------------------------------------
+    # -- helpers --------------------------------------------------------------------------------------------
 
     @property
     def _area_deg2(self) -> float:

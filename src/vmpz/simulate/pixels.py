@@ -104,7 +104,7 @@ class Grid:
         vectors = self.plane.vectors(self.x(columns), self.y(rows))
         return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
 
-    # -- which features touch which rows -----------------------------------------------------------------------
+    # -- which features touch which rows --------------------------------------------------------------------
 
     def place_quads(self, quads: Quads) -> tuple[Quads, Array]:
         """The quadrilaterals near the image and their first and last row, (n, 2)."""
@@ -129,7 +129,7 @@ class Grid:
         bounds = np.stack((self.row((y - reach)[near]), self.row((y + reach)[near])), axis=1)
         return Discs(discs.centres[chosen], discs.radii[chosen]), chosen, bounds
 
-    # -- runs ---------------------------------------------------------------------------------------------------
+    # -- runs -----------------------------------------------------------------------------------------------
 
     def quad_runs(self, quads: Quads, start: int, stop: int) -> Runs:
         """Runs of quadrilaterals in rows [start, stop). A point v is inside when ``v . (a x b) >= 0`` for each edge

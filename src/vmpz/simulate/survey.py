@@ -11,22 +11,26 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from vmpz.errors import InputError
 from vmpz.files.write import write_text
 from vmpz.simulate import tables
 from vmpz.simulate.bands import Band, band_of
+from vmpz.simulate.descriptors import write_mosaic_descriptor, write_tile_descriptor
 from vmpz.simulate.field import Sky
 from vmpz.simulate.fitsfile import Compression, fits_file
 from vmpz.simulate.headers import file_name, image_header
-from vmpz.simulate.pixels import OUTER_ARCSEC, BandPixels, Grid
-from vmpz.tiles import tiles_near
+from vmpz.simulate.pixels import OUTER_ARCSEC, BandPixels, Block, Grid
+from vmpz.simulate.truth import write_truth
+from vmpz.tiles import tiles_near, tiling
 
 __all__ = ["Simulation", "simulate"]
 
 PIXELS_IN_A_CELL = 100
-FULL_SIZE = 19200
+PLANES = {"image": "f4", "rms": "f4", "flag": "i4", "background": "f4"}
 EUCLID_INSTRUMENTS = ("VIS", "NISP")
-DEFAULT_PLACE = (52.9, -28.25)
+DEFAULT_PLACE = (57.9988, -51.5)
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,9 @@ class Simulation:
     tiles: tuple[str, ...]
     bands: tuple[str, ...]
     order: int
+
+    def __str__(self) -> str:
+        return f"{len(self.tiles)} tiles, bands {', '.join(self.bands)}: {self.parameters}"
 
 
 def simulate(
@@ -97,14 +104,19 @@ def simulate(
     chosen = [band_of(name) for name in bands]
     places = sorted(tiles_near(*at, tiles), key=lambda one: one.id)
     sky = Sky(places, OUTER_ARCSEC / size, seed)
-    for place in places:
-        grid = Grid(place, size)
-        for band in chosen:
-            _write_band(folder / "MER", sky, grid, band, compress, layers)
+    grids = [Grid(place, size) for place in places]
     order = map_order(size, max(abs(place.lat_deg) for place in places))
+    for grid in grids:
+        if xml:
+            _write_tile_descriptor(folder / "MER", sky, grid, order)
+        for band in chosen:
+            _write_band(folder / "MER", sky, grid, band, compress, xml, layers)
+    write_truth(folder / "truth", sky, grids, chosen, order)
     parameters = folder / "survey.toml"
     write_text(parameters, _parameters(chosen, order, layers))
-    return Simulation(folder, parameters, tuple(p.id for p in places), tuple(b.name for b in chosen), order)
+    return Simulation(
+        folder, parameters, tuple(place.id for place in places), tuple(band.name for band in chosen), order
+    )
 
 
 def _check(
@@ -136,29 +148,43 @@ def map_order(size: int, lat_deg: float) -> int:
     return max(deepest, 12 if lat_deg <= 70.0 else 13 if lat_deg <= 88.0 else 14)
 
 
+def _write_tile_descriptor(root: Path, sky: Sky, grid: Grid, order: int) -> None:
+    inner = tiling("euclid-wide").owned(grid.tile.id, order)
+    path = root / grid.tile.id / file_name(sky.seed, grid.tile.id, None, "tile")
+    write_tile_descriptor(path, sky, grid, order, inner)
+
+
 def _write_band(
-    root: Path, sky: Sky, grid: Grid, band: Band, compress: Compression, layers: bool
-) -> dict[str, str]:
-    """All files of one band of one tile; returns kind to file name."""
+    root: Path, sky: Sky, grid: Grid, band: Band, compress: Compression, xml: bool, layers: bool
+) -> None:
+    """All files of one band of one tile."""
     folder = root / grid.tile.id / band.instrument
-    kinds = ["image", "rms", "flag", "background", "catalog-psf", "grid-psf", "star-masks"]
+    kinds = [*PLANES, "catalog-psf", "grid-psf", "star-masks", "mosaic"]
     kinds += ["layers"] if layers and band.instrument in EUCLID_INSTRUMENTS else []
     names = {kind: file_name(sky.seed, grid.tile.id, band, kind) for kind in kinds}
-    _write_planes(folder, names, BandPixels(sky, grid, band), compress)
+    quality = _write_planes(folder, names, BandPixels(sky, grid, band), compress)
     tables.write_catalog_psf(folder / names["catalog-psf"], sky, grid, band)
     tables.write_grid_psf(folder / names["grid-psf"], sky, grid, band)
     tables.write_star_masks(folder / names["star-masks"], sky, grid)
     if "layers" in names:
         tables.write_layers(folder / names["layers"], sky, grid, band)
-    return names
+    if xml:
+        stored = {
+            kind: name + (f".{compress}" if compress and kind in PLANES else "")
+            for kind, name in names.items()
+        }
+        write_mosaic_descriptor(folder / names["mosaic"], sky, grid, band, stored, quality)
 
 
-def _write_planes(folder: Path, names: dict[str, str], pixels: BandPixels, compress: Compression) -> None:
-    """Image, RMS, flags and background side by side, one row block after the other."""
+def _write_planes(
+    folder: Path, names: dict[str, str], pixels: BandPixels, compress: Compression
+) -> dict[str, float]:
+    """Image, RMS, flags and background side by side, one row block after the other; returns the image's statistics."""
     shape = (pixels.grid.size, pixels.grid.size)
+    quality = Quality(pixels.mask("unobserved"))
     with ExitStack() as stack:
         planes = {}
-        for kind, dtype in (("image", "f4"), ("rms", "f4"), ("flag", "i4"), ("background", "f4")):
+        for kind, dtype in PLANES.items():
             writer = stack.enter_context(fits_file(folder / names[kind], compress))
             header = image_header(pixels.grid, pixels.band, kind)
             planes[kind] = stack.enter_context(writer.plane(header, dtype, shape))
@@ -167,6 +193,46 @@ def _write_planes(folder: Path, names: dict[str, str], pixels: BandPixels, compr
             planes["rms"].write(block.rms)
             planes["flag"].write(block.flags)
             planes["background"].write(block.background)
+            quality.add(block)
+    return quality.values()
+
+
+class Quality:
+    """QualityParams of a mosaic, summed block by block over all pixels.
+
+    Parameters
+    ----------
+    mask : int
+        Bits of an unusable pixel: any of them counts as masked.
+    """
+
+    def __init__(self, mask: int) -> None:
+        self._mask = np.uint32(mask)
+        self._count = self._covered = self._masked = 0
+        self._sum = self._squares = 0.0
+        self._low, self._high = math.inf, -math.inf
+
+    def add(self, block: Block) -> None:
+        """Take in a row block."""
+        image = block.image.astype(np.float64)
+        self._count += image.size
+        self._sum += float(image.sum())
+        self._squares += float(np.sum(image * image))
+        self._low, self._high = min(self._low, float(image.min())), max(self._high, float(image.max()))
+        self._covered += int(np.count_nonzero(block.exposures))
+        self._masked += int(np.count_nonzero(block.flags.view(np.uint32) & self._mask))
+
+    def values(self) -> dict[str, float]:
+        """Element name to number."""
+        mean = self._sum / self._count
+        return {
+            "Mean": mean,
+            "StDev": math.sqrt(max(self._squares / self._count - mean * mean, 0.0)),
+            "Min": self._low,
+            "Max": self._high,
+            "MaskedPixelFraction": self._masked / self._count,
+            "CoverageFraction": self._covered / self._count,
+        }
 
 
 def _parameters(bands: Sequence[Band], order: int, layers: bool) -> str:
