@@ -5,7 +5,7 @@ instruments. Products are numbered over the whole survey, before any selection, 
 what else runs.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vmpz.errors import InputError
@@ -39,15 +39,18 @@ class Choice:
         )
 
     def takes_kind(self, kind: str) -> bool:
-        """Whether a kind of product is chosen."""
-        return self.products is None or kind in self.products
+        """Whether a kind of product is chosen; an effective coverage brings the coverages that it is made of."""
+        chosen = self.products
+        return chosen is None or kind in chosen or (kind == "coverage" and "effectivecoverage" in chosen)
 
 
 @dataclass(frozen=True)
 class Job:
     """Small and picklable: frames in, keys out.
 
-    `numbers` gives the plan number of every key (its time stamp); `missing` the keys that cannot be made and why.
+    `keys` are by band ('-' for the job that crosses instruments), `numbers` gives the plan number of every key (its
+    time stamp), `missing` the keys that cannot be made and why, `crossing` the products of the tile job that the
+    bands serve.
     """
 
     area: str
@@ -56,6 +59,7 @@ class Job:
     keys: Mapping[str, tuple[ProductKey, ...]]
     numbers: Mapping[ProductKey, int]
     missing: Mapping[ProductKey, str] = field(default_factory=dict)
+    crossing: tuple[ProductKey, ...] = ()
     after: tuple[str, ...] = ()
 
     @property
@@ -108,15 +112,19 @@ def make_plan(manifest: Manifest, parameters: Parameters, choice: Choice | None 
     numbers: dict[ProductKey, int] = {}
     jobs: list[Job] = []
     for area, refs in _grouped(frames, lambda ref: ref.area):
+        crossing = _crossing_keys(refs, parameters, choice)
         ids = []
         for instrument, bands in _grouped(refs, lambda ref: ref.instrument):
-            job = _band_job(area, instrument, bands, parameters, choice, numbers)
-            if job.keys:
+            job = _band_job(area, instrument, bands, parameters, choice, numbers, crossing)
+            if job.frames:
                 ids.append(job.id)
                 jobs.append(job)
-        tile = _tile_job(area, refs, parameters, choice, numbers, tuple(ids))
-        if tile is not None:
-            jobs.append(tile)
+        for key in _keys_of("tile", refs[0], parameters):
+            numbers[key] = len(numbers)
+        if crossing:
+            served = tuple(sorted(refs, key=lambda ref: ref.band))
+            mine = {key: numbers[key] for key in crossing}
+            jobs.append(Job(area, "-", served, {"-": crossing}, mine, {}, (), tuple(ids)))
     return Plan(tuple(jobs), manifest.notes)
 
 
@@ -141,8 +149,54 @@ def _must_exist(choice: Choice, frames: Sequence[FrameRef]) -> None:
             raise InputError(f"{what} must be among {some}; found {', '.join(unknown)}")
 
 
-def _grouped(refs: Iterable[FrameRef], by: "Callable[[FrameRef], str]") -> list[tuple[str, list[FrameRef]]]:
+def _grouped(refs: Iterable[FrameRef], by: Callable[[FrameRef], str]) -> list[tuple[str, list[FrameRef]]]:
     groups: dict[str, list[FrameRef]] = {}
     for ref in refs:
         groups.setdefault(by(ref), []).append(ref)
     return sorted(groups.items())
+
+
+def _keys_of(scope: str, ref: FrameRef, parameters: Parameters) -> tuple[ProductKey, ...]:
+    return tuple(
+        key for recipe in RECIPES.values() if recipe.scope == scope for key in recipe.keys(ref, parameters)
+    )
+
+
+def _crossing_keys(
+    refs: Sequence[FrameRef], parameters: Parameters, choice: Choice
+) -> tuple[ProductKey, ...]:
+    """Products across instruments, unless only some tiles, bands or instruments were chosen."""
+    whole = choice.bands is None and choice.instruments is None
+    if not whole or (choice.tiles is not None and refs[0].area not in choice.tiles):
+        return ()
+    return tuple(key for key in _keys_of("tile", refs[0], parameters) if choice.takes_kind(key.kind))
+
+
+def _band_job(
+    area: str,
+    instrument: str,
+    refs: Sequence[FrameRef],
+    parameters: Parameters,
+    choice: Choice,
+    numbers: dict[ProductKey, int],
+    crossing: tuple[ProductKey, ...],
+) -> Job:
+    keys: dict[str, tuple[ProductKey, ...]] = {}
+    mine: dict[ProductKey, int] = {}
+    missing: dict[ProductKey, str] = {}
+    taken = []
+    for ref in sorted(refs, key=lambda ref: ref.band):
+        possible = _keys_of("band", ref, parameters)
+        for key in possible:
+            numbers[key] = len(numbers)
+        wanted = tuple(key for key in possible if choice.takes_kind(key.kind))
+        if not choice.takes(ref) or not (wanted or crossing):
+            continue
+        for key in wanted:
+            lacks = RECIPES[key.kind].needs(key, ref, parameters).missing(ref)
+            if lacks:
+                missing[key] = f"{ref.name} has no {', '.join(lacks)}"
+        keys[ref.band] = wanted
+        mine |= {key: numbers[key] for key in possible}
+        taken.append(ref)
+    return Job(area, instrument, tuple(taken), keys, mine, missing, crossing)

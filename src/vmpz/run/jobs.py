@@ -1,0 +1,288 @@
+"""Jobs: read inputs, call makers, write products. The only place where computing meets files.
+
+A band job opens each band of one tile and instrument in turn. A product that is there with the right digest is kept;
+cell statistics that already hold what is needed are read back instead of the planes; otherwise one pass makes them. A
+product that cannot be made for want of an optional input is NOINPUT; any other error is FAILED, with the key and the
+file in the reason, and takes no other product down.
+"""
+
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+from vmpz import io
+from vmpz.errors import InputError, MissingProductError, VmpzError
+from vmpz.files.write import StorageError
+from vmpz.frames import FrameRef
+from vmpz.make import RECIPES, effective, needs
+from vmpz.parameters import Parameters
+from vmpz.products import Product, ProductKey, Provenance, digest_of
+from vmpz.run.account import Outcome
+from vmpz.run.measure import Grids, Measured, good_pixels_key, joint_counts, measure, versions
+from vmpz.run.plan import Job
+from vmpz.run.store import Entry, Store
+from vmpz.sky.cells import CellSet
+from vmpz.sky.skymap import SkyMap
+from vmpz.tiles import Tiling
+
+__all__ = ["Setting", "failed_job", "run_job", "store_product"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all jobs of a run share; small and picklable."""
+
+    parameters: Parameters
+    store: str
+    created: datetime
+    threads: int
+    tiling: Tiling
+    by_name: bool = False
+
+
+def run_job(setting: Setting, job: Job) -> list[Outcome]:
+    """Do one job; a failing product is an outcome, storage that fails is an error of the whole run."""
+    try:
+        cells = setting.tiling.owned(job.area, setting.parameters.maps.order)
+    except VmpzError as error:
+        return failed_job(job, str(error))
+    work = _across_bands if job.instrument == "-" else _band_after_band
+    return list(work(setting, job, cells))
+
+
+def failed_job(job: Job, reason: str) -> list[Outcome]:
+    """Outcomes of a job that was lost as a whole."""
+    return [Outcome(key, "FAILED", reason) for keys in job.keys.values() for key in keys]
+
+
+# -- one tile, one instrument -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Band:
+    """One band of one tile at work: what is shared by its products."""
+
+    setting: Setting
+    job: Job
+    ref: FrameRef
+    store: Store
+    grids: Grids
+
+    @property
+    def parameters(self) -> Parameters:
+        return self.setting.parameters
+
+    def absent(self, key: ProductKey, reason: str) -> Outcome:
+        """A product that cannot be made: a failure only if it was asked for by name."""
+        return Outcome(key, "FAILED" if self.setting.by_name else "NOINPUT", reason)
+
+    def digest(self, key: ProductKey) -> str:
+        """What the provenance of this product must be for it to be kept."""
+        return digest_of(key.kind, RECIPES[key.kind].version, self.section(key), self.inputs(key))
+
+    def section(self, key: ProductKey) -> dict[str, object]:
+        return {
+            **RECIPES[key.kind].section(key, self.ref, self.parameters),
+            "forms": self.parameters.maps.model_dump(mode="json"),
+            "tiling": self.setting.tiling.kind,
+        }
+
+    def inputs(self, key: ProductKey) -> dict[str, str]:
+        """Identity of every input that this product depends on."""
+        needed = RECIPES[key.kind].needs(key, self.ref, self.parameters)
+        files = {name: file for name, file in self.ref.planes.items() if name in needed.planes}
+        files |= {name: file for name, file in self.ref.tables.items() if name in needed.tables}
+        files = files or dict(sorted(self.ref.planes.items())[:1])
+        return {f"{name}:{Path(file.location).name}": file.identity for name, file in sorted(files.items())}
+
+
+def _band_after_band(setting: Setting, job: Job, cells: CellSet) -> Iterator[Outcome]:
+    grids = Grids(cells, setting.threads)
+    for ref in job.frames:
+        yield from _products_of(_Band(setting, job, ref, Store(setting.store), grids))
+
+
+def _products_of(band: _Band) -> Iterator[Outcome]:
+    todo = []
+    for key in band.job.keys[band.ref.band]:
+        entry = band.store.entry(key)
+        if key in band.job.missing:
+            yield band.absent(key, band.job.missing[key])
+        elif entry is not None and entry.digest == band.digest(key):
+            yield Outcome(key, "KEPT", path=str(entry.path()))
+        else:
+            todo.append(key)
+    if not todo and not _must_serve(band):
+        return
+    with ExitStack() as stack:
+        try:
+            measured = _measured(band, todo, stack)
+        except StorageError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a bad input provokes stays in its tile and band
+            for key in todo:
+                yield Outcome(key, "FAILED", _reason(error))
+            return
+        maps = _auxiliary_maps(band.parameters)
+        for key in todo:
+            yield _one_product(band, key, measured, maps)
+
+
+def _must_serve(band: _Band) -> bool:
+    """Whether the tile's products across instruments want good pixels of this band that are not kept yet."""
+    wanted = needs(band.job.crossing, band.ref, band.parameters).keep_good
+    return wanted is not None and band.store.entry(good_pixels_key(band.ref, band.parameters)) is None
+
+
+def _measured(band: _Band, todo: list[ProductKey], stack: ExitStack) -> Measured:
+    """Cell statistics for these products; an input that changed while it was read is tried once more."""
+    keys = (*todo, *band.job.crossing)
+    created = _instant(band.setting, band.job, band.ref)
+    try:
+        return measure(band.ref, keys, band.store, band.grids, band.parameters, created, stack)
+    except InputError as error:
+        if "changed" not in str(error):
+            raise
+    stack.close()
+    return measure(band.ref, keys, band.store, band.grids, band.parameters, created, stack)
+
+
+def _one_product(band: _Band, key: ProductKey, measured: Measured, maps: Mapping[str, SkyMap]) -> Outcome:
+    started = time.monotonic()
+    try:
+        made = RECIPES[key.kind].make(key, measured.frame, measured.statistics, band.parameters, maps)
+        provenance = Provenance(
+            key.kind,
+            RECIPES[key.kind].version,
+            band.section(key),
+            band.inputs(key),
+            versions(),
+            band.setting.created + timedelta(microseconds=band.job.numbers[key]),
+            measured.verified,
+            (*band.ref.notes, *measured.notes),
+        )
+        entry = store_product(band.store, made, provenance, band.parameters)
+    except MissingProductError as error:
+        return band.absent(key, str(error))
+    except StorageError:
+        raise
+    except Exception as error:  # noqa: BLE001 - one product must not take the others down
+        return Outcome(key, "FAILED", _reason(error))
+    return Outcome(key, entry.state, path=str(entry.path()), seconds=round(time.monotonic() - started, 3))
+
+
+def _reason(error: Exception) -> str:
+    """The message with its notes; the trace as well for what nobody foresaw."""
+    if isinstance(error, VmpzError):
+        return " | ".join([str(error), *getattr(error, "__notes__", ())])
+    return "".join(traceback.format_exception(error))
+
+
+def _instant(setting: Setting, job: Job, ref: FrameRef) -> datetime:
+    """Creation instant of a band's statistics: that of its first product."""
+    return setting.created + timedelta(
+        microseconds=min(number for key, number in job.numbers.items() if key.band == ref.band)
+    )
+
+
+# -- one tile, across instruments -------------------------------------------------------------------------------------
+
+
+def _across_bands(setting: Setting, job: Job, cells: CellSet) -> Iterator[Outcome]:
+    store = Store(setting.store)
+    for key in job.keys["-"]:
+        try:
+            yield _effective_coverage(setting, job, key, cells, store)
+        except MissingProductError as error:
+            yield Outcome(key, "FAILED" if setting.by_name else "NOINPUT", str(error))
+        except StorageError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one tile must not take the others down
+            yield Outcome(key, "FAILED", _reason(error))
+
+
+def _effective_coverage(setting: Setting, job: Job, key: ProductKey, cells: CellSet, store: Store) -> Outcome:
+    started = time.monotonic()
+    parameters = setting.parameters
+    recipe = RECIPES[key.kind]
+    section = (
+        {
+            **recipe.section(key, job.frames[0], parameters),
+            "forms": parameters.maps.model_dump(mode="json"),
+        }
+        if job.frames
+        else {}
+    )
+    coverages = _coverage_entries(job, parameters, store)
+    inputs = {entry.key.text: entry.digest for entry in coverages.values()}
+    old = store.entry(key)
+    if old is not None and old.digest == digest_of(key.kind, recipe.version, section, inputs):
+        return Outcome(key, "KEPT", path=str(old.path()))
+    if parameters.coverage.rule == "JOINT":
+        statistics, joint = joint_counts(job.frames, store, Grids(cells, setting.threads), parameters)
+        made = effective.make(key, job.frames, cells, parameters, statistics=statistics, joint=joint)
+    else:
+        maps = {band: io.read(entry.path(".fits")).map for band, entry in coverages.items()}
+        made = effective.make(key, job.frames, cells, parameters, coverages=maps)
+    provenance = Provenance(
+        key.kind,
+        recipe.version,
+        section,
+        inputs,
+        versions(),
+        setting.created + timedelta(microseconds=job.numbers[key]),
+        bool(coverages) and all(bool(entry.provenance["verified"]) for entry in coverages.values()),
+    )
+    entry = store_product(store, made, provenance, parameters)
+    return Outcome(key, entry.state, path=str(entry.path()), seconds=round(time.monotonic() - started, 3))
+
+
+def _coverage_entries(job: Job, parameters: Parameters, store: Store) -> dict[str, Entry]:
+    """Coverage products of the bands of the effective coverage that exist, by band."""
+    found = {}
+    for ref in job.frames:
+        for key in RECIPES["coverage"].keys(ref, parameters):
+            entry = store.entry(key)
+            if entry is not None:
+                found[ref.band] = entry
+    return found
+
+
+# -- writing ----------------------------------------------------------------------------------------------------------
+
+
+def store_product(store: Store, made: Product, provenance: Provenance, parameters: Parameters) -> Entry:
+    """Write a product in every form asked for, under one manifest."""
+    product = replace(
+        made, keywords={**_common_keywords(made.key, parameters), **made.keywords}, provenance=provenance
+    )
+    maps = parameters.maps
+
+    def files(folder: Path) -> list[Path]:
+        return [path for form in maps.forms for path in io.write(product, folder, form, maps=maps)]
+
+    return store.put(made.key, provenance, files, empty=not len(product.map))
+
+
+def _common_keywords(key: ProductKey, parameters: Parameters) -> dict[str, str | int]:
+    return {
+        "INSTRUME": key.instrument if key.instrument != "-" else "-1",
+        "FILTER": key.band if key.band != "-" else "-1",
+        "TILEID": int(key.area) if key.area.isdigit() else -1,
+        "LISTID": "-1",
+        "NSIDE_WK": str(1 << parameters.maps.order),
+    }
+
+
+@cache
+def _map_from(location: str) -> SkyMap:
+    return io.read(Path(location)).map
+
+
+def _auxiliary_maps(parameters: Parameters) -> dict[str, SkyMap]:
+    return {name: _map_from(location) for name, location in RECIPES["depth"].aux_maps(parameters).items()}

@@ -1,0 +1,251 @@
+"""Measuring one band: its cell statistics, read back from the store where they hold what is needed, else by a pass.
+
+The statistics are a product of their own. Their manifest says what was counted, on which inputs; they serve every
+product whose needs are a subset, so a new n-sigma, aperture or noise factor opens no plane.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from vmpz import io
+from vmpz.errors import MissingProductError
+from vmpz.frames import Frame, FrameRef
+from vmpz.make import PassNeeds, needs
+from vmpz.make.accumulate import GoodPixels, accumulate, joint_good
+from vmpz.make.needs import table_in
+from vmpz.make.runtable import RunTable, run_table
+from vmpz.parameters import Parameters
+from vmpz.products import Product, ProductKey, Provenance
+from vmpz.readers import open_frame
+from vmpz.run.store import Entry, Store
+from vmpz.sky.cells import CellSet
+from vmpz.statistics import CellStatistics
+
+__all__ = ["Grids", "Measured", "joint_counts", "measure", "versions"]
+
+PASS_VERSION = 1
+LIBRARIES = ("vmpz", "numpy", "numba", "astropy", "cdshealpix", "mocpy", "pyarrow")
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of the libraries that make the values."""
+    return {name: version(name) for name in LIBRARIES}
+
+
+class Grids:
+    """Run tables of the grids met in one job: made once for all bands that share a grid."""
+
+    def __init__(self, cells: CellSet, threads: int) -> None:
+        self.cells = cells
+        self.threads = threads
+        self._tables: dict[tuple[str, tuple[int, int]], RunTable] = {}
+
+    def of(self, ref: FrameRef) -> RunTable:
+        """The run table of a frame's grid on the job's cells."""
+        grid = (ref.wcs_cards, ref.shape)
+        if grid not in self._tables:
+            self._tables[grid] = run_table(
+                ref.wcs, ref.shape, self.cells, outline=ref.outline(), threads=self.threads
+            )
+        return self._tables[grid]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A band ready for its makers: the frame with its small tables, its statistics, whether all checksums held."""
+
+    frame: Frame
+    statistics: CellStatistics
+    verified: bool
+    notes: tuple[str, ...] = ()
+
+
+def measure(
+    ref: FrameRef,
+    keys: Sequence[ProductKey],
+    store: Store,
+    grids: Grids,
+    parameters: Parameters,
+    created: datetime,
+    stack: ExitStack,
+) -> Measured:
+    """Statistics that serve all these products; the frame stays open on `stack`.
+
+    Planes that are not needed are never opened.
+    """
+    planes = needs(keys, ref, parameters).planes & ref.planes.keys()
+    inputs = {name: ref.planes[name].identity for name in sorted(planes)}
+    if "STARMASK" in ref.tables:
+        inputs["STARMASK"] = ref.tables["STARMASK"].identity
+    entry = store.entry(statistics_key(ref, parameters))
+    if entry is not None:
+        frame = stack.enter_context(open_frame(ref, ()))
+        needed = needs(keys, ref, parameters, table_in(frame, parameters))
+        if _serves(entry, _counted(needed, ref, parameters), inputs) and _has_good(
+            store, ref, parameters, needed
+        ):
+            return Measured(frame, _read_statistics(entry), bool(entry.provenance["verified"]), _notes(entry))
+    return _pass(ref, keys, inputs, store, grids, parameters, created, stack)
+
+
+def _pass(
+    ref: FrameRef,
+    keys: Sequence[ProductKey],
+    inputs: Mapping[str, str],
+    store: Store,
+    grids: Grids,
+    parameters: Parameters,
+    created: datetime,
+    stack: ExitStack,
+) -> Measured:
+    """Open the planes, reduce them once and keep the statistics."""
+    frame = stack.enter_context(open_frame(ref, [name for name in ref.planes if name in inputs]))
+    needed = needs(keys, ref, parameters, table_in(frame, parameters))
+    statistics, good = accumulate(
+        frame,
+        grids.of(ref),
+        selections=sorted(needed.selections, key=lambda one: one.text),
+        good=needed.good,
+        rms_max=parameters.coverage.rms_max,
+        percents=sorted(needed.percents),
+        inverse_variance=needed.inverse_variance,
+        keep_good=needed.keep_good,
+        threads=grids.threads,
+    )
+    files = {**ref.planes, **ref.tables}
+    verified = bool(inputs) and all(files[name].verifiable for name in inputs)
+    counted = _counted(needed, ref, parameters)
+    provenance = Provenance(
+        "statistics", PASS_VERSION, counted, inputs, versions(), created, verified, _stray_note(statistics)
+    )
+    _put(store, statistics_key(ref, parameters), io.statistics_table(statistics), provenance)
+    if good is not None:
+        _put(store, good_pixels_key(ref, parameters), _good_table(good), provenance)
+    return Measured(frame, statistics, verified, provenance.notes)
+
+
+def statistics_key(ref: FrameRef, parameters: Parameters) -> ProductKey:
+    """Key of a band's cell statistics."""
+    return ProductKey(
+        ref.area, "statistics", instrument=ref.instrument, band=ref.band,
+        order=parameters.maps.order, release=parameters.survey.release,
+    )  # fmt: skip
+
+
+def good_pixels_key(ref: FrameRef, parameters: Parameters) -> ProductKey:
+    """Key of a band's good-pixel plane."""
+    return ProductKey(
+        ref.area, "goodpixels", instrument=ref.instrument, band=ref.band,
+        order=parameters.maps.order, release=parameters.survey.release,
+    )  # fmt: skip
+
+
+def joint_counts(
+    refs: Sequence[FrameRef], store: Store, grids: Grids, parameters: Parameters
+) -> tuple[CellStatistics, NDArray[np.int64]]:
+    """Statistics of the first band, and pixels of each cell that are good in all bands.
+
+    Raises
+    ------
+    MissingProductError
+        The good pixels of a band were not kept.
+    """
+    planes = []
+    for ref in refs:
+        entry = store.entry(good_pixels_key(ref, parameters))
+        if entry is None:
+            raise MissingProductError(
+                f"{ref.name}: its good pixels were not kept, so JOINT cannot be counted"
+            )
+        planes.append(_read_good(entry))
+    first = store.entry(statistics_key(refs[0], parameters)) if refs else None
+    if first is None:
+        raise MissingProductError("effective coverage needs the statistics of at least one band, found none")
+    table = grids.of(refs[0])
+    return _read_statistics(first), joint_good(table, planes)
+
+
+# -- what was counted -------------------------------------------------------------------------------------------------
+
+
+def _counted(needed: PassNeeds, ref: FrameRef, parameters: Parameters) -> dict[str, Any]:
+    """What a pass for these needs counts, as it stands in the manifest."""
+    return {
+        "planes": sorted(needed.planes & ref.planes.keys()),
+        "selections": sorted(f"{one.text} {one.bitsel}" for one in needed.selections),
+        "good": f"{needed.good.text} {needed.good.bitsel}" if needed.good else None,
+        "keep_good": needed.keep_good.text if needed.keep_good else None,
+        "rms_max": parameters.coverage.rms_max,
+        "percents": sorted(needed.percents),
+        "inverse_variance": needed.inverse_variance,
+        "tiling": parameters.tiling.model_dump(mode="json"),
+    }
+
+
+def _serves(entry: Entry, counted: Mapping[str, Any], inputs: Mapping[str, str]) -> bool:
+    """Whether statistics that are there hold all that is to be counted, of the same inputs."""
+    had, made_of = entry.provenance["parameters"], entry.provenance["inputs"]
+    return (
+        entry.provenance["recipe_version"] == PASS_VERSION
+        and had["rms_max"] == counted["rms_max"]
+        and had["tiling"] == counted["tiling"]
+        and (counted["good"] is None or had["good"] == counted["good"])
+        and (counted["keep_good"] is None or had["keep_good"] == counted["keep_good"])
+        and had["inverse_variance"] >= counted["inverse_variance"]
+        and all(set(had[name]) >= set(counted[name]) for name in ("planes", "selections", "percents"))
+        and all(made_of.get(name) == identity for name, identity in inputs.items())
+    )
+
+
+def _has_good(store: Store, ref: FrameRef, parameters: Parameters, needed: PassNeeds) -> bool:
+    return needed.keep_good is None or store.entry(good_pixels_key(ref, parameters)) is not None
+
+
+def _stray_note(statistics: CellStatistics) -> tuple[str, ...]:
+    stray = int(statistics.scalars.get("stray", 0))
+    if not stray:
+        return ()
+    bits = int(statistics.scalars["stray_bits"])
+    numbers = ", ".join(str(number) for number in range(32) if bits >> number & 1)
+    return (
+        f"{stray} pixels have flag bits that the bit table does not name ({numbers}); they are not masked",
+    )
+
+
+def _notes(entry: Entry) -> tuple[str, ...]:
+    return tuple(entry.provenance.get("notes", ()))
+
+
+# -- tables -----------------------------------------------------------------------------------------------------------
+
+
+def _put(store: Store, key: ProductKey, table: pa.Table, provenance: Provenance) -> None:
+    product = Product(key, table=table, provenance=provenance)
+    store.put(key, provenance, lambda folder: io.write(product, folder, "parquet"))
+
+
+def _read_statistics(entry: Entry) -> CellStatistics:
+    return io.statistics_of(io.read(entry.path(".parquet")).table)
+
+
+def _good_table(good: GoodPixels) -> pa.Table:
+    """One row of bytes an image row; the shape in the metadata."""
+    rows = pa.array([row.tobytes() for row in good.bits.astype("<u8")], pa.binary())
+    return pa.table({"BITS": rows}).replace_schema_metadata({"shape": f"{good.shape[0]} {good.shape[1]}"})
+
+
+def _read_good(entry: Entry) -> GoodPixels:
+    table = io.read(entry.path(".parquet")).table
+    rows, columns = (int(part) for part in table.schema.metadata[b"shape"].split())
+    words = np.frombuffer(b"".join(table["BITS"].to_pylist()), "<u8")
+    return GoodPixels((rows, columns), words.reshape(rows, -1))

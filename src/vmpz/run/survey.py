@@ -1,0 +1,166 @@
+"""A run: parameters to manifest, plan, jobs, products, patches and account."""
+
+import json
+import os
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from vmpz.errors import InputError
+from vmpz.files.write import write_text
+from vmpz.parameters import Parameters
+from vmpz.readers import scan
+from vmpz.run.account import Account, Outcome
+from vmpz.run.execute import execute
+from vmpz.run.jobs import Setting, failed_job, run_job
+from vmpz.run.patches import make_patches
+from vmpz.run.plan import Choice, Plan, make_plan
+from vmpz.run.store import Store
+from vmpz.run.tilings import tiling_of
+
+__all__ = ["SilentReporter", "run_survey"]
+
+RUN_FILE = "run.json"
+
+
+class Progress(Protocol):
+    """Who is told how a run gets on."""
+
+    def __enter__(self) -> "Progress": ...
+    def __exit__(self, *_: Any) -> None: ...
+    def start(self, jobs: int) -> None: ...
+    def ended(self, name: str, outcomes: list[Outcome]) -> None: ...
+
+
+class SilentReporter:
+    """Says nothing: the default of a library."""
+
+    def __enter__(self) -> "SilentReporter":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        pass
+
+    def start(self, jobs: int) -> None:
+        """Nothing."""
+
+    def ended(self, name: str, outcomes: list[Outcome]) -> None:
+        """Nothing."""
+
+
+def run_survey(
+    parameters: Parameters,
+    store: str | Path,
+    *,
+    choice: Choice | None = None,
+    threads: int | None = None,
+    workers: int = 0,
+    scheduler: str | None = None,
+    created: str | datetime | None = None,
+    dry_run: bool = False,
+    fail_fast: bool = False,
+    reporter: Progress | None = None,
+) -> Account:
+    """Make what a survey asks for and is not there yet.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    store : path
+        Where products go, and where earlier ones are.
+    choice : Choice, optional
+        Tiles, instruments, bands and kinds of product to make; default all.
+    threads : int, optional
+        Threads of one process; default all cores when serial, 1 under workers.
+    workers : int
+        0 = serial (the reference), n = local processes. The bytes of the products do not depend on it.
+    scheduler : str, optional
+        Address of a running Dask scheduler.
+    created : str or datetime, optional
+        Creation instant of the products (UTC); else that of the parameters, of the store's earlier run, of
+        SOURCE_DATE_EPOCH, or now.
+    dry_run : bool
+        Plan only: the account's `plan` holds jobs, bytes, memory, time and what cannot be made.
+    fail_fast : bool
+        Stop at the first failure.
+
+    Returns
+    -------
+    Account
+        Of this run alone.
+
+    Raises
+    ------
+    InputError
+        No input can be used, or something chosen does not exist.
+    """
+    choice = choice or Choice()
+    manifest = scan(parameters.inputs)
+    if not len(manifest):
+        raise InputError(f"no frames found in {', '.join(item.location for item in parameters.inputs)}")
+    plan = make_plan(manifest, parameters, choice)
+    if dry_run:
+        return Account(plan=plan.summary(workers), notes=plan.notes)
+    products = Store(store)
+    with products.lock():
+        products.sweep()
+        setting = Setting(
+            parameters=parameters,
+            store=str(store),
+            created=_created(products, parameters, created),
+            threads=threads or (1 if workers or scheduler else os.cpu_count() or 1),
+            tiling=tiling_of(parameters, manifest),
+            by_name=choice.products is not None,
+        )
+        account = _execute(plan, setting, workers, scheduler, fail_fast, reporter or SilentReporter())
+        if not (fail_fast and account.has_failed) and _is_whole(choice):
+            account.add(make_patches(setting, plan, products))
+        account.notes = plan.notes
+        account.write(products.root)
+    return account
+
+
+def _execute(
+    plan: Plan, setting: Setting, workers: int, scheduler: str | None, fail_fast: bool, reporter: Progress
+) -> Account:
+    account = Account()
+    with reporter:
+        reporter.start(len(plan.jobs))
+        ended = execute(
+            plan.jobs, partial(run_job, setting), failed_job, workers=workers, scheduler=scheduler
+        )
+        try:
+            for job, outcomes in ended:
+                account.add(outcomes)
+                reporter.ended(job.id, outcomes)
+                if fail_fast and account.has_failed:
+                    break
+        finally:
+            account.write(Path(setting.store))
+    return account
+
+
+def _is_whole(choice: Choice) -> bool:
+    """Patches are made of whole surveys only, never of a selection of tiles or bands."""
+    return choice.tiles is None and choice.instruments is None and choice.bands is None
+
+
+def _created(store: Store, parameters: Parameters, asked: str | datetime | None) -> datetime:
+    """The one creation instant of a run, kept in the store for the runs that resume it."""
+    kept = store.root / RUN_FILE
+    instant: str | datetime | None = asked or parameters.survey.created
+    if instant is None and kept.is_file():
+        instant = json.loads(kept.read_text("utf-8"))["created"]
+    if instant is None and "SOURCE_DATE_EPOCH" in os.environ:
+        instant = datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), UTC)
+    if instant is None:
+        instant = datetime.now(UTC)
+    if isinstance(instant, str):
+        try:
+            instant = datetime.fromisoformat(instant)
+        except ValueError as error:
+            raise InputError(f"created must be an ISO date and time, found {instant!r}") from error
+    instant = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    write_text(kept, json.dumps({"created": instant.isoformat()}) + "\n")
+    return instant

@@ -1,0 +1,37 @@
+"""The tiling of a run: what the parameters say, or what suits the inputs."""
+
+from vmpz.errors import InputError
+from vmpz.frames import Manifest
+from vmpz.parameters import Parameters
+from vmpz.readers.descriptors import read_tiles
+from vmpz.tiles import Tiling, tiling
+
+__all__ = ["tiling_of"]
+
+DEFAULTS = {"euclid-mer": "euclid-wide"}
+
+
+def tiling_of(parameters: Parameters, manifest: Manifest) -> Tiling:
+    """The tiling of a survey.
+
+    Raises
+    ------
+    InputError
+        mer-tiles without a location; or deep or calibration tiles on the regular grid, which does not know them.
+    """
+    chosen = parameters.tiling
+    kind = chosen.kind or DEFAULTS.get(manifest.frames[0].reader, "inputs")
+    if kind == "mer-tiles":
+        if chosen.location is None:
+            raise InputError("[tiling] kind = mer-tiles needs location: the folder of the tile descriptors")
+        return tiling(kind, areas=read_tiles(chosen.location))
+    if kind == "euclid-wide" and parameters.survey.use_case != "WIDE":
+        raise InputError(
+            f"[tiling] kind must be mer-tiles for use case {parameters.survey.use_case}: the regular grid holds wide "
+            "tiles only"
+        )
+    if kind == "healpix":
+        return tiling(kind, order=chosen.order)
+    if kind == "inputs":
+        return tiling(kind, areas={ref.area: ref.outline() for ref in manifest})
+    return tiling(kind)
