@@ -39,9 +39,12 @@ class FitsWriter:
         """Append a small HDU (anything of astropy.io.fits with a header and data)."""
         whole = io.BytesIO()
         hdu.writeto(whole)
-        with fits.open(io.BytesIO(whole.getvalue()), disable_image_compression=True) as parts:
+        with fits.open(io.BytesIO(whole.getvalue())) as parts:
             place, header = parts[-1].fileinfo(), parts[-1].header
-        data = whole.getvalue()[place["datLoc"] : place["datLoc"] + place["datSpan"]]
+        self.copy(header, memoryview(whole.getvalue())[place["datLoc"] : place["datLoc"] + place["datSpan"]])
+
+    def copy(self, header: Header, data: Any) -> None:
+        """Append an HDU whose padded data are given as bytes."""
         self._stream.write(sealed(header, data_sum(data)))
         self._stream.write(data)
 
@@ -136,20 +139,22 @@ def _gzip(source: Path, target: Path) -> None:
 
 
 def _tile_compress(source: Path, target: Path) -> None:
-    with fits.open(source, memmap=True) as plain:
-        header = plain[0].header.copy()
-        for key in ("CHECKSUM", "DATASUM"):
-            header.remove(key)
-        integer = header["BITPIX"] > 0
-        packed = fits.CompImageHDU(
-            plain[0].data,
-            header,
-            compression_type="RICE_1" if integer else "GZIP_2",
-            quantize_level=0.0,
-        )
-        whole = io.BytesIO()
-        packed.writeto(whole)
-    with target.open("wb") as stream, fits.open(whole, disable_image_compression=True) as parts:
-        writer = FitsWriter(stream)
-        for part in parts:
-            writer.add(part)
+    """Compress row by row; the compressed plane, not the plane, is held in memory."""
+    packed = source.with_name(source.name + ".packed")
+    try:
+        with fits.open(source, memmap=True) as plain:
+            header = plain[0].header.copy()
+            for key in ("CHECKSUM", "DATASUM"):
+                header.remove(key)
+            kind = "RICE_1" if header["BITPIX"] > 0 else "GZIP_2"
+            fits.CompImageHDU(plain[0].data, header, compression_type=kind, quantize_level=0.0).writeto(
+                packed
+            )
+        stored = np.memmap(packed, np.uint8, "r")
+        with target.open("wb") as stream, fits.open(packed, disable_image_compression=True) as parts:
+            writer = FitsWriter(stream)
+            for part in parts:
+                place = part.fileinfo()
+                writer.copy(part.header, stored[place["datLoc"] : place["datLoc"] + place["datSpan"]])
+    finally:
+        packed.unlink(missing_ok=True)
