@@ -337,7 +337,7 @@ def open_fits(location: str, max_pixels: int = MAX_PIXELS) -> Iterator[FitsFile]
         file.close()
 
 
-def open_regular(location: str) -> IO[bytes]:
+def open_regular(location: str) -> io.BufferedReader:
     """Open a regular file for reading; a folder, device, socket or named pipe is refused without blocking.
 
     Raises

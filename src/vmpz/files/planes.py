@@ -74,7 +74,7 @@ def open_plane(
     identity : str
         If given, what `FitsFile.identity` must give.
     direct : collection of int
-        BITPIX values whose stored words the caller is going to use as they are and compare with `datasum` itself. For any
+        BITPIX values whose stored words the caller uses as they are and compares with `datasum` itself. For any
         other, and wherever words are converted, DATASUM is verified here and `datasum` is None.
     max_pixels : int
         Larger images are refused.

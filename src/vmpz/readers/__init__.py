@@ -1,1 +1,186 @@
-""""""
+"""Readers: from the files of a survey family to frames, and the manifest of all inputs.
+
+A reader is two functions: `scan(location, options)` gives a `FrameRef` (or `Refused`) per frame from headers alone,
+`open(ref, planes)` opens the planes asked for and no others. A new format is one file and one row in `READERS`, or an
+entry point of group ``vmpz.readers`` in another package. All readers take the options `bands`, `instruments`, `tiles`
+and `planes` (what to take, None = all) beside their own; nothing unselected is opened.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from importlib.metadata import entry_points
+from typing import Any, NamedTuple, Protocol
+
+from vmpz.errors import InputError
+from vmpz.frames import Frame, FrameRef, Manifest, Refused
+from vmpz.readers import euclid, generic
+
+__all__ = ["READERS", "Reader", "open_frame", "reader", "scan_inputs"]
+
+
+class Scan(Protocol):
+    """Frames of a location, from headers alone."""
+
+    def __call__(self, location: str, options: Mapping[str, Any], /) -> Iterable[FrameRef | Refused]: ...
+
+
+class Open(Protocol):
+    """A frame with the planes and tables asked for."""
+
+    def __call__(self, ref: FrameRef, planes: Collection[str], /) -> Frame: ...
+
+
+class Reader(NamedTuple):
+    """One survey family: files to frames."""
+
+    scan: Scan
+    open: Open
+
+
+READERS: dict[str, Reader] = {
+    "euclid-mer": Reader(euclid.scan, euclid.open_frame),
+    "generic": Reader(generic.scan, generic.open_frame),
+}
+
+
+class Place(Protocol):
+    """One place where frames are, as in the parameters `[[inputs]]`."""
+
+    @property
+    def reader(self) -> str: ...
+    @property
+    def location(self) -> str: ...
+    @property
+    def bands(self) -> Collection[str] | None: ...
+    @property
+    def options(self) -> Mapping[str, Any]: ...
+
+
+def reader(name: str) -> Reader:
+    """The reader of that name, of this package or of an entry point.
+
+    Raises
+    ------
+    InputError
+        There is none; the message lists those there are.
+    """
+    if name in READERS:
+        return READERS[name]
+    others = {point.name: point for point in entry_points(group="vmpz.readers")}
+    if name not in others:
+        raise InputError(f"reader must be one of {', '.join(sorted({*READERS, *others}))}, found {name}")
+    return Reader(*others[name].load())
+
+
+def open_frame(ref: FrameRef, planes: Collection[str]) -> Frame:
+    """Open a frame with the reader that made its reference; use it as a context manager.
+
+    Raises
+    ------
+    InputError
+        A file is not what it must be, or is no longer what was listed.
+    """
+    return reader(ref.reader).open(ref, planes)
+
+
+def scan_inputs(
+    places: Iterable[Place],
+    *,
+    bands: Collection[str] | None = None,
+    instruments: Collection[str] | None = None,
+    tiles: Collection[str] | None = None,
+    planes: Collection[str] | None = None,
+) -> Manifest:
+    """All frames of all places, in order of area, instrument and band.
+
+    Of several frames of one area and band the latest is taken: by the number of the DataSetRelease within one family of
+    releases (Q1_R1 < Q1_R2), then by CreationDate; the choice is noted. Copies count once.
+
+    Parameters
+    ----------
+    places : iterable of InputParameters (or alike)
+    bands, instruments, tiles, planes : collection of str, optional
+        What to take; the rest is not opened.
+
+    Raises
+    ------
+    InputError
+        A reader, an option or a location is wrong. What is wrong with one frame stands in `Manifest.refused`.
+    """
+    found: dict[tuple[str, str, str], list[FrameRef]] = defaultdict(list)
+    refused: list[Refused] = []
+    for place in places:
+        chosen = _both(bands, place.bands)
+        selection = {"bands": chosen, "instruments": instruments, "tiles": tiles, "planes": planes}
+        for item in reader(place.reader).scan(place.location, {**place.options, **selection}):
+            if isinstance(item, Refused):
+                refused.append(item)
+            else:
+                found[item.area, item.instrument, item.band].append(item)
+    frames: list[FrameRef] = []
+    notes: list[str] = []
+    for key in sorted(found):
+        best = _latest(found[key], notes)
+        if isinstance(best, Refused):
+            refused.append(best)
+        else:
+            frames.append(best)
+            notes += [f"{best.name}: {note}" for note in best.notes]
+    refused.sort(key=lambda item: (item.area, item.instrument, item.band, item.reason))
+    return Manifest(tuple(frames), tuple(notes), tuple(refused))
+
+
+def _both(one: Collection[str] | None, two: Collection[str] | None) -> list[str] | None:
+    if one is None or two is None:
+        chosen = two if one is None else one
+        return None if chosen is None else list(chosen)
+    return [name for name in one if name in two]
+
+
+def _latest(candidates: list[FrameRef], notes: list[str]) -> FrameRef | Refused:
+    """The frame to use among those of one area and band."""
+    same_family = len({_family(ref.release) for ref in candidates}) == 1
+
+    def rank(ref: FrameRef) -> tuple[Any, ...]:
+        return (_numbers(ref.release) if same_family else (), ref.created)
+
+    ordered = sorted(candidates, key=rank)
+    best = ordered[-1]
+    for other in ordered[:-1]:
+        here, there = _place_of(best), _place_of(other)
+        if _content(other) == _content(best):
+            notes.append(f"{best.name}: {here} and {there} are the same frame")
+        elif rank(other) == rank(best):
+            reason = (
+                f"{best.name}: two frames of one release ({best.release}) and creation date ({best.created}) must have "
+                f"the same content, found {there} and {here}"
+            )
+            return Refused(best.area, best.instrument, best.band, reason)
+        else:
+            notes.append(
+                f"{best.name}: {here} ({best.release}, {best.created}) was chosen over {there} "
+                f"({other.release}, {other.created})"
+            )
+    return best
+
+
+def _family(release: str) -> str:
+    return re.sub(r"\d+", "#", release)
+
+
+def _numbers(release: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", release))
+
+
+def _content(ref: FrameRef) -> dict[str, str]:
+    return {name: file.identity for name, file in ref.planes.items()}
+
+
+def _place_of(ref: FrameRef) -> str:
+    return next(_locations(ref))
+
+
+def _locations(ref: FrameRef) -> Iterator[str]:
+    for file in ref.planes.values():
+        yield file.location

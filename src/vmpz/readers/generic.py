@@ -1,0 +1,261 @@
+"""Reader `generic`: any image with a celestial WCS, and its noise and flags in any of the usual forms.
+
+Files are joined by patterns with one free part, `{id}`, which becomes the area of the frame::
+
+    [[inputs]]
+    reader = "generic"
+    location = "images"
+    [inputs.options]
+    image = "{id}_sci.fits"            # at least one plane
+    weight = "{id}_wht.fits[1]"        # or rms, variance, inverse_variance; [HDU number or EXTNAME]
+    flag = "{id}_sci.fits[MASK]"
+    background = "{id}_bkg.fits"
+    bit_table = "desdm"                # a shipped table or a .toml file, which also says whether flags are codes
+    band = "header:FILTER"             # text as it is, or the value of a header keyword
+    instrument = "DECAM"
+    zero_point = "header:MAGZERO"      # or a number; likewise exposure_time_s, gain, saturate, psf_fwhm_arcsec
+
+There is no default zero point. Without an HDU the first image of the file is taken. Keywords are looked up in the
+header of the first plane, then in the primary header of its file.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from vmpz.bits import bit_table
+from vmpz.errors import InputError
+from vmpz.files.cards import Cards
+from vmpz.files.fits import MAX_PIXELS, FitsFile, Hdu, open_fits
+from vmpz.files.wcs import read_wcs
+from vmpz.frames import FileRef, Frame, FrameRef, Plane, Refused
+from vmpz.readers.common import (
+    GridCheck,
+    canonical_plane,
+    check_options,
+    file_ref,
+    is_wanted,
+    number_option,
+    rms_of,
+)
+from vmpz.readers.headerbits import merged_with_header
+
+__all__ = ["open_frame", "scan"]
+
+NOISE = ("rms", "weight", "inverse_variance", "variance")
+PLANES = {"image": "IMAGE", **dict.fromkeys(NOISE, "RMS"), "flag": "FLAG", "background": "BACKGROUND"}
+"""Option to the canonical plane it gives."""
+SCALARS = ("zero_point", "exposure_time_s", "gain", "saturate", "psf_fwhm_arcsec")
+TEXTS = ("band", "instrument", "telescope", "release", "created", "date_obs", "date_end")
+OPTIONS = (*PLANES, *SCALARS, *TEXTS, "bit_table", "max_pixels")
+
+
+class Pattern(NamedTuple):
+    """Where a plane is: a file-name pattern with `{id}`, and an HDU (None: the first image)."""
+
+    name: str
+    hdu: int | str | None
+
+    def path(self, folder: Path, area: str) -> Path:
+        """The file of one frame."""
+        return folder / self.name.replace("{id}", area)
+
+    def areas(self, folder: Path) -> Iterator[str]:
+        """Values of `{id}` among the files of a folder, ascending."""
+        before, _, after = self.name.partition("{id}")
+        expression = re.compile(f"{re.escape(before)}(.+){re.escape(after)}")
+        found = (
+            expression.fullmatch(str(path.relative_to(folder)))
+            for path in folder.rglob("*")
+            if path.is_file()
+        )
+        yield from sorted({match[1] for match in found if match})
+
+
+def scan(location: str, options: Mapping[str, Any]) -> Iterator[FrameRef | Refused]:
+    """Frames of a folder, from headers alone.
+
+    Parameters
+    ----------
+    location : str
+        A folder, or one file, whose name then is the area and whose planes are all in it unless patterns say otherwise.
+    options : mapping
+        See the module.
+
+    Yields
+    ------
+    FrameRef or Refused
+        In order of area.
+
+    Raises
+    ------
+    InputError
+        The location or an option is not what it must be.
+    """
+    check_options(options, OPTIONS, "generic")
+    folder, patterns = _patterns(Path(location), options)
+    first = next(iter(patterns.values()))
+    areas = list(first.areas(folder)) if "{id}" in first.name else [Path(first.name).name.split(".")[0]]
+    for area in areas:
+        if not is_wanted(options, "tiles", area):
+            continue
+        try:
+            ref = _frame(area, folder, patterns, options)
+        except InputError as error:
+            yield Refused(area, *_literal(options), str(error))
+            continue
+        if is_wanted(options, "bands", ref.band) and is_wanted(options, "instruments", ref.instrument):
+            yield ref
+
+
+def open_frame(ref: FrameRef, planes: Collection[str]) -> Frame:
+    """Open the planes asked for; noise comes out as RMS whatever its form.
+
+    Raises
+    ------
+    InputError
+        A file is not what it must be or changed since it was listed.
+    """
+    limit = int(ref.options["max_pixels"])
+    with ExitStack() as stack:
+        opened: dict[str, Plane] = {}
+        for name in [name for name in ref.planes if name in planes]:
+            noise = ref.options["noise"]
+            convert = rms_of(noise) if name == "RMS" and noise != "rms" else None
+            opened[name] = canonical_plane(ref.planes[name], name, convert, limit)
+            stack.callback(opened[name].close)
+        bits = None
+        if "FLAG" in opened:
+            table = None if ref.bit_table == "-" else bit_table(ref.bit_table)
+            with open_fits(ref.planes["FLAG"].location, limit) as file:
+                bits = merged_with_header(table, file.hdu(ref.planes["FLAG"].hdu).cards, ref.instrument)
+        stack.pop_all()
+    return Frame(ref, opened, bits=bits)
+
+
+def _patterns(location: Path, options: Mapping[str, Any]) -> tuple[Path, dict[str, Pattern]]:
+    """Folder and the pattern of each plane given."""
+    given = {option: options[option] for option in PLANES if options.get(option) is not None}
+    if location.is_file():
+        given.setdefault("image", location.name)
+        location = location.parent
+    elif not location.is_dir():
+        raise InputError(f"{location}: must be a folder or a file, found neither")
+    if not given:
+        raise InputError(f"reader generic needs at least one of the options {', '.join(PLANES)}")
+    if sum(option in NOISE for option in given) > 1:
+        raise InputError(f"reader generic takes one of the options {', '.join(NOISE)}, found several")
+    return location, {option: _pattern(option, text) for option, text in given.items()}
+
+
+def _pattern(option: str, text: Any) -> Pattern:
+    match = re.fullmatch(r"([^\[\]]+?)(?:\[([^\[\]]+)\])?", text) if isinstance(text, str) else None
+    if (
+        match is None
+        or text.count("{id}") > 1
+        or Path(match[1]).is_absolute()
+        or ".." in Path(match[1]).parts
+    ):
+        raise InputError(
+            f"reader option {option} must be a file pattern like '{{id}}_sci.fits[1]', found {text!r}"
+        )
+    hdu = match[2]
+    return Pattern(match[1], int(hdu) if hdu and hdu.isdigit() else hdu)
+
+
+def _frame(area: str, folder: Path, patterns: Mapping[str, Pattern], options: Mapping[str, Any]) -> FrameRef:
+    limit = int(number_option(options, "max_pixels", MAX_PIXELS))
+    planes: dict[str, FileRef] = {}
+    grids: list[GridCheck] = []
+    known: dict[str, Any] = {}
+    for option, pattern in patterns.items():
+        path = pattern.path(folder, area)
+        if not is_wanted(options, "planes", PLANES[option]) or (grids and not path.exists()):
+            continue
+        with open_fits(str(path), limit) as file:
+            hdu = file.image() if pattern.hdu is None else file.hdu(pattern.hdu)
+            grids.append(_grid(hdu, grids))
+            planes[PLANES[option]] = file_ref(file, hdu)
+            if option == "flag" and hdu.bitpix < 0:
+                raise hdu.cards.error("BITPIX", "of a flag plane must be one of integers")
+            if len(grids) == 1:
+                known = _values(file, hdu, options)
+    if not grids:
+        raise InputError(f"{area}: must have at least one plane among those selected")
+    table = str(options.get("bit_table") or "-") if "FLAG" in planes else "-"
+    if table != "-":
+        bit_table(table)
+    missing = [option for option in patterns if PLANES[option] not in planes]
+    notes = [
+        f"{area}: the plane `{option}` is missing"
+        for option in missing
+        if is_wanted(options, "planes", PLANES[option])
+    ]
+    notes += (
+        ["flags have no bit table, so no flag names can be used"] if "FLAG" in planes and table == "-" else []
+    )
+    if "weight" in patterns:
+        notes.append("the weight is taken as an inverse variance")
+    scalars = {key: known[key] for key in SCALARS if key in known}
+    return FrameRef(
+        reader="generic",
+        area=area,
+        shape=grids[0].shape,
+        wcs_cards=grids[0].wcs.cards,
+        planes=planes,
+        scalars={**scalars, "pixel_scale_arcsec": grids[0].wcs.scale_arcsec},
+        bit_table=table,
+        notes=(*notes, *grids[0].wcs.notes),
+        options={
+            "noise": next((option for option in NOISE if option in patterns), "rms"),
+            "max_pixels": limit,
+        },
+        **{key: known.get(key, "-" if key in ("band", "instrument") else "-1") for key in TEXTS},
+    )
+
+
+def _grid(hdu: Hdu, grids: list[GridCheck]) -> GridCheck:
+    """Grid of a plane; one without any WCS card takes that of the first plane if the shape agrees."""
+    if grids and "CTYPE1" not in hdu.cards and "CRVAL1" not in hdu.cards:
+        grid = grids[0]._replace(where=hdu.where, shape=hdu.shape)
+    else:
+        grid = GridCheck(hdu.where, hdu.shape, read_wcs(hdu.cards, hdu.shape))
+    if grids:
+        grids[0].require_same(grid)
+    return grid
+
+
+def _values(file: FitsFile, hdu: Hdu, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Scalars and texts: as given, or from header keywords."""
+    values: dict[str, Any] = {}
+    for key in (*SCALARS, *TEXTS):
+        given = options.get(key)
+        keyword = (
+            given.removeprefix("header:") if isinstance(given, str) and given.startswith("header:") else None
+        )
+        if keyword is not None:
+            cards = _cards_with(keyword, file, hdu)
+            values[key] = cards.number(keyword) if key in SCALARS else _text(cards, keyword)
+        elif given is not None:
+            if key in SCALARS and (isinstance(given, bool) or not isinstance(given, int | float)):
+                raise InputError(f"reader option {key} must be a number or 'header:KEYWORD', found {given!r}")
+            values[key] = float(given) if key in SCALARS else str(given)
+    return values
+
+
+def _cards_with(keyword: str, file: FitsFile, hdu: Hdu) -> Cards:
+    return hdu.cards if keyword in hdu.cards or keyword not in file.hdus[0].cards else file.hdus[0].cards
+
+
+def _text(cards: Cards, keyword: str) -> str:
+    value = cards.header.get(keyword)
+    return cards.text(keyword) if value is None or isinstance(value, str) else str(value)
+
+
+def _literal(options: Mapping[str, Any]) -> tuple[str, str]:
+    """Instrument and band as far as the options tell them."""
+    texts = [str(options.get(key) or "-") for key in ("instrument", "band")]
+    instrument, band = ("-" if text.startswith("header:") else text for text in texts)
+    return instrument, band

@@ -1,0 +1,187 @@
+"""Tables beside MER mosaics: PSF stamps, Layers (detectors of the exposures that went in), bright-star masks."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from vmpz.errors import InputError
+from vmpz.files.fits import FitsFile, Hdu, open_fits, open_regular
+from vmpz.files.tables import Table, read_table
+from vmpz.frames import Exposure, FileRef, PsfStamps
+from vmpz.sky.regions import Cap, Polygon
+
+__all__ = ["read_layers", "read_psf", "read_star_masks", "table_hdu"]
+
+MAX_JSON_BYTES = 64 << 20
+LAYER_SCALARS = {"EXPTIME": "ExposureTime", "SAA": "SAA", "ALPHA": "AA", "BETA": "BA", "MJD-OBS": "MJD"}
+"""Column of a Layers table to the quantity it gives."""
+
+
+def table_hdu(file: FitsFile) -> Hdu:
+    """The one binary table of a file.
+
+    Raises
+    ------
+    InputError
+        There is none, or more than one.
+    """
+    found = [hdu for hdu in file.hdus if hdu.header.get("XTENSION") == "BINTABLE" and not hdu.is_compressed]
+    if len(found) != 1:
+        raise InputError(f"{file.location}: must hold one binary table, found {len(found)}")
+    return found[0]
+
+
+def read_psf(ref: FileRef, wcs: WCS) -> PsfStamps:
+    """PSF stamps of a catalogue PSF (RA, Dec, FWHM) or a grid PSF (x, y of the mosaic, counted from 1, and FWHM).
+
+    Raises
+    ------
+    InputError
+        A column is missing or not finite, a position is off the sky, or a FWHM is not positive.
+    """
+    table = _table(ref)
+    fwhm = table.finite("FWHM")
+    if "RA" in table and "Dec" in table:
+        lon, lat = table.finite("RA"), table.finite("Dec")
+    else:
+        lon, lat = wcs.all_pix2world(table.finite("x"), table.finite("y"), 1)
+        lon, lat = (lat, lon) if wcs.wcs.lng == 1 else (lon, lat)
+    if not (np.isfinite(lon).all() and np.all(np.abs(lat) <= 90) and np.all(fwhm > 0)):
+        raise InputError(f"{table.where}: stamps must lie on the sky and have FWHM > 0")
+    return PsfStamps(np.asarray(lon, np.float64), np.asarray(lat, np.float64), fwhm)
+
+
+def read_layers(ref: FileRef) -> tuple[Exposure, ...]:
+    """Detectors of the exposures of a mosaic: outline and scalars.
+
+    POLYGON is in radians unless its unit says degrees. The order of its corners is not public: they are sorted around
+    their centroid, and corners that make no convex outline are refused.
+
+    Raises
+    ------
+    InputError
+        A column is missing or not finite, or a polygon is not one.
+    """
+    table = _table(ref)
+    corners = table.finite("POLYGON")
+    if corners.ndim != 2 or corners.shape[1] != 8:
+        raise InputError(f"{table.where}: POLYGON must hold 8 numbers a row, found shape {corners.shape}")
+    unit = next((unit for name, unit in table.units.items() if name.upper() == "POLYGON"), "")
+    corners = corners if unit.lower().startswith("deg") else np.degrees(corners)
+    scalars = {quantity: table.finite(name) for name, quantity in LAYER_SCALARS.items() if name in table}
+    names = [table[name] for name in ("CALIB_IMAGE", "EXTNAME") if name in table]
+    outlines = convex_outlines(corners.reshape(-1, 4, 2), table.where)
+    return tuple(
+        Exposure(
+            "[".join(str(name[row]) for name in names) + "]" * (len(names) == 2) or str(row),
+            outline,
+            {quantity: float(values[row]) for quantity, values in scalars.items()},
+        )
+        for row, outline in enumerate(outlines)
+    )
+
+
+def convex_outlines(corners_deg: NDArray[np.float64], where: str) -> Iterator[Polygon]:
+    """Polygons of four corners (n, 4, 2) in any order, sorted around their centroid.
+
+    Raises
+    ------
+    InputError
+        The corners of a row are off the sky, coincide, or make no convex outline.
+    """
+    lon, lat = np.radians(corners_deg[..., 0]), np.radians(corners_deg[..., 1])
+    vectors = np.stack((np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)), axis=-1)
+    for row, points in enumerate(vectors):
+        centroid = points.sum(axis=0)
+        length = float(np.linalg.norm(centroid))
+        if not np.all(np.abs(corners_deg[row, :, 1]) <= 90) or length < 1e-9:
+            raise InputError(
+                f"{where}: row {row + 1}: POLYGON must be corners on the sky, found {corners_deg[row].tolist()}"
+            )
+        axis = np.eye(3)[np.argmin(np.abs(centroid))]
+        east = np.cross(axis, centroid / length)
+        east /= np.linalg.norm(east)
+        north = np.cross(centroid / length, east)
+        order = np.argsort(np.arctan2(points @ north, points @ east))
+        ring = points[order]
+        turns = np.einsum("ij,ij->i", np.cross(ring, np.roll(ring, -1, 0)), np.roll(ring, -2, 0))
+        if not np.all(turns > 0):
+            raise InputError(
+                f"{where}: row {row + 1}: POLYGON must be a convex outline that does not cross itself, "
+                f"found {corners_deg[row].tolist()}"
+            )
+        yield Polygon(corners_deg[row][order])
+
+
+def read_star_masks(ref: FileRef) -> tuple[Polygon | Cap, ...]:
+    """Bright-star masks: a JSON list of polygons, each a list of [RA, Dec] in degrees, or an object that holds one such
+    list, and of discs, objects with RA, Dec and radius in degrees.
+
+    Raises
+    ------
+    InputError
+        The file is not such a list; the message names what was met.
+    """
+    with open_regular(ref.location) as handle:
+        data = handle.read(MAX_JSON_BYTES + 1)
+    if len(data) > MAX_JSON_BYTES:
+        raise InputError(f"{ref.location}: star masks must be at most {MAX_JSON_BYTES} bytes")
+    try:
+        content = json.loads(data, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{ref.location}: must be JSON, found: {error}") from error
+    if isinstance(content, dict) and len(content) == 1:
+        content = next(iter(content.values()))
+    if not isinstance(content, list):
+        raise InputError(f"{ref.location}: must be a list of masks, found {_shown(content)}")
+    return tuple(_star_mask(item, f"{ref.location}: mask {number}") for number, item in enumerate(content, 1))
+
+
+def _star_mask(item: Any, where: str) -> Polygon | Cap:
+    if isinstance(item, dict):
+        disc = {str(key).lower(): value for key, value in item.items()}
+        if {"ra", "dec", "radius"} <= set(disc):
+            lon, lat, radius = (_number(disc[key], where) for key in ("ra", "dec", "radius"))
+            return Cap(lon, lat, radius)
+        lists = [value for value in item.values() if isinstance(value, list)]
+        if len(lists) != 1:
+            raise InputError(f"{where} must be a polygon or a disc (RA, Dec, radius), found {_shown(item)}")
+        item = lists[0]
+    if (
+        not isinstance(item, list)
+        or len(item) < 3
+        or not all(isinstance(p, list) and len(p) == 2 for p in item)
+    ):
+        raise InputError(f"{where} must be a list of at least 3 pairs [RA, Dec], found {_shown(item)}")
+    points = [(_number(lon, where), _number(lat, where)) for lon, lat in item]
+    if any(abs(lat) > 90 for _, lat in points):
+        raise InputError(f"{where} must have declinations between -90 and 90, found {_shown(item)}")
+    return Polygon(points)
+
+
+def _number(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{where} must hold numbers, found {_shown(value)}")
+    return float(value)
+
+
+def _shown(value: Any) -> str:
+    return f"keys {', '.join(map(str, value))}"[:120] if isinstance(value, dict) else repr(value)[:80]
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _table(ref: FileRef) -> Table:
+    with open_fits(ref.location) as file:
+        hdu = file.hdu(ref.hdu)
+        if ref.identity and file.identity(hdu) != ref.identity:
+            raise InputError(
+                f"{hdu.where}: must be the file that was listed, found other header cards or size"
+            )
+        return read_table(file, hdu)
