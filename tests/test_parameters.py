@@ -78,3 +78,8 @@ def test_a_patch_has_exactly_one_extent() -> None:
         Parameters(inputs=[{"location": "."}], patches=[{"name": "a"}])
     with pytest.raises(ValidationError, match="exactly one"):
         Parameters(inputs=[{"location": "."}], patches=[{"name": "a", "all": True, "tiles": ["1"]}])
+
+
+def test_the_documented_parameters_are_the_present_ones() -> None:
+    page = Path(__file__).parents[1] / "docs" / "parameters.toml"
+    assert page.read_text("utf-8") == example(), "run `vmpz params --example > docs/parameters.toml`"

@@ -1,0 +1,29 @@
+"""Fixtures shared by rooms that need a whole survey: it is simulated and run once per session and worker."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def survey(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four tiles, two bands, in the real formats; the parameter file."""
+    from vmpz.simulate import simulate
+
+    folder = tmp_path_factory.mktemp("survey")
+    simulate(folder, tiles=4, size=720, bands=("VIS", "NIR_Y"), at=(57.9988, -51.5), seed=3)
+    return folder / "survey.toml"
+
+
+@pytest.fixture(scope="session")
+def store(survey: Path) -> Path:
+    """The store of a serial run of the survey: the reference. Never change it."""
+    from vmpz.parameters import load
+    from vmpz.run.survey import run_survey
+
+    account = run_survey(load(survey), survey.parent / "store", created=CREATED, threads=2)
+    assert not account.has_failed, account.text()
+    return survey.parent / "store"
