@@ -25,7 +25,8 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from vmpz.errors import InputError
-from vmpz.files.fits import MAX_PIXELS, FitsFile, Hdu, decoding
+from vmpz.files.fits import MAX_PIXELS, FitsFile, decoding
+from vmpz.files.hdu import BITPIX, Hdu
 
 __all__ = ["BlockReader", "open_plane"]
 
@@ -327,7 +328,7 @@ def _check_tiles(file: FitsFile, hdu: Hdu, max_pixels: int) -> None:
         raise InputError(
             f"{hdu.where}: ZNAXISn must be at least 1, their product at most {max_pixels}, found {hdu.shape}"
         )
-    if hdu.bitpix not in (8, 16, 32, 64, -32, -64):
+    if hdu.bitpix not in BITPIX:
         raise cards.error("ZBITPIX", "must be a standard BITPIX")
     if cards.text("ZCMPTYPE") not in ALGORITHMS:
         raise cards.error("ZCMPTYPE", f"must be one of {', '.join(ALGORITHMS)}")

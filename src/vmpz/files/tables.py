@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmpz.errors import InputError
-from vmpz.files.fits import FitsFile, Hdu, check_data_sum, data_sum, decoding
+from vmpz.files.fits import FitsFile, decoding
+from vmpz.files.hdu import Hdu, check_data_sum, data_sum
 
 __all__ = ["Table", "read_table"]
 

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmpz.errors import InputError
-from vmpz.files.fits import MAX_PIXELS, FitsFile, Hdu
+from vmpz.files.fits import MAX_PIXELS, FitsFile
+from vmpz.files.hdu import Hdu
 from vmpz.files.planes import BlockReader, open_plane
 from vmpz.files.wcs import CelestialWcs
 from vmpz.frames import FileRef, Plane

@@ -17,7 +17,8 @@ from typing import Any
 
 from vmpz.bits import BitTable, bit_table
 from vmpz.errors import InputError
-from vmpz.files.fits import MAX_PIXELS, Hdu, open_fits, open_regular
+from vmpz.files.fits import MAX_PIXELS, open_fits, open_regular
+from vmpz.files.hdu import Hdu
 from vmpz.files.wcs import read_wcs
 from vmpz.frames import FileRef, Frame, FrameRef, Plane, Refused
 from vmpz.readers.common import GridCheck, canonical_plane, check_options, file_ref, number_option

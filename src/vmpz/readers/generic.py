@@ -28,7 +28,8 @@ from typing import Any, NamedTuple
 from vmpz.bits import bit_table
 from vmpz.errors import InputError
 from vmpz.files.cards import Cards
-from vmpz.files.fits import MAX_PIXELS, FitsFile, Hdu, open_fits
+from vmpz.files.fits import MAX_PIXELS, FitsFile, open_fits
+from vmpz.files.hdu import Hdu
 from vmpz.files.wcs import read_wcs
 from vmpz.frames import FileRef, Frame, FrameRef, Plane, Refused
 from vmpz.readers.common import (

@@ -9,7 +9,8 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from vmpz.errors import InputError
-from vmpz.files.fits import FitsFile, Hdu, open_fits, open_regular
+from vmpz.files.fits import FitsFile, open_fits, open_regular
+from vmpz.files.hdu import Hdu
 from vmpz.files.tables import Table, read_table
 from vmpz.frames import Exposure, FileRef, PsfStamps
 from vmpz.sky.regions import Cap, Polygon
