@@ -29,7 +29,7 @@ UNOBSERVED_RMS = np.float32(1e16)
 """Sentinel of MER mosaics for pixels without data."""
 FLOAT_BITPIX, FLAG_BITPIX = -32, 32
 SELECTION = ("bands", "instruments", "tiles", "planes")
-"""Options of every reader: what to take; None or absent = all."""
+"""Options of every reader: what to take; None or absent = all. Tables beside the planes are always listed."""
 SAME_GRID_PX = 1e-3
 
 

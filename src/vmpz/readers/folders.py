@@ -158,6 +158,11 @@ def _is_selected(tile: str, band: Band, options: Mapping[str, Any]) -> bool:
     )
 
 
+def _is_kind_wanted(kind: str, options: Mapping[str, Any]) -> bool:
+    """Tables are always wanted: they are small, and only their headers are read here."""
+    return kind not in PLANES or is_wanted(options, "planes", kind)
+
+
 def _read_descriptors(
     index: dict[str, list[Path]], options: Mapping[str, Any]
 ) -> tuple[list[Mosaic], list[Refused]]:
@@ -189,7 +194,7 @@ def _described(
             files = {
                 kind: _named_file(mosaic, name, index, root)
                 for kind, name in mosaic.files.items()
-                if is_wanted(options, "planes", kind)
+                if _is_kind_wanted(kind, options)
             }
             for kind, path in files.items():
                 _check_tokens(Path(path).name, mosaic, kind)
@@ -249,9 +254,7 @@ def _by_frame(
         if match is None or not left:
             continue
         band = band_named(match["band"])
-        if _is_selected(match["tile"], band, options) and is_wanted(
-            options, "planes", kind.removeprefix("GRID")
-        ):
+        if _is_selected(match["tile"], band, options) and _is_kind_wanted(kind, options):
             found[match["tile"], band.name][kind] += left
     return found
 
