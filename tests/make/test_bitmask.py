@@ -1,0 +1,104 @@
+"""Bit masks: joint fractions from tiny pixel arrays (experiment 9), columns, names and defaults."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from make_helpers import TABLE, count, frame, key, parameters, ref
+from vmpz.errors import InputError, MissingProductError
+from vmpz.make import bitmask
+from vmpz.make.bitmask import bit_maps
+from vmpz.make.coverage import coverage_map
+from vmpz.make.footprint import footprint_map
+
+INVALID, SAT = 1 << 0, 1 << 3
+
+
+@pytest.mark.parametrize(("overlap", "joint"), [(0, 0.6), (10, 0.5), (30, 0.3)])
+@pytest.mark.parametrize("unused", [0, 1 << 31])
+@pytest.mark.parametrize("names", [("INVALID", "SAT"), ("SAT", "INVALID")])
+def test_joint_fraction_of_two_bits(overlap: int, joint: float, unused: int, names: tuple[str, str]) -> None:
+    """Experiment 9: 30 % of pixels each, overlapping by 0, 10, 30 %."""
+    flags = np.zeros(100, np.uint64)
+    flags[:30] |= np.uint64(INVALID)
+    flags[30 - overlap : 60 - overlap] |= np.uint64(SAT)
+    flags[::7] |= np.uint64(unused)
+    both = TABLE.select(names)
+    counted = count(np.zeros(100, np.int64), flags, selections=[both])
+    maps = bit_maps(counted, both)
+    assert list(maps) == ["WEIGHT", "BIT00", "BIT03"]
+    assert maps["WEIGHT"].values[0] == np.float32(joint)
+    assert maps["BIT00"].values[0] == maps["BIT03"].values[0] == np.float32(0.3)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2**32 - 1)), min_size=1, max_size=60))
+@settings(max_examples=40, deadline=None)
+def test_laws_of_fractions(pixels: list[tuple[int, int]]) -> None:
+    cell, flags = (np.array(column) for column in zip(*pixels, strict=True))
+    cell[0] = 3
+    selections = [
+        TABLE.select(names) for names in (("INVALID",), ("SAT",), ("INVALID", "SAT"), TABLE.default)
+    ]
+    rms = np.where(flags % 5 == 0, 1e16, 1.0)
+    counted = count(cell, flags.astype(np.uint64), {"RMS": rms}, selections)
+    one, two, joint = (counted.fraction(f"flagged.{selection.text}") for selection in selections[:3])
+    assert np.all(np.maximum(one, two) <= joint + 1e-15)
+    assert np.all(joint <= np.minimum(1, one + two) + 1e-15)
+    footprint, coverage = footprint_map(counted), coverage_map(counted, selections[3])
+    assert np.all(coverage.values <= footprint.of_cells(coverage.cells.cells(), 0.0))
+    assert np.all((coverage.values > 0) & (coverage.values <= 1))
+    assert len(bit_maps(counted, selections[2])["WEIGHT"]) == np.count_nonzero(joint)
+
+
+def test_or_and_and_majority_follow_from_fractions() -> None:
+    flags = np.array([1, 0, 1, 1, 0, 0], np.uint64)
+    selection = TABLE.select(["INVALID"])
+    counted = count(np.array([0, 0, 1, 1, 2, 2]), flags, selections=[selection])
+    fraction = bit_maps(counted, selection, zeros=True)["WEIGHT"].values
+    assert (fraction > 0).tolist() == [True, True, False]
+    assert (fraction == 1).tolist() == [False, True, False]
+    assert (fraction >= 0.5).tolist() == [True, True, False]
+
+
+def test_the_product_names_its_bits() -> None:
+    settings = parameters(bitmask={"bits": ["SAT", "TOP", "INVALID"], "table": {}})
+    of = ref()
+    selection = TABLE.select(["SAT", "TOP", "INVALID"])
+    counted = count(np.zeros(4, np.int64), np.array([1, 8, 1 << 31, 0], np.uint64), selections=[selection])
+    product = bitmask.make(key("bitmask", selection=selection.text), frame(of), counted, settings)
+    assert product.map.values[0] == 0.75
+    assert list(product.maps) == ["WEIGHT", "BIT00", "BIT03", "BIT31"]
+    expected = {
+        "BITSEL": "0,3,31", "BITTABLE": "toy", "BITTABVR": "1", "BITN00": "INVALID", "BITN03": "SAT", "BITN31": "TOP",
+        "WGTKIND": "FLAGFRAC", "DEGRULE": "COVERAGE",
+    }  # fmt: skip
+    assert product.keywords.items() >= expected.items()
+    only = bitmask.make(
+        product.key, frame(of), counted, parameters(bitmask={"bits": ["SAT"], "per_bit": False})
+    )
+    assert list(only.maps) == ["WEIGHT"]
+
+
+def test_keys_choose_by_name_by_band_and_by_table() -> None:
+    vis = ref(bit_table="vis-pf15")
+    assert bitmask.keys(vis, parameters())[0].selection == "INVALID"
+    by_instrument = parameters(bitmask={"bits": {"VIS": ["NO_DATA", "SAT"], "NISP": ["SATUR"]}})
+    assert bitmask.keys(vis, by_instrument)[0].selection == "SAT,NO_DATA"
+    override = parameters(bitmask={"bits": ["CR_REGION"], "table": {"VIS": "vis-pf14"}})
+    assert bitmask.keys(ref(), override)[0].selection == "CR_REGION"
+    with pytest.raises(InputError, match="found HALO"):
+        bitmask.keys(vis, parameters(bitmask={"bits": ["HALO"]}))
+    with pytest.raises(InputError, match="found INVALID"):
+        bitmask.keys(ref(), parameters(bitmask={"bits": ["INVALID"]}))
+
+
+def test_without_a_table_there_is_no_default_bit_mask() -> None:
+    of = ref()
+    (only,) = bitmask.keys(of, parameters())
+    assert only.selection == "-"
+    assert bitmask.needs(only, of, parameters()).planes == {"FLAG"}
+    with pytest.raises(MissingProductError, match="what the flags mean"):
+        bitmask.make(only, frame(of, bits=None), count(np.zeros(1, np.int64)), parameters())
+    with pytest.raises(InputError, match="at least one flag"):
+        bit_maps(count(np.zeros(1, np.int64)), TABLE.select(()))
