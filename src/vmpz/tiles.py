@@ -149,13 +149,14 @@ class WideTile:
     def outline(self) -> Polygon:
         """Outer pixel edges of the tile's image of 19200 x 19200 pixels of 0.1 arcsec (TAN).
 
-        The reference pixel is 9600, so the image centre lies half a pixel to the north-west of the tile centre.
+        The reference pixel is 9600, so the image centre lies half a pixel to the north-west of the tile centre,
+        which headers give with 7 decimals.
         """
         low, high = 0.5 - OUTER_HALF_WIDTH_PX, 0.5 + OUTER_HALF_WIDTH_PX
         pixels = np.array([(low, low), (high, low), (high, high), (low, high)]) * math.radians(
             OUTER_PIXEL_DEG
         )
-        centre, east, north = tangent_frame(self.lon_deg, self.lat_deg)
+        centre, east, north = tangent_frame(round(self.lon_deg, 7), round(self.lat_deg, 7))
         vector = centre - pixels[:, :1] * east + pixels[:, 1:] * north
         return Polygon(np.stack(_angles(vector), axis=1))
 
@@ -432,8 +433,13 @@ def _distance(one: NDArray[np.float64], two: NDArray[np.float64]) -> float:
 
 
 def tangent_frame(lon_deg: float, lat_deg: float) -> tuple[NDArray[np.float64], ...]:
-    """Unit vectors to the point, to its east and to its north."""
+    """Unit vectors to the point, to its east and to its north: the axes of a TAN image that is not rotated.
+
+    At the north pole itself both axes turn by 180 deg, as the default LONPOLE of FITS images does there
+    (Calabretta and Greisen 2002, section 2.4: 0 instead of 180 deg where the reference point is the pole).
+    """
     lon, lat = math.radians(lon_deg), math.radians(lat_deg)
-    east = np.array([-math.sin(lon), math.cos(lon), 0.0])
-    north = np.array([-math.sin(lat) * math.cos(lon), -math.sin(lat) * math.sin(lon), math.cos(lat)])
+    turn = -1.0 if lat_deg == 90.0 else 1.0
+    east = turn * np.array([-math.sin(lon), math.cos(lon), 0.0])
+    north = turn * np.array([-math.sin(lat) * math.cos(lon), -math.sin(lat) * math.sin(lon), math.cos(lat)])
     return unit_vectors(lon_deg, lat_deg), east, north
