@@ -124,7 +124,7 @@ def _check_frame(cards: Cards) -> list[str]:
     if frame in ("ICRS", "FK5", "") and (equinox in (None, 2000.0) or frame == "ICRS"):
         if frame == "ICRS" or (not frame and equinox is None):
             return []
-        return [f"{cards.where}: FK5 J2000 is taken as ICRS (they agree to 0.03 arcsec)"]
+        return ["FK5 J2000 is taken as ICRS (they agree to 0.03 arcsec)"]
     raise InputError(
         f"{cards.where}: the frame must be ICRS or FK5 J2000, found {key} {frame!r}, EQUINOX {equinox}"
     )
@@ -146,7 +146,7 @@ def _check_matrix(cards: Cards, notes: list[str]) -> float:
             f"found {scale:.6g}"
         )
     if (area > 0) == (_latitude_axis(cards) == 2):
-        notes.append(f"{cards.where}: the image is mirrored (right ascension grows with x when north is up)")
+        notes.append("the image is mirrored (right ascension grows with x when north is up)")
     return scale
 
 
@@ -182,7 +182,7 @@ def _needed(cards: Cards, notes: list[str]) -> Header:
             raise cards.error(lonely[0], "must be distortion terms of both axes, without SIP, under TAN")
         for key in ("CTYPE1", "CTYPE2"):
             header[key] = header[key].replace("-TAN", "-TPV")
-        notes.append(f"{cards.where}: TAN with PV terms is read as TPV (SCAMP convention)")
+        notes.append("TAN with PV terms is read as TPV (SCAMP convention)")
     return header
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vmpz.bits import BitTable, bit_table
+from vmpz.bits import bit_table
 from vmpz.errors import InputError
 from vmpz.files.fits import MAX_PIXELS, open_fits, open_regular
 from vmpz.files.hdu import Hdu
@@ -24,7 +24,7 @@ from vmpz.frames import FileRef, Frame, FrameRef, Plane, Refused
 from vmpz.readers.common import GridCheck, canonical_plane, check_options, file_ref, number_option
 from vmpz.readers.descriptors import xml_ref
 from vmpz.readers.folders import PLANES, Band, Group, band_named, find_groups
-from vmpz.readers.headerbits import merged_with_header
+from vmpz.readers.headerbits import bits_of, header_bits, join_table
 from vmpz.readers.tables import read_layers, read_psf, read_star_masks, table_hdu
 
 __all__ = ["open_frame", "scan"]
@@ -106,7 +106,7 @@ def open_frame(ref: FrameRef, planes: Collection[str]) -> Frame:
             exposures=read_layers(wanted["LAYERS"]) if "LAYERS" in wanted else None,
             psf=read_psf(wanted["PSF"], ref.wcs) if "PSF" in wanted else None,
             star_masks=read_star_masks(wanted["STARMASK"]) if "STARMASK" in wanted else None,
-            bits=_bits(ref) if "FLAG" in opened else None,
+            bits=bits_of(ref),
         )
         stack.pop_all()
     return frame
@@ -119,7 +119,8 @@ class _Collected:
     planes: dict[str, FileRef]
     grids: list[GridCheck]
     zero_points: dict[str, float]
-    texts: dict[str, str]
+    flag_bits: dict[str, int]
+    release: str
     notes: list[str]
 
 
@@ -132,7 +133,7 @@ def _frame(group: Group, options: Mapping[str, Any]) -> FrameRef:
     if abs(scale - NOMINAL_SCALE_ARCSEC) < EXACT_SCALE_ARCSEC:
         scale = NOMINAL_SCALE_ARCSEC
     else:
-        found.notes.append(f"{grid.where}: pixel scale {scale:.6g} arcsec instead of {NOMINAL_SCALE_ARCSEC}")
+        found.notes.append(f"pixel scale {scale:.6g} arcsec instead of {NOMINAL_SCALE_ARCSEC}")
     mosaic = group.mosaic
     return FrameRef(
         reader="euclid-mer",
@@ -146,13 +147,14 @@ def _frame(group: Group, options: Mapping[str, Any]) -> FrameRef:
         scalars={**scalars, "pixel_scale_arcsec": scale, "zero_point": _zero_point(group, found)},
         bit_table=_table_name(band, options, found),
         footprint=mosaic.footprint if mosaic else (),
-        release=mosaic.release if mosaic and mosaic.release != "-1" else found.texts.get("DATASETR", "-1"),
+        release=mosaic.release if mosaic and mosaic.release != "-1" else found.release,
         created=group.created,
         date_obs=mosaic.date_obs if mosaic else "-1",
         date_end=mosaic.date_end if mosaic else "-1",
         telescope=band.telescope,
         notes=(*group.notes, *found.notes),
         options={
+            "flag_bits": found.flag_bits,
             "md5": dict(mosaic.md5) if mosaic else {},
             "verify_md5": bool(options.get("verify_md5", False)),
             "max_pixels": int(number_option(options, "max_pixels", MAX_PIXELS)),
@@ -162,7 +164,7 @@ def _frame(group: Group, options: Mapping[str, Any]) -> FrameRef:
 
 def _read_planes(group: Group, band: Band, options: Mapping[str, Any]) -> _Collected:
     """Headers of the planes: one grid, one filter, one zero point."""
-    found = _Collected({}, [], {}, {}, [])
+    found = _Collected({}, [], {}, {}, "-1", [])
     limit = int(number_option(options, "max_pixels", MAX_PIXELS))
     for kind in [kind for kind in PLANES if kind in group.files]:
         with open_fits(group.files[kind], limit) as file:
@@ -189,11 +191,12 @@ def _read_cards(hdu: Hdu, kind: str, band: Band, found: _Collected) -> None:
     value = cards.optional_number("MAGZERO")
     if value is not None:
         found.zero_points[hdu.where] = value
-    if kind == "FLAG" and hdu.bitpix < 0:
-        raise cards.error("BITPIX", "of a flag plane must be one of integers")
-    release = cards.optional_text("DATASETR")
-    if release:
-        found.texts.setdefault("DATASETR", release)
+    if kind == "FLAG":
+        found.flag_bits = header_bits(cards)
+        if hdu.bitpix < 0:
+            raise cards.error("BITPIX", "of a flag plane must be one of integers")
+    if found.release == "-1":
+        found.release = cards.optional_text("DATASETR") or "-1"
 
 
 def _read_tables(group: Group) -> tuple[dict[str, FileRef], dict[str, float]]:
@@ -241,23 +244,12 @@ def _table_name(band: Band, options: Mapping[str, Any], found: _Collected) -> st
     if isinstance(given, Mapping):
         given = given.get(band.name, given.get(band.instrument, given.get("default")))
     name = given or DEFAULT_TABLES.get(band.instrument, "-")
-    if name == "-":
-        found.notes.append(
-            f"{band.name}: no bit table is public for this mosaic, so no flag names can be used"
-        )
-        return "-"
-    bit_table(name)
-    if not given:
-        found.notes.append(f"{band.name}: flags are read with the table {name} (default)")
+    table = None if name == "-" else bit_table(name)
+    if join_table(table, found.flag_bits, band.instrument, found.planes["FLAG"].location) is None:
+        found.notes.append("no bit table is public for this mosaic, so no flag names can be used")
+    elif table is not None and not given:
+        found.notes.append(f"flags are read with the table {name} (default)")
     return str(name)
-
-
-def _bits(ref: FrameRef) -> BitTable | None:
-    """The bit table, joined with the MSK_FLAG cards of the FLAG header."""
-    table = None if ref.bit_table == "-" else bit_table(ref.bit_table)
-    plane = ref.planes["FLAG"]
-    with open_fits(plane.location, int(ref.options.get("max_pixels", MAX_PIXELS))) as file:
-        return merged_with_header(table, file.hdu(plane.hdu).cards, ref.instrument)
 
 
 def _verify_md5(ref: FrameRef, name: str) -> None:

@@ -288,9 +288,9 @@ def _newest(paths: list[Path], notes: list[str]) -> Path:
     best = ordered[-1]
     for other in ordered[:-1]:
         if _time(other) < _time(best):
-            notes.append(f"{best} was chosen over the older {other}")
+            notes.append(f"{best.name} was chosen over the older {other.name}")
         elif _same_content(other, best):
-            notes.append(f"{best} and {other} are copies")
+            notes.append(f"{best.name} and {other.name} are copies")
         else:
             raise InputError(
                 f"two files of one kind, tile, band, release and time must be copies, found {other} and {best}"

@@ -22,6 +22,7 @@ header of the first plane, then in the primary header of its file.
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,7 +42,7 @@ from vmpz.readers.common import (
     number_option,
     rms_of,
 )
-from vmpz.readers.headerbits import merged_with_header
+from vmpz.readers.headerbits import bits_of, header_bits, join_table
 
 __all__ = ["open_frame", "scan"]
 
@@ -127,13 +128,8 @@ def open_frame(ref: FrameRef, planes: Collection[str]) -> Frame:
             convert = rms_of(noise) if name == "RMS" and noise != "rms" else None
             opened[name] = canonical_plane(ref.planes[name], name, convert, limit)
             stack.callback(opened[name].close)
-        bits = None
-        if "FLAG" in opened:
-            table = None if ref.bit_table == "-" else bit_table(ref.bit_table)
-            with open_fits(ref.planes["FLAG"].location, limit) as file:
-                bits = merged_with_header(table, file.hdu(ref.planes["FLAG"].hdu).cards, ref.instrument)
         stack.pop_all()
-    return Frame(ref, opened, bits=bits)
+    return Frame(ref, opened, bits=bits_of(ref))
 
 
 def _patterns(location: Path, options: Mapping[str, Any]) -> tuple[Path, dict[str, Pattern]]:
@@ -166,55 +162,72 @@ def _pattern(option: str, text: Any) -> Pattern:
     return Pattern(match[1], int(hdu) if hdu and hdu.isdigit() else hdu)
 
 
+@dataclass
+class _Collected:
+    """What the headers of one frame say."""
+
+    planes: dict[str, FileRef]
+    grids: list[GridCheck]
+    values: dict[str, Any]
+    flag_bits: dict[str, int]
+
+
 def _frame(area: str, folder: Path, patterns: Mapping[str, Pattern], options: Mapping[str, Any]) -> FrameRef:
     limit = int(number_option(options, "max_pixels", MAX_PIXELS))
-    planes: dict[str, FileRef] = {}
-    grids: list[GridCheck] = []
-    known: dict[str, Any] = {}
-    for option, pattern in patterns.items():
+    found = _Collected({}, [], {}, {})
+    wanted = {key: pattern for key, pattern in patterns.items() if is_wanted(options, "planes", PLANES[key])}
+    for option, pattern in wanted.items():
         path = pattern.path(folder, area)
-        if not is_wanted(options, "planes", PLANES[option]) or (grids and not path.exists()):
-            continue
-        with open_fits(str(path), limit) as file:
-            hdu = file.image() if pattern.hdu is None else file.hdu(pattern.hdu)
-            grids.append(_grid(hdu, grids))
-            planes[PLANES[option]] = file_ref(file, hdu)
-            if option == "flag" and hdu.bitpix < 0:
-                raise hdu.cards.error("BITPIX", "of a flag plane must be one of integers")
-            if len(grids) == 1:
-                known = _values(file, hdu, options)
-    if not grids:
+        if not found.grids or path.exists():
+            _read_header(path, pattern.hdu, option, options, found, limit)
+    if not found.grids:
         raise InputError(f"{area}: must have at least one plane among those selected")
-    table = str(options.get("bit_table") or "-") if "FLAG" in planes else "-"
-    if table != "-":
-        bit_table(table)
-    missing = [option for option in patterns if PLANES[option] not in planes]
-    notes = [
-        f"{area}: the plane `{option}` is missing"
-        for option in missing
-        if is_wanted(options, "planes", PLANES[option])
-    ]
-    notes += (
-        ["flags have no bit table, so no flag names can be used"] if "FLAG" in planes and table == "-" else []
-    )
-    if "weight" in patterns:
+    first, values = found.grids[0], found.values
+    table = str(options.get("bit_table") or "-") if "FLAG" in found.planes else "-"
+    instrument = values.get("instrument", "-")
+    joined = join_table(None if table == "-" else bit_table(table), found.flag_bits, instrument, first.where)
+    notes = [f"the plane `{option}` is missing" for option in wanted if PLANES[option] not in found.planes]
+    if "FLAG" in found.planes and joined is None:
+        notes.append("flags have no bit table, so no flag names can be used")
+    if "weight" in wanted:
         notes.append("the weight is taken as an inverse variance")
-    scalars = {key: known[key] for key in SCALARS if key in known}
+    noise = next((option for option in NOISE if option in patterns), "rms")
     return FrameRef(
         reader="generic",
         area=area,
-        shape=grids[0].shape,
-        wcs_cards=grids[0].wcs.cards,
-        planes=planes,
-        scalars={**scalars, "pixel_scale_arcsec": grids[0].wcs.scale_arcsec},
-        bit_table=table,
-        notes=(*notes, *grids[0].wcs.notes),
-        options={
-            "noise": next((option for option in NOISE if option in patterns), "rms"),
-            "max_pixels": limit,
+        shape=first.shape,
+        wcs_cards=first.wcs.cards,
+        planes=found.planes,
+        scalars={
+            **{key: values[key] for key in SCALARS if key in values},
+            "pixel_scale_arcsec": first.wcs.scale_arcsec,
         },
-        **{key: known.get(key, "-" if key in ("band", "instrument") else "-1") for key in TEXTS},
+        bit_table=table,
+        notes=(*notes, *first.wcs.notes),
+        options={"noise": noise, "max_pixels": limit, "flag_bits": found.flag_bits},
+        **{key: values.get(key, "-" if key in ("band", "instrument") else "-1") for key in TEXTS},
     )
+
+
+def _read_header(
+    path: Path,
+    which: int | str | None,
+    option: str,
+    options: Mapping[str, Any],
+    found: _Collected,
+    limit: int,
+) -> None:
+    """One plane: its place, its grid, and of the first one the values that the options ask for."""
+    with open_fits(str(path), limit) as file:
+        hdu = file.image() if which is None else file.hdu(which)
+        found.grids.append(_grid(hdu, found.grids))
+        found.planes[PLANES[option]] = file_ref(file, hdu)
+        if option == "flag":
+            found.flag_bits = header_bits(hdu.cards)
+            if hdu.bitpix < 0:
+                raise hdu.cards.error("BITPIX", "of a flag plane must be one of integers")
+        if len(found.grids) == 1:
+            found.values = _values(file, hdu, options)
 
 
 def _grid(hdu: Hdu, grids: list[GridCheck]) -> GridCheck:
