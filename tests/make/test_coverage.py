@@ -1,5 +1,7 @@
 """Coverage: what is vetoed by default and on request; never above the footprint; never clean by absence."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -90,3 +92,10 @@ def test_the_digest_sees_what_matters() -> None:
     assert coverage.section(key("coverage"), of, parameters(depth={"snr": 10})) == coverage.section(
         key("coverage"), of, parameters()
     )
+
+
+def test_statistics_read_back_serve_a_frame_that_opened_no_plane() -> None:
+    counted = count(np.zeros(2, np.int64), np.array([0, 1], np.uint64), selections=[OVER])
+    closed = replace(frame(ref()), planes={})
+    made = coverage.make(key("coverage", selection=OVER.text), closed, counted, parameters())
+    assert made.map.values[0] == 0.5

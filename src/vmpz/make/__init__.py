@@ -44,7 +44,7 @@ class Recipe:
         ``(key, ref, parameters)`` -> the parameters that enter the digest, ready for JSON.
     make : callable
         -> `Product` without provenance. Raises MissingProductError where the frame cannot give it (state NOINPUT).
-    maps : callable
+    aux_maps : callable
         ``(parameters)`` -> maps from outside that `make` wants: name -> location.
     """
 
@@ -55,7 +55,7 @@ class Recipe:
     needs: Callable[[ProductKey, FrameRef, Parameters], PassNeeds]
     section: Callable[[ProductKey, FrameRef, Parameters], dict[str, Any]]
     make: Callable[..., Product]
-    maps: Callable[[Parameters], Mapping[str, str]] = _no_maps
+    aux_maps: Callable[[Parameters], Mapping[str, str]] = _no_maps
 
 
 RECIPES: dict[str, Recipe] = {

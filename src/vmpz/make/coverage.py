@@ -97,7 +97,7 @@ def refuse_unread_flags(frame: Frame, selection: Selection) -> None:
     MissingProductError
         The selection names bits of a plane or masks that the frame does not have.
     """
-    if flag_planes(selection) and "FLAG" not in frame.planes:
+    if flag_planes(selection) and "FLAG" not in frame.ref.planes:
         raise MissingProductError(
             f"{frame.ref.name}: flags {selection.text} need a FLAG plane; there is none"
         )

@@ -32,6 +32,7 @@ References: Euclid DPDD Q1, DpdHealpixInfoMapVMPZ.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ from vmpz.products import Product, ProductKey, Scalar
 from vmpz.quantities import Quantity, degrade_rule, quantity
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
-from vmpz.sky.regions import cells_inside, covered_fractions
+from vmpz.sky.regions import Polygon, cells_inside, covered_fractions
 from vmpz.sky.skymap import SkyMap
 from vmpz.statistics import STATISTICS, CellStatistics, Samples, Statistic, statistic
 
@@ -169,26 +170,32 @@ def exposure_map(
 def _per_exposure(exposures: tuple[Exposure, ...], name: str, cells: CellSet) -> Samples:
     value, weight = _scalars(exposures, name), _weights(exposures)
     samples = Samples(len(cells))
-    for number, exposure in enumerate(exposures):
-        share = covered_fractions(exposure.outline, cells.order, cells=cells)
+    for number, share in enumerate(_shares(tuple(one.outline for one in exposures), cells)):
         place = cells.index(share.cells.cells())
         samples.add(place, value[number], share.values, weight[number], number + 1)
     return samples
 
 
+@lru_cache(maxsize=2)
+def _shares(outlines: tuple[Polygon, ...], cells: CellSet) -> tuple[SkyMap, ...]:
+    """Exact share of each cell in each outline; the maps of one band's exposures ask for the same ones in a row."""
+    return tuple(covered_fractions(outline, cells.order, cells=cells) for outline in outlines)
+
+
 def _per_point(exposures: tuple[Exposure, ...], name: str, cells: CellSet) -> Samples:
-    value, weight = _scalars(exposures, name), _weights(exposures)
+    """Sums at every point, over the exposures in the order of their values: the same bits for any order of theirs."""
     points = cells.at_order(cells.order + POINT_LEVELS)
-    values, weights = Samples(len(points)), Samples(len(points))
-    for number, exposure in enumerate(exposures):
-        place = points.index((cells_inside(exposure.outline, points.order) & points).cells())
-        values.add(place, value[number])
-        weights.add(place, weight[number])
-    seen = STATISTICS["SUM" if name in ADDITIVE else "MEAN"].finish(values)
-    share = STATISTICS["SUM"].finish(weights)
-    known = np.flatnonzero(np.isfinite(seen))
-    parent = known >> (2 * POINT_LEVELS)  # children of a cell stand together
-    return Samples(len(cells)).add(parent, seen[known], 4.0**-POINT_LEVELS, share[known])
+    number, value, weight = np.zeros((3, len(points)))
+    ordered = sorted(zip(_scalars(exposures, name), _weights(exposures), range(len(exposures)), strict=True))
+    for one, share, row in ordered:
+        place = points.index((cells_inside(exposures[row].outline, points.order) & points).cells())
+        number[place] += 1
+        value[place] += one
+        weight[place] += share
+    seen = np.flatnonzero(number)
+    mean = value[seen] if name in ADDITIVE else value[seen] / number[seen]
+    parent = seen >> (2 * POINT_LEVELS)  # children of a cell stand together
+    return Samples(len(cells)).add(parent, mean, 4.0**-POINT_LEVELS, weight[seen])
 
 
 def _scalars(exposures: tuple[Exposure, ...], name: str) -> list[float]:
@@ -354,12 +361,12 @@ def _collect(
     """The maps of a quantity and the kind of its samples, by where the quantity comes from."""
     ref = frame.ref
     if row.source == "plane":
-        if row.plane not in frame.planes or parameters.info.per == "exposure":
+        if row.plane not in ref.planes or parameters.info.per == "exposure":
             raise MissingProductError(f"{ref.name}: {row.name} needs pixels of a plane {row.plane}")
         return {"WEIGHT": plane_map(statistics, row.plane, chosen.name)}, "PIXEL"
     if row.source == "flag":
         table = table_in(frame, parameters)
-        if table is None or row.plane not in table.by_name or "FLAG" not in frame.planes:
+        if table is None or row.plane not in table.by_name or "FLAG" not in ref.planes:
             raise MissingProductError(
                 f"{ref.name}: {row.name} needs a FLAG plane with a bit named {row.plane}"
             )
