@@ -1,7 +1,7 @@
 """The account of a store: what the runs made of every product that was asked for, and why something is missing.
 
-States: DONE, EMPTY (made, no cell has a value), KEPT (made earlier, still right), NOINPUT (an optional input is missing),
-FAILED (with the reason). The account is a convenience: products and their manifests alone are the truth.
+States: DONE, EMPTY (made, no cell has a value), KEPT (made earlier, still right), NOINPUT (an optional input is
+missing), FAILED (with the reason). The account is a convenience: products and their manifests alone are the truth.
 """
 
 import json

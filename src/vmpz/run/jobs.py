@@ -185,9 +185,8 @@ def _reason(error: Exception) -> str:
 
 def _instant(setting: Setting, job: Job, ref: FrameRef) -> datetime:
     """Creation instant of a band's statistics: that of its first product."""
-    return setting.created + timedelta(
-        microseconds=min(number for key, number in job.numbers.items() if key.band == ref.band)
-    )
+    numbers = [number for key, number in job.numbers.items() if key.band == ref.band]
+    return setting.created + timedelta(microseconds=min(numbers, default=0))
 
 
 # -- one tile, across instruments -------------------------------------------------------------------------------------

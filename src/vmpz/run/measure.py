@@ -4,7 +4,7 @@ The statistics are a product of their own. Their manifest says what was counted,
 product whose needs are a subset, so a new n-sigma, aperture or noise factor opens no plane.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -83,25 +83,27 @@ def measure(
 
     Planes that are not needed are never opened.
     """
-    planes = needs(keys, ref, parameters).planes & ref.planes.keys()
-    inputs = {name: ref.planes[name].identity for name in sorted(planes)}
-    if "STARMASK" in ref.tables:
+    wanted = needs(keys, ref, parameters)
+    tables = wanted.tables & ref.tables.keys()
+    inputs = {name: ref.planes[name].identity for name in sorted(wanted.planes & ref.planes.keys())}
+    if "STARMASK" in tables:
         inputs["STARMASK"] = ref.tables["STARMASK"].identity
     entry = store.entry(statistics_key(ref, parameters))
     if entry is not None:
-        frame = stack.enter_context(open_frame(ref, ()))
+        frame = stack.enter_context(open_frame(ref, tables))
         needed = needs(keys, ref, parameters, table_in(frame, parameters))
         if _serves(entry, _counted(needed, ref, parameters), inputs) and _has_good(
             store, ref, parameters, needed
         ):
             return Measured(frame, _read_statistics(entry), bool(entry.provenance["verified"]), _notes(entry))
-    return _pass(ref, keys, inputs, store, grids, parameters, created, stack)
+    return _pass(ref, keys, inputs, tables, store, grids, parameters, created, stack)
 
 
 def _pass(
     ref: FrameRef,
     keys: Sequence[ProductKey],
     inputs: Mapping[str, str],
+    tables: Collection[str],
     store: Store,
     grids: Grids,
     parameters: Parameters,
@@ -109,7 +111,7 @@ def _pass(
     stack: ExitStack,
 ) -> Measured:
     """Open the planes, reduce them once and keep the statistics."""
-    frame = stack.enter_context(open_frame(ref, [name for name in ref.planes if name in inputs]))
+    frame = stack.enter_context(open_frame(ref, {*inputs, *tables}))
     needed = needs(keys, ref, parameters, table_in(frame, parameters))
     statistics, good = accumulate(
         frame,
@@ -117,7 +119,7 @@ def _pass(
         selections=sorted(needed.selections, key=lambda one: one.text),
         good=needed.good,
         rms_max=parameters.coverage.rms_max,
-        percents=sorted(needed.percents),
+        **({"percents": sorted(needed.percents)} if needed.percents else {}),
         inverse_variance=needed.inverse_variance,
         keep_good=needed.keep_good,
         threads=grids.threads,
@@ -235,7 +237,7 @@ def _put(store: Store, key: ProductKey, table: pa.Table, provenance: Provenance)
 
 
 def _read_statistics(entry: Entry) -> CellStatistics:
-    return io.statistics_of(io.read(entry.path(".parquet")).table)
+    return io.read_statistics(io.read(entry.path(".parquet")).table)
 
 
 def _good_table(good: GoodPixels) -> pa.Table:

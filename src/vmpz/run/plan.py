@@ -113,9 +113,10 @@ def make_plan(manifest: Manifest, parameters: Parameters, choice: Choice | None 
     jobs: list[Job] = []
     for area, refs in _grouped(frames, lambda ref: ref.area):
         crossing = _crossing_keys(refs, parameters, choice)
+        shares = _shares(refs, parameters)
         ids = []
         for instrument, bands in _grouped(refs, lambda ref: ref.instrument):
-            job = _band_job(area, instrument, bands, parameters, choice, numbers, crossing)
+            job = _band_job(area, instrument, bands, shares, parameters, choice, numbers, crossing)
             if job.frames:
                 ids.append(job.id)
                 jobs.append(job)
@@ -172,10 +173,34 @@ def _crossing_keys(
     return tuple(key for key in _keys_of("tile", refs[0], parameters) if choice.takes_kind(key.kind))
 
 
+def _shares(refs: Sequence[FrameRef], parameters: Parameters) -> dict[str, tuple[ProductKey, ...]]:
+    """The keys that each band of an area makes.
+
+    A product that is the same for all bands (a map of tile indices, say) is made once: by the first band that has what
+    it needs, whatever is chosen, so it never changes hands.
+    """
+    shares: dict[str, list[ProductKey]] = {ref.band: [] for ref in refs}
+    claims: dict[ProductKey, FrameRef] = {}
+    by_band = sorted(refs, key=lambda ref: (ref.instrument, ref.band))
+    for ref in by_band:
+        for key in _keys_of("band", ref, parameters):
+            old = claims.get(key)
+            if old is None or (_lacks(key, old, parameters) and not _lacks(key, ref, parameters)):
+                claims[key] = ref
+    for key, ref in claims.items():
+        shares[ref.band].append(key)
+    return {band: tuple(keys) for band, keys in shares.items()}
+
+
+def _lacks(key: ProductKey, ref: FrameRef, parameters: Parameters) -> tuple[str, ...]:
+    return RECIPES[key.kind].needs(key, ref, parameters).missing(ref)
+
+
 def _band_job(
     area: str,
     instrument: str,
     refs: Sequence[FrameRef],
+    shares: Mapping[str, tuple[ProductKey, ...]],
     parameters: Parameters,
     choice: Choice,
     numbers: dict[ProductKey, int],
@@ -186,15 +211,14 @@ def _band_job(
     missing: dict[ProductKey, str] = {}
     taken = []
     for ref in sorted(refs, key=lambda ref: ref.band):
-        possible = _keys_of("band", ref, parameters)
+        possible = shares[ref.band]
         for key in possible:
             numbers[key] = len(numbers)
         wanted = tuple(key for key in possible if choice.takes_kind(key.kind))
         if not choice.takes(ref) or not (wanted or crossing):
             continue
         for key in wanted:
-            lacks = RECIPES[key.kind].needs(key, ref, parameters).missing(ref)
-            if lacks:
+            if lacks := _lacks(key, ref, parameters):
                 missing[key] = f"{ref.name} has no {', '.join(lacks)}"
         keys[ref.band] = wanted
         mine |= {key: numbers[key] for key in possible}

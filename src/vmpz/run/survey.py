@@ -9,8 +9,10 @@ from typing import Any, Protocol
 
 from vmpz.errors import InputError
 from vmpz.files.write import write_text
-from vmpz.parameters import Parameters
-from vmpz.readers import scan
+from vmpz.frames import Manifest
+from vmpz.parameters import Parameters, load
+from vmpz.products import ProductKey
+from vmpz.readers import scan_inputs
 from vmpz.run.account import Account, Outcome
 from vmpz.run.execute import execute
 from vmpz.run.jobs import Setting, failed_job, run_job
@@ -50,8 +52,8 @@ class SilentReporter:
 
 
 def run_survey(
-    parameters: Parameters,
-    store: str | Path,
+    parameters: Parameters | str | Path,
+    store: str | Path | None = None,
     *,
     choice: Choice | None = None,
     threads: int | None = None,
@@ -66,9 +68,10 @@ def run_survey(
 
     Parameters
     ----------
-    parameters : Parameters
-    store : path
-        Where products go, and where earlier ones are.
+    parameters : Parameters or path
+        Parameters, or a TOML file of them.
+    store : path, optional
+        Where products go, and where earlier ones are; default `store` beside the parameter file.
     choice : Choice, optional
         Tiles, instruments, bands and kinds of product to make; default all.
     threads : int, optional
@@ -95,10 +98,23 @@ def run_survey(
     InputError
         No input can be used, or something chosen does not exist.
     """
+    if not isinstance(parameters, Parameters):
+        store = store or Path(parameters).parent / "store"
+        parameters = load(parameters)
+    if store is None:
+        raise InputError("a run of parameters that come from no file needs a store to write to")
     choice = choice or Choice()
-    manifest = scan(parameters.inputs)
+    manifest = scan_inputs(
+        parameters.inputs,
+        bands=parameters.survey.bands,
+        instruments=parameters.survey.instruments,
+        planes=_planes_of(parameters),
+    )
     if not len(manifest):
-        raise InputError(f"no frames found in {', '.join(item.location for item in parameters.inputs)}")
+        reasons = "; ".join(item.reason for item in manifest.refused) or "found nothing"
+        places = ", ".join(item.location for item in parameters.inputs)
+        raise InputError(f"{places}: must hold at least one frame that can be used: {reasons}")
+    _refuse_mixed_releases(manifest, parameters)
     plan = make_plan(manifest, parameters, choice)
     if dry_run:
         return Account(plan=plan.summary(workers), notes=plan.notes)
@@ -116,9 +132,44 @@ def run_survey(
         account = _execute(plan, setting, workers, scheduler, fail_fast, reporter or SilentReporter())
         if not (fail_fast and account.has_failed) and _is_whole(choice):
             account.add(make_patches(setting, plan, products))
+        account.add(_refused(manifest, parameters, choice))
         account.notes = plan.notes
         account.write(products.root)
     return account
+
+
+def _planes_of(parameters: Parameters) -> list[str] | None:
+    """The planes that the products can want, None for all: those of no use are not even looked at."""
+    if any(item.reader != "euclid-mer" for item in parameters.inputs):
+        return None
+    background = any(name.startswith("Background:") for name in parameters.info.maps)
+    return ["RMS", "FLAG", *(["BACKGROUND"] if background else [])]
+
+
+def _refused(manifest: Manifest, parameters: Parameters, choice: Choice) -> list[Outcome]:
+    """Frames that were found and cannot be used are failures of their tile and band."""
+    return [
+        Outcome(
+            ProductKey(
+                item.area, "frame", instrument=item.instrument, band=item.band,
+                order=parameters.maps.order, release=parameters.survey.release,
+            ),
+            "FAILED",
+            item.reason,
+        )
+        for item in manifest.refused
+        if choice.tiles is None or item.area in choice.tiles
+    ]  # fmt: skip
+
+
+def _refuse_mixed_releases(manifest: Manifest, parameters: Parameters) -> None:
+    """Inputs of several data releases make one survey only when that is asked for by name."""
+    releases = {ref.release: ref for ref in manifest}
+    if len(releases) > 1 and not parameters.survey.allow_mixed_releases:
+        found = "; ".join(f"{release} in {ref.name}" for release, ref in sorted(releases.items()))
+        raise InputError(
+            f"inputs must be of one data release, found {found}; [survey] allow_mixed_releases = true accepts them"
+        )
 
 
 def _execute(
