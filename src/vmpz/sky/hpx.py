@@ -10,6 +10,7 @@ import math
 import numpy as np
 from astropy.coordinates import Latitude, Longitude
 from astropy.units import deg
+from cdshealpix import from_ring as _from_ring
 from cdshealpix import nested
 from numpy.typing import ArrayLike, NDArray
 
@@ -23,6 +24,7 @@ __all__ = [
     "centres",
     "face_coordinates",
     "faces",
+    "from_ring",
     "from_uniq",
     "nested_cells",
     "number_of_cells",
@@ -141,6 +143,14 @@ def nested_cells(face: ArrayLike, ix: ArrayLike, iy: ArrayLike, order: int) -> I
         | _spread_bits(np.asarray(ix, np.int64))
         | (_spread_bits(np.asarray(iy, np.int64)) << 1)
     )
+
+
+def from_ring(cells: ArrayLike, order: int) -> IntArray:
+    """Nested cell numbers of RING cell numbers; files alone know that ordering."""
+    number = np.asarray(cells, np.uint64)
+    if number.size == 0:
+        return np.empty(number.shape, np.int64)
+    return np.asarray(_from_ring(number.ravel(), order, num_threads=1)).astype(np.int64).reshape(number.shape)
 
 
 def to_uniq(cells: ArrayLike, order: ArrayLike) -> IntArray:

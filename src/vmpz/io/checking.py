@@ -1,0 +1,145 @@
+"""What is wrong with a product file: layout, keywords, checksums, sorting, ranges, agreement with its descriptor."""
+
+import hashlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lxml import etree
+
+from vmpz.errors import InputError
+from vmpz.files.fits import FitsFile, open_fits
+from vmpz.io.metadata import COVERAGE_TYPE, FRACTIONS, PRIMARY, keyword, kind_of_token
+from vmpz.io.names import parse_name
+from vmpz.io.parquet import read_parquet
+from vmpz.io.reading import MapTable, map_table, read_fits
+from vmpz.io.xml import NAMESPACE, read_descriptor, schema
+
+__all__ = ["check"]
+
+SUFFIXES = (".fits", ".fits.gz", ".xml", ".parquet")
+
+
+def check(path: str | Path) -> list[str]:
+    """Faults of a product file (.fits, .xml, .parquet); empty when it holds what the format asks for.
+
+    A descriptor is checked together with the file it names, and a FITS file together with the descriptors beside it.
+    """
+    path = Path(path)
+    try:
+        if path.name.endswith(".xml"):
+            return list(_descriptor_faults(path))
+        if path.name.endswith(".parquet"):
+            read_parquet(path)
+            return []
+        return [*_fits_faults(path), *_beside(path)]
+    except (InputError, OSError) as error:
+        return [str(error) if str(path) in str(error) else f"{path}: {error}"]
+
+
+def _fits_faults(path: Path) -> Iterator[str]:
+    with open_fits(str(path)) as file:
+        for unit in file.hdus:
+            file.verify_data(unit)
+        found = map_table(file)
+        yield from _primary_faults(file)
+    yield from _layout_faults(found)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        read_fits(path)
+    kind = kind_of_token(found.unit.name)
+    if kind is not None:
+        yield from _value_faults(found, kind[0])
+        yield from _name_faults(path, found.unit.name)
+
+
+def _primary_faults(file: FitsFile) -> Iterator[str]:
+    unit = file.hdus[0]
+    kind = next((known for one in file.hdus if (known := kind_of_token(one.name))), ("-", "-"))[0]
+    if unit.header["NAXIS"] != 0:
+        yield f"{unit.where}: NAXIS of the primary header must be 0, found {unit.header['NAXIS']}"
+    for row in PRIMARY:
+        if row.belongs_to(kind) and row.name not in unit.header and not row.name.startswith("DATE-"):
+            yield f"{unit.where}: {row.name} must be present"
+    for one in file.hdus:
+        for name in one.header:
+            told, value = keyword(name), one.header[name]
+            if told is not None and type(value) is not told.type and (told.type, type(value)) != (float, int):
+                yield f"{one.where}: {name} must be a {told.type.__name__}, found {value!r}"
+
+
+def _layout_faults(found: MapTable) -> Iterator[str]:
+    header, where = found.unit.header, found.unit.where
+    ordering = {"PIXEL": "NESTED", "UNIQ": "NUNIQ", "RANGE": "RANGE"}.get(found.index, "NESTED")
+    wanted = {"ORDERING": ordering, "COORDSYS": "C"}
+    if found.index != "RANGE" and found.columns:
+        wanted |= {"PIXTYPE": "HEALPIX", "INDXSCHM": "EXPLICIT"}
+        wanted |= {"OBJECT": "PARTIAL"} if found.index == "PIXEL" else {}
+        names = list(found.table.columns)
+        if names[:2] != [found.index, "WEIGHT"]:
+            yield f"{where}: the first columns must be {found.index}, WEIGHT; found {', '.join(names[:2])}"
+    for name, value in wanted.items():
+        if header.get(name) != value:
+            yield f"{where}: {name} must be {value!r}, found {header.get(name)!r}"
+    if found.index in ("PIXEL", "UNIQ"):
+        numbers = found.table[found.index].ravel().astype(np.int64)
+        wrong = np.flatnonzero(np.diff(numbers) <= 0)
+        if wrong.size:
+            yield f"{where}: {found.index} must ascend, found row {wrong[0] + 2} not above the one before"
+
+
+def _value_faults(found: MapTable, kind: str) -> Iterator[str]:
+    where = found.unit.where
+    for name in found.columns if kind in FRACTIONS else ():
+        values = found.table[name].astype(np.float64)
+        outside = ~((values >= 0) & (values <= 1))
+        if outside.any():
+            yield f"{where}: {name} must lie in [0, 1], found {values[outside][0]:g} in {outside.sum()} rows"
+    convention = found.words.get("COVCONV", "OBSERVED")
+    if kind in COVERAGE_TYPE and convention not in ("OBSERVED", "MER"):
+        yield f"{where}: COVCONV must be OBSERVED or MER, found {convention}"
+
+
+def _name_faults(path: Path, token: str) -> Iterator[str]:
+    name = parse_name(path.name)
+    if name is not None and name.token != token:
+        yield f"{path}: the name says {name.token}, EXTNAME says {token}"
+
+
+# -- descriptors ----------------------------------------------------------------------------------------------------
+
+
+def _beside(path: Path) -> Iterator[str]:
+    """Faults of the descriptors in the same folder that name this file."""
+    mark = f"<FileName>{path.name}</FileName>".encode()
+    for other in sorted(path.parent.glob("Dpd*.xml")):
+        if mark in other.read_bytes():
+            yield from _descriptor_faults(other)
+
+
+def _descriptor_faults(path: Path) -> Iterator[str]:
+    told = read_descriptor(path)
+    root = etree.fromstring(path.read_bytes(), etree.XMLParser(resolve_entities=False, no_network=True))
+    space = etree.QName(root).namespace or ""
+    if space.startswith(NAMESPACE):
+        rules = schema(told.names)
+        if not rules.validate(root):
+            entries: Any = rules.error_log
+            yield from (f"{path}:{entry.line}: {entry.message}" for entry in entries)
+    if told.md5:
+        with told.path.open("rb") as stream:
+            md5 = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        if md5 != told.md5:
+            yield f"{path}: checksumValue must be that of {told.path.name}, {md5}; found {told.md5}"
+    with open_fits(str(told.path)) as file:
+        found = map_table(file)
+    known = kind_of_token(found.unit.name)
+    if known is not None and known[0] != told.names.kind:
+        yield f"{path}: describes a {told.names.kind}, {told.path.name} holds a {known[0]}"
+    for name, value in told.parameters.items():
+        if name in found.words and found.words[name] != value:
+            yield f"{path}: {name} must agree with {told.path.name}, {found.words[name]!r}; found {value!r}"
+    if "TILEID" in found.words and told.tiles[:1] != (found.words["TILEID"],) and len(told.tiles) == 1:
+        yield f"{path}: TileIndexList must agree with TILEID {found.words['TILEID']}, found {told.tiles[0]}"

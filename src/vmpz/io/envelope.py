@@ -1,0 +1,75 @@
+"""The envelope of a set of cells as polygons, for the descriptor.
+
+The convex hull is taken in the gnomonic plane about the mean direction, where great circles are straight: the
+polygon covers every cell. A set that reaches farther than 60 degrees from its middle is given as the
+quadrilaterals of coarse cells.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmpz.sky import hpx
+from vmpz.sky.cells import CellSet
+
+__all__ = ["envelope"]
+
+ENOUGH = 512
+REACH = 0.5
+"""Cosine of the farthest distance from the middle that is projected."""
+
+Vectors = NDArray[np.float64]
+
+
+def envelope(cells: CellSet) -> list[NDArray[np.float64]]:
+    """Polygons (n, 2) of ICRS longitudes and latitudes in degrees that cover all cells; none for the empty set."""
+    if not cells:
+        return []
+    coarse = _coarse(cells, ENOUGH)
+    corners = _unit_vectors(*hpx.vertices(coarse.cells(), coarse.order))
+    points = corners.reshape(-1, 3)
+    middle = points.mean(axis=0)
+    length = float(np.linalg.norm(middle))
+    if length < REACH or float((points @ (middle / length)).min()) < REACH:
+        few = _coarse(cells, 192)
+        lon, lat = hpx.vertices(few.cells(), few.order)
+        return [np.stack((one, other), axis=1) for one, other in zip(lon, lat, strict=True)]
+    return [_hull(points, middle / length)]
+
+
+def _coarse(cells: CellSet, most: int) -> CellSet:
+    order = cells.order
+    while len(cells.at_order(order)) > most:
+        order -= 1
+    return cells.at_order(order)
+
+
+def _unit_vectors(lon_deg: NDArray[np.float64], lat_deg: NDArray[np.float64]) -> Vectors:
+    lon, lat = np.radians(lon_deg), np.radians(lat_deg)
+    return np.stack((np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)), axis=-1)
+
+
+def _hull(points: Vectors, middle: Vectors) -> NDArray[np.float64]:
+    """Convex hull, counter-clockwise seen from the centre of the sphere."""
+    east = np.cross([0.0, 0.0, 1.0], middle) if abs(middle[2]) < 0.9 else np.cross([1.0, 0.0, 0.0], middle)
+    east /= np.linalg.norm(east)
+    north = np.cross(middle, east)
+    depth = points @ middle
+    flat = np.unique(np.stack((points @ east / depth, points @ north / depth), axis=1), axis=0)
+    chain = _half(flat)[:-1] + _half(flat[::-1])[:-1]
+    x, y = np.array(chain).T
+    corner = middle + x[:, None] * east + y[:, None] * north
+    lon = np.degrees(np.arctan2(corner[:, 1], corner[:, 0])) % 360.0
+    return np.stack((lon, np.degrees(np.arcsin(corner[:, 2] / np.linalg.norm(corner, axis=1)))), axis=1)
+
+
+def _half(points: NDArray[np.float64]) -> list[tuple[float, float]]:
+    """Lower half of the hull of points sorted by x (Andrew's monotone chain)."""
+    chain: list[tuple[float, float]] = []
+    for x, y in points.tolist():
+        while len(chain) > 1:
+            (ax, ay), (bx, by) = chain[-2:]
+            if (bx - ax) * (y - ay) - (by - ay) * (x - ax) > 1e-15:
+                break
+            chain.pop()
+        chain.append((x, y))
+    return chain

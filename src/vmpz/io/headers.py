@@ -1,0 +1,174 @@
+"""FITS headers and checksums by byte.
+
+Cards are laid out here rather than by a library, so a header is the same under every version of it: fixed
+columns, fixed comments (also those of CHECKSUM and DATASUM, where libraries put the clock), floats in their
+shortest exact form, long strings continued. Values are encoded (`vmpz.io.metadata.encode`), so nothing can
+break out of its card.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmpz.files.fits import data_sum, fold
+from vmpz.io.metadata import encode, keyword
+from vmpz.products import Scalar
+
+__all__ = ["card", "cards_of", "primary_cards", "table_cards", "write_unit"]
+
+BLOCK = 2880
+WIDTH = 80
+LONGEST_STRING = 68
+ALL_ONES = 0xFFFFFFFF
+DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?)?")
+
+
+def card(name: str, value: Scalar, comment: str = "") -> str:
+    """One card of 80 characters, or several for a string that does not fit on one."""
+    text = encode(value).replace("'", "''") if isinstance(value, str) else ""
+    if len(text) > LONGEST_STRING:
+        return _long_card(name, text)
+    image = f"{name:<8}= {_value_text(value, text)}"
+    if comment and len(image) + 3 < WIDTH:
+        image = f"{image} / {comment}"
+    return f"{image:<{WIDTH}}"[:WIDTH]
+
+
+def _value_text(value: Scalar, text: str) -> str:
+    if isinstance(value, str):
+        quoted = f"'{text:<8}'"
+        return f"{quoted:<20}"
+    if isinstance(value, bool):
+        return f"{'T' if value else 'F':>20}"
+    if isinstance(value, int):
+        return f"{value:>20}"
+    mantissa, _, exponent = repr(value).partition("e")
+    mantissa = mantissa if "." in mantissa else f"{mantissa}.0"
+    return f"{mantissa}E{exponent}".rjust(20) if exponent else f"{mantissa:>20}"
+
+
+def _long_card(name: str, text: str) -> str:
+    """A string over several cards (CONTINUE); a doubled quote is never split."""
+    pieces = []
+    while len(text) > LONGEST_STRING - 1:
+        cut = LONGEST_STRING - 1
+        if (cut - len(text[:cut].rstrip("'"))) % 2:
+            cut -= 1
+        pieces.append(f"'{text[:cut]}&'")
+        text = text[cut:]
+    pieces.append(f"'{text}'")
+    heads = [f"{name:<8}= ", *["CONTINUE  "] * (len(pieces) - 1)]
+    return "".join(f"{head}{piece}".ljust(WIDTH) for head, piece in zip(heads, pieces, strict=True))
+
+
+def cards_of(words: Mapping[str, Scalar]) -> list[str]:
+    """Cards of keywords that are in the table of the package, with its comments and units.
+
+    The standard reserves DATE-xxx for dates, so one that is not known ('-1') has no card.
+    """
+    cards = []
+    for name, value in words.items():
+        if name.startswith("DATE-") and not DATE.fullmatch(str(value)):
+            continue
+        row = keyword(name)
+        comment = "" if row is None else f"[{row.unit}] {row.comment}" if row.unit else row.comment
+        cards.append(card(name, value, comment))
+    return cards
+
+
+def primary_cards(words: Mapping[str, Scalar]) -> list[str]:
+    """Cards of a primary header without data."""
+    return [
+        card("SIMPLE", True, "FITS standard 4.0"),
+        card("BITPIX", 8, "no data here"),
+        card("NAXIS", 0),
+        card("EXTEND", True, "a table follows"),
+        *cards_of(words),
+    ]
+
+
+def table_cards(
+    columns: Mapping[str, tuple[str, str]],
+    row_bytes: int,
+    rows: int,
+    layout: Mapping[str, tuple[Scalar, str]],
+) -> list[str]:
+    """Cards of a binary table.
+
+    Parameters
+    ----------
+    columns : mapping of name to (TFORM, TUNIT)
+        In order; no TUNIT card where it is ''.
+    row_bytes, rows : int
+    layout : mapping of keyword to (value, comment)
+        What follows the columns.
+    """
+    cards = [
+        card("XTENSION", "BINTABLE", "binary table"),
+        card("BITPIX", 8, "bytes"),
+        card("NAXIS", 2),
+        card("NAXIS1", row_bytes, "bytes of a row"),
+        card("NAXIS2", rows, "number of rows"),
+        card("PCOUNT", 0),
+        card("GCOUNT", 1),
+        card("TFIELDS", len(columns), "number of columns"),
+    ]
+    for number, (name, (form, unit)) in enumerate(columns.items(), 1):
+        cards += [card(f"TTYPE{number}", name), card(f"TFORM{number}", form)]
+        cards += [card(f"TUNIT{number}", unit)] if unit else []
+    return cards + [card(name, value, comment) for name, (value, comment) in layout.items()]
+
+
+def write_unit(stream: IO[bytes], cards: list[str], chunks: Iterable[NDArray[Any]] = ()) -> None:
+    """Write one header-data unit with DATASUM and CHECKSUM.
+
+    Parameters
+    ----------
+    stream : seekable binary file, at the place of the unit
+    cards : list of str
+        Without checksums and END.
+    chunks : iterable of arrays
+        The data in disk byte order; every chunk but the last a multiple of 4 bytes long.
+    """
+    start = stream.tell()
+    stream.write(_header(cards, 0, "0" * 16))
+    total = size = 0
+    for chunk in chunks:
+        data = chunk.view(np.uint8)
+        total, size = fold(total + data_sum(data)), size + data.size
+        stream.write(data.data)
+    stream.write(bytes(-size % BLOCK))
+    stream.seek(start)
+    whole = fold(data_sum(_header(cards, total, "0" * 16)) + total)
+    stream.write(_header(cards, total, _checksum_text(ALL_ONES - whole)))
+    stream.seek(0, 2)
+
+
+def _header(cards: list[str], datasum: int, checksum: str) -> bytes:
+    ends = [card("CHECKSUM", checksum, "HDU checksum"), card("DATASUM", str(datasum), "data unit checksum")]
+    text = "".join([*cards, *ends, f"{'END':<{WIDTH}}"])
+    return text.ljust(-(-len(text) // BLOCK) * BLOCK).encode("ascii")
+
+
+EXCLUDED = np.array([*range(0x3A, 0x41), *range(0x5B, 0x61)])
+"""ASCII punctuation that the encoding avoids."""
+
+
+def _checksum_text(complement: int) -> str:
+    """A complement as 16 letters and digits (FITS standard 4.0, appendix J.2)."""
+    letters = np.zeros((4, 4), np.int64)
+    for place in range(4):
+        byte = (complement >> (24 - 8 * place)) & 0xFF
+        quarter = np.full(4, byte // 4 + 0x30)
+        quarter[0] += byte % 4
+        while np.isin(quarter, EXCLUDED).any():
+            for pair in ((0, 1), (2, 3)):
+                if np.isin(quarter[list(pair)], EXCLUDED).any():
+                    quarter[pair[0]] += 1
+                    quarter[pair[1]] -= 1
+        letters[:, place] = quarter
+    text = "".join(chr(code) for code in letters.ravel())
+    return text[-1] + text[:-1]

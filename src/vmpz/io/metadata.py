@@ -1,0 +1,412 @@
+"""What stands in a product file besides its values: the one table of FITS keywords, the product inventory, the
+coverage convention.
+
+Keywords come in two groups: those of the primary header, as the published cards list them, and those of the
+table (HDU 1), most of them the project's own, repeated in the XML descriptor. Unused strings of the primary
+header are written as '-1', never dropped. A new keyword or a new kind of product is one row here.
+
+Coverage convention. Inside the package, and by default on disk, a coverage-type value is the observed
+fraction (COVCONV = 'OBSERVED'). The older MER convention (1 - observed fraction, COVCONV = 'MER') is applied
+here and nowhere else. The complement of a small float32 fraction needs more digits than a float32 has, so
+WEIGHT is a float64 ('D') in MER files and the way back is exact for every fraction above 2**-30.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, unquote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmpz.errors import InputError
+from vmpz.products import Product, ProductKey, Scalar
+from vmpz.quantities import QUANTITIES
+
+__all__ = [
+    "COVERAGE_TYPE",
+    "FRACTIONS",
+    "KEYWORDS",
+    "OWN",
+    "PRIMARY",
+    "TABLE",
+    "Keyword",
+    "Kind",
+    "decode",
+    "encode",
+    "from_disk",
+    "key_of",
+    "keyword",
+    "keywords_of",
+    "kind_of",
+    "kind_of_name",
+    "kind_of_token",
+    "to_disk",
+    "token_of",
+]
+
+COVERAGE_TYPE = frozenset({"footprint", "coverage", "effectivecoverage"})
+"""Kinds whose values are observed fractions."""
+FRACTIONS = COVERAGE_TYPE | {"bitmask", "visibility"}
+"""Kinds whose values lie in [0, 1]."""
+BIT_KINDS = frozenset({"bitmask", "coverage", "effectivecoverage", "depth", "visibility", "random"})
+NOT_USED = "-1"
+
+
+@dataclass(frozen=True)
+class Keyword:
+    """One FITS keyword.
+
+    Attributes
+    ----------
+    name, comment : str
+        `name` may end in 'nn', which stands for two digits.
+    type : type
+        str, int, float or bool.
+    unit : str
+    kinds : frozenset of str or None
+        Kinds of product for which it is always written (`default` where nothing is known); None = all.
+    default : value or None
+        None: written only when there is a value.
+    """
+
+    name: str
+    type: type
+    comment: str
+    unit: str = ""
+    kinds: frozenset[str] | None = None
+    default: Scalar | None = None
+
+    def belongs_to(self, kind: str) -> bool:
+        """Whether products of this kind always have it."""
+        return self.default is not None and (self.kinds is None or kind in self.kinds)
+
+
+def _always(name: str, kind: type, comment: str, default: Scalar = NOT_USED, *kinds: str) -> Keyword:
+    return Keyword(name, kind, comment, kinds=frozenset(kinds) or None, default=default)
+
+
+PRIMARY = (
+    _always("DATE-OBS", str, "first observation considered"),
+    _always("DATE-END", str, "last observation considered"),
+    _always("TELESCOP", str, "telescope"),
+    _always("INSTRUME", str, "instrument"),
+    _always("FILTER", str, "filter"),
+    _always("FILTLST", str, "filters that are combined"),
+    _always("TILEID", int, "MER tile, -1 if several", -1),
+    _always("LISTID", str, "list of MER tiles, -1 for a single tile"),
+    _always("NSIDE_WK", str, "NSIDE of frame to HEALPix"),
+    _always("BITSEL", str, "selected flag bits", NOT_USED, *BIT_KINDS),
+    _always("INFO", str, "collected quantity", NOT_USED, "info"),
+    _always("DEPTHEST", str, "estimator of the depth", NOT_USED, "depth", "visibility"),
+    _always("BINSEL", str, "selection of the bin or population", NOT_USED, "visibility", "random"),
+    _always("SEED", str, "seed", NOT_USED, "random"),
+    _always("NSIMOBJ", int, "number of objects", -1, "random"),
+    _always("SOFTNAME", str, "software"),
+    _always("SOFTVERS", str, "version of the software"),
+)
+"""Keywords of the primary header, in their order."""
+
+TABLE = (
+    Keyword("MASKBAND", str, "photometric band", default=NOT_USED),
+    _always("COVCONV", str, "OBSERVED: 1 = observed; MER: 1 = not observed", "OBSERVED", *COVERAGE_TYPE),
+    _always("WGTKIND", str, "what WEIGHT is", "VALUE"),
+    _always("DEGRULE", str, "rule by which the map may be degraded", "NONE"),
+    _always("STATIST", str, "statistic", NOT_USED, "info"),
+    _always("SAMPLE", str, "what a sample is", NOT_USED, "info"),
+    Keyword("DEGWGT", str, "weight used in degrading"),
+    Keyword("BANDREL", str, "relevant bands"),
+    Keyword("BANDPRC", str, "processed bands"),
+    _always("VERIFIED", bool, "every input carried a checksum that held", False),
+    Keyword("HPXORDER", int, "order at which points were drawn"),
+    Keyword("SNRLEVEL", float, "signal-to-noise ratio"),
+    Keyword("APERDIAM", float, "aperture diameter", "arcsec"),
+    Keyword("PIXSCALE", float, "side of an image pixel", "arcsec"),
+    Keyword("PSFKIND", str, "source of the PSF"),
+    Keyword("SRCPROF", str, "profile and size of the extended source"),
+    Keyword("CORRFAC", float, "correlated-noise factor applied"),
+    Keyword("CORRSRC", str, "where the factor came from"),
+    Keyword("EXTCORR", bool, "corrected for galactic extinction"),
+    Keyword("EXTLAW", str, "coefficient law of the extinction"),
+    Keyword("MAGZERO", float, "AB zero point, -1 if several", "mag"),
+    Keyword("BITTABLE", str, "flag bit table"),
+    Keyword("BITTABVR", str, "version of the bit table"),
+    Keyword("BITNnn", str, "name of the flag bit"),
+    Keyword("EFFRULE", str, "how bands are combined"),
+    Keyword("TILEAREA", float, "area of the own cells", "deg2"),
+    Keyword("OBSAREA", float, "observed area", "deg2"),
+    Keyword("VISINTEG", float, "integral of the visibility", "deg2"),
+    Keyword("SKYPATCH", str, "patch"),
+    Keyword("INREL", str, "data releases of the inputs"),
+    Keyword("RUNSEED", str, "seed of the run"),
+    Keyword("PRODDIG", str, "digest of inputs, parameters, recipe"),
+)
+"""Keywords of the table, in their order; the layout (PIXTYPE, ORDERING...) is that of the form."""
+
+KEYWORDS = {row.name: row for row in (*PRIMARY, *TABLE)}
+OWN = frozenset(row.name for row in TABLE) - {"MASKBAND"}
+"""The project's own keywords: left out of FITS files when these must hold the published ones alone."""
+
+WEIGHT_KIND = dict.fromkeys(COVERAGE_TYPE, "OBSFRAC") | {
+    "bitmask": "FLAGFRAC",
+    "depth": "MAG",
+    "visibility": "PROBAB",
+}
+DEGRADE_RULE = dict.fromkeys(FRACTIONS, "COVERAGE") | {"depth": "LOGQUAD"}
+
+
+def keyword(name: str) -> Keyword | None:
+    """The row of a keyword (BITN07 is the row BITNnn), None if there is none."""
+    if name not in KEYWORDS and name[-2:].isdigit():
+        name = f"{name[:-2]}nn"
+    return KEYWORDS.get(name)
+
+
+# -- kinds of product -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Names of one kind of product in one form; every one of them as published, mistakes included."""
+
+    kind: str
+    form: str
+    dpd: str
+    schema: str
+    format_id: str
+    data_type: str
+    element: str
+    stem: str
+    """Token of the file name without its prefix; '' where the quantity takes its place."""
+
+
+def _kind(kind: str, form: str, dpd: str, schema: str, name: str, element: str, stem: str) -> Kind:
+    prefix = "Healpix" if form == "healpix" else "MOC"
+    return Kind(
+        kind,
+        form,
+        f"Dpd{prefix}{dpd}VMPZ",
+        f"euc-le3-id-vmpz-{prefix}{schema}.xsd",
+        f"le3.id.vmpz.{prefix.lower()}{schema.lower()}",
+        f"vmpzid:{name}{prefix}VMPZ",
+        f"{element}{prefix}",
+        stem,
+    )
+
+
+def _forms(kind: str, dpd: str, schema: str, name: str, element: str, stem: str) -> list[Kind]:
+    return [_kind(kind, form, dpd, schema, name, element, stem) for form in ("healpix", "moc")]
+
+
+INVENTORY = {
+    (row.kind, row.form): row
+    for row in (
+        *_forms(
+            "footprint", "FootprintMask", "FootprintMask", "footprintMask", "FootprintMask", "FOOTPRINTMASK"
+        ),
+        *_forms("bitmask", "BitMask", "BitMask", "bitMask", "BitMask", "BITMASK"),
+        *_forms("coverage", "Coverage", "CoverageMask", "coverageMask", "CoverageMask", "COVERAGE"),
+        *_forms(
+            "effectivecoverage",
+            "EffectiveCoverage",
+            "EffectiveCoverageMask",
+            "effectiveCoverageMask",
+            "EffectiveCoverageMask",
+            "EFFECTIVECOVERAGE",
+        ),
+        *_forms("info", "InfoMap", "InfoMap", "infoMap", "InfoMap", ""),
+        *_forms("depth", "DepthMap", "DepthMap", "depthMap", "DepthMap", "DEPTHMAP"),
+        *_forms(
+            "visibility",
+            "VisibilityMask",
+            "VisibilityMask",
+            "visibilityMask",
+            "VisibilityMask",
+            "VISIBILITYMASK",
+        ),
+    )
+}
+"""(kind, form) -> names. No effective coverage was ever published as a MOC: that row follows the pattern."""
+
+TABLE_TOKENS = {"statistics": "CELLSTATISTICS", "goodpixels": "GOODPIXELS"}
+PREFIX = {"healpix": "HP", "moc": "MOC"}
+
+
+def kind_of(kind: str, form: str) -> Kind:
+    """Names of a kind of product.
+
+    Raises
+    ------
+    InputError
+        No product of that kind has that form.
+    """
+    if (kind, form) not in INVENTORY:
+        known = ", ".join(f"{one} as {other}" for one, other in INVENTORY)
+        raise InputError(f"a product with maps must be one of {known}; found {kind} as {form}")
+    return INVENTORY[kind, form]
+
+
+def token_of(key: ProductKey, form: str) -> str:
+    """Token of the file name, e.g. HPCOVERAGE, MOCDEPTHMAP, HPEXPOSURES."""
+    if key.kind in TABLE_TOKENS:
+        return TABLE_TOKENS[key.kind]
+    return PREFIX[form] + (kind_of(key.kind, form).stem or key.quantity.upper())
+
+
+def kind_of_token(token: str) -> tuple[str, str] | None:
+    """Kind and quantity ('-' if it has none) of a token, None if it is not one."""
+    for kind, name in TABLE_TOKENS.items():
+        if token == name:
+            return kind, "-"
+    for prefix in PREFIX.values():
+        stem = token.removeprefix(prefix)
+        if stem != token:
+            for row in INVENTORY.values():
+                if stem and row.stem == stem:
+                    return row.kind, "-"
+            for name in QUANTITIES:
+                if name.upper() == stem:
+                    return "info", name
+    return None
+
+
+def kind_of_name(dpd: str) -> Kind | None:
+    """The row of a DPDD name, None if there is none."""
+    return next((row for row in INVENTORY.values() if row.dpd == dpd), None)
+
+
+# -- values and convention ------------------------------------------------------------------------------------------
+
+
+def to_disk(values: NDArray[Any], convention: str) -> NDArray[Any]:
+    """Observed fractions in the convention of the file (float64 for MER)."""
+    return 1.0 - values.astype(np.float64) if convention == "MER" else values
+
+
+def from_disk(values: NDArray[Any], convention: str) -> NDArray[Any]:
+    """Observed fractions of what a file holds (float32 for MER)."""
+    return (1.0 - values.astype(np.float64)).astype(np.float32) if convention == "MER" else values
+
+
+PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+
+
+def encode(text: str) -> str:
+    """Text that a FITS card and an XML element hold without loss.
+
+    What is not printable ASCII, '%', blanks at the end and an '&' at the end are percent-encoded, so a value
+    cannot break out of its card.
+    """
+    inner = text.rstrip(" ")
+    inner = quote(inner, safe=PRINTABLE) + "%20" * (len(text) - len(inner))
+    return f"{inner[:-1]}%26" if inner.endswith("&") else inner
+
+
+def decode(text: str) -> str:
+    """The inverse of `encode`."""
+    return unquote(text)
+
+
+# -- product <-> keywords -------------------------------------------------------------------------------------------
+
+
+def keywords_of(product: Product, convention: str = "OBSERVED") -> dict[str, Scalar]:
+    """Every keyword of a product, in the order of the table: what the maker knows, the key, the provenance, defaults.
+
+    Raises
+    ------
+    InputError
+        A keyword is not in the table, or a value has not its type.
+    """
+    known = {**product.keywords, **_from_key(product), **_from_provenance(product)}
+    known |= {"COVCONV": convention} if product.key.kind in COVERAGE_TYPE else {}
+    known.setdefault("WGTKIND", WEIGHT_KIND.get(product.key.kind, "VALUE"))
+    known.setdefault("DEGRULE", DEGRADE_RULE.get(product.key.kind, "NONE"))
+    unknown = sorted(name for name in known if keyword(name) is None)
+    if unknown:
+        raise InputError(
+            f"{product.key}: keywords must be in the table of the package, found {', '.join(unknown)}"
+        )
+    result: dict[str, Scalar] = {}
+    for row in (*PRIMARY, *TABLE):
+        names = sorted(name for name in known if keyword(name) is row)
+        result |= {name: _typed(row, known[name], str(product.key)) for name in names}
+        if not names and row.default is not None and row.belongs_to(product.key.kind):
+            result[row.name] = row.default
+    return result
+
+
+def _from_key(product: Product) -> dict[str, Scalar]:
+    key, patch = product.key, str(product.keywords.get("LISTID", NOT_USED))
+    is_tile = patch == NOT_USED and key.area.isascii() and key.area.isdigit()
+    found: dict[str, Scalar] = {
+        "TILEID": int(key.area) if is_tile else -1,
+        "LISTID": NOT_USED if is_tile else patch if patch != NOT_USED else key.area,
+        "INSTRUME": NOT_USED if key.instrument == "-" else key.instrument,
+        "FILTER": NOT_USED if key.band == "-" else key.band,
+        "MASKBAND": NOT_USED if key.band == "-" else key.band,
+    }
+    if key.kind == "info":
+        found |= {"INFO": key.quantity, "STATIST": key.statistic}
+    if "NSIDE_WK" not in product.keywords and key.order >= 0:
+        found["NSIDE_WK"] = str(1 << key.order)
+    return found
+
+
+def _from_provenance(product: Product) -> dict[str, Scalar]:
+    source = product.provenance
+    if source is None:
+        return {}
+    return {
+        "SOFTNAME": "vmpz",
+        "SOFTVERS": source.versions.get("vmpz", NOT_USED),
+        "VERIFIED": source.verified,
+        "PRODDIG": source.digest,
+    }
+
+
+def _typed(row: Keyword, value: Any, where: str) -> Scalar:
+    """The value in the type of its row; numpy scalars become Python's."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if row.type is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if (
+        not isinstance(value, Scalar)
+        or type(value) is not row.type
+        or value != value
+        or value in (math.inf, -math.inf)
+    ):
+        raise InputError(f"{where}: {row.name} must be a {row.type.__name__}, found {value!r}")
+    return value
+
+
+def key_of(
+    kind: str, quantity: str, order: int, words: Mapping[str, Scalar], area: str, release: str
+) -> ProductKey:
+    """The key that the keywords of a file describe; `area` where they do not name one."""
+    tile = words.get("TILEID", -1)
+    listed = str(words.get("LISTID", NOT_USED))
+    if kind == "info":
+        quantity = str(words.get("INFO", quantity))
+    return ProductKey(
+        area=listed if listed != NOT_USED else str(tile) if tile != -1 else area,
+        kind=kind,
+        quantity=_or_dash(quantity),
+        statistic=_or_dash(words.get("STATIST", NOT_USED)) if kind == "info" else "-",
+        selection=_selection(words),
+        instrument=_or_dash(words.get("INSTRUME", NOT_USED)),
+        band=_or_dash(words.get("FILTER", NOT_USED)),
+        order=order,
+        release=release,
+    )
+
+
+def _or_dash(value: Scalar) -> str:
+    return "-" if str(value) in (NOT_USED, "") else str(value)
+
+
+def _selection(words: Mapping[str, Scalar]) -> str:
+    """Names of the selected bits where the file gives them, else their numbers."""
+    numbers = [part for part in str(words.get("BITSEL", NOT_USED)).split(",") if part.strip().isdigit()]
+    return ",".join(str(words.get(f"BITN{int(number):02d}", number)) for number in numbers) or "-"

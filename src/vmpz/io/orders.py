@@ -1,0 +1,38 @@
+"""A product at a coarser order, by the rule that it names itself."""
+
+from dataclasses import replace
+
+from vmpz.products import Product
+from vmpz.sky.skymap import SkyMap
+
+__all__ = ["degraded"]
+
+WEIGHED = frozenset({"MEAN", "QUAD", "LOGQUAD", "LOG", "MODE"})
+
+
+def degraded(product: Product, order: int | None, weight: SkyMap | None = None) -> Product:
+    """The product at `order`, the product itself if that is None or its own.
+
+    Parameters
+    ----------
+    product : Product
+        With DEGRULE among its keywords.
+    order : int or None
+    weight : SkyMap, optional
+        Coverage of every cell, for the averaging rules; without it every listed cell weighs 1 (DEGWGT = 'NONE').
+
+    Raises
+    ------
+    MapMismatchError
+        The order is finer than the map's, or its rule is 'NONE': not degradable.
+    """
+    if order is None or order == product.key.order:
+        return product
+    rule = str(product.keywords.get("DEGRULE", "NONE"))
+    used = weight if rule in WEIGHED else None
+    maps = {}
+    for name, one in product.maps.items():
+        coarse = one.degrade(order, rule, used)
+        maps[name] = SkyMap(coarse.cells, coarse.values.astype(one.values.dtype))
+    words = {**product.keywords, "DEGRULE": rule, "DEGWGT": "NONE" if used is None else "COVERAGE"}
+    return replace(product, key=replace(product.key, order=order), maps=maps, keywords=words)
