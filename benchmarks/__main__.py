@@ -1,7 +1,7 @@
-"""`make bench`: every benchmark in one run, side by side with today's practice and the floor; writes docs/performance.md.
+"""`make bench`: every benchmark in one run, beside today's practice and the floor; writes docs/performance.md.
 
-Each benchmark module has `rows()`: dictionaries with operation, unit, ours, today, floor, ratio (today / ours), target and,
-where there is one, a note. Name modules on the command line to run only these (nothing is written then).
+Each benchmark module has `rows()`: dictionaries with operation, unit, ours, today, floor, ratio (today / ours), target
+and, where there is one, a note. Name modules on the command line to run only these (nothing is written then).
 """
 
 import importlib
@@ -17,8 +17,8 @@ LIBRARIES = ("numpy", "numba", "astropy", "cdshealpix", "mocpy", "healpy", "pyar
 HEAD = """# Performance
 
 Made by `make bench`, all figures of one run on one machine: {machine}; Python {python}; {libraries}.
-*Ours* and *today* (what a user would write today with public packages) are measured side by side in the same run; *floor* is what the
-machine needs for the same bytes. Compare ratios: seconds depend on the machine and on what else it does.
+*Ours* and *today* (what a user would write today with public packages) are measured side by side in the same run;
+*floor* is what the machine needs for the same bytes. Compare ratios: seconds depend on the machine and its load.
 
 | operation | unit | ours | today | floor | today / ours | ours / floor | target |
 | --- | --- | ---: | ---: | ---: | ---: | ---: | --- |

@@ -86,7 +86,9 @@ def draw(panels: Sequence[Panel], path: str | Path, heading: str = "", pixels: i
     frame = _sky_frame(known, pixels) if known else None
     columns = min(len(panels), 3)
     rows = math.ceil(len(panels) / columns)
-    figure = plt.figure(figsize=(4.9 * columns, 4.6 * rows + 0.4), layout="constrained", facecolor="white")
+    tall = 1.0 if frame is None else frame.lon_deg.shape[0] / frame.lon_deg.shape[1]
+    size = (5.0 * columns, (4.0 * tall + 0.75) * rows + 0.4)
+    figure = plt.figure(figsize=size, layout="constrained", facecolor="white")
     for number, panel in enumerate(panels, 1):
         if frame is None:
             axes = figure.add_subplot(rows, columns, number)
@@ -128,15 +130,16 @@ def _sky_frame(maps: Sequence[SkyMap], pixels: int) -> _SkyFrame:
     wcs.wcs.cdelt = [-1.0, 1.0]
     wcs.wcs.crpix = [1.0, 1.0]
     x, y = wcs.all_world2pix(lon, lat, 0)
-    size = max(np.ptp(x), np.ptp(y)) * 1.06 + 2 * math.sqrt(
-        hpx.cell_area_deg2(min(one.order for one in maps))
-    )
-    wcs.wcs.cdelt = [-size / pixels, size / pixels]
+    cell = 2 * math.sqrt(hpx.cell_area_deg2(min(one.order for one in maps)))
+    width, height = np.ptp(x) * 1.04 + cell, np.ptp(y) * 1.04 + cell
+    step = max(width, height) / pixels
+    shape = max(1, round(height / step)), max(1, round(width / step))
+    wcs.wcs.cdelt = [-step, step]
     wcs.wcs.crpix = [
-        (pixels + 1) / 2 - (x.max() + x.min()) / 2 * pixels / size,
-        (pixels + 1) / 2 - (y.max() + y.min()) / 2 * pixels / size,
+        (shape[1] + 1) / 2 - (x.max() + x.min()) / 2 / step,
+        (shape[0] + 1) / 2 - (y.max() + y.min()) / 2 / step,
     ]
-    columns, rows = np.meshgrid(np.arange(pixels), np.arange(pixels))
+    columns, rows = np.meshgrid(np.arange(shape[1]), np.arange(shape[0]))
     lon, lat = wcs.all_pix2world(columns, rows, 0)
     return _SkyFrame(wcs, lon, lat)
 
@@ -161,7 +164,7 @@ def _draw_panel(figure: "plt.Figure", place: tuple[int, int, int], panel: Panel,
     shown = axes.imshow(
         image, origin="lower", cmap=panel.colours, vmin=low, vmax=high, interpolation="nearest"
     )
-    bar = figure.colorbar(shown, ax=axes, shrink=0.86, pad=0.02, extend="neither" if panel.limits else "both")
+    bar = figure.colorbar(shown, ax=axes, shrink=0.9, pad=0.02, extend="neither" if panel.limits else "both")
     bar.set_label(panel.label, color=INK)
     bar.outline.set_visible(False)
     axes.set_title(panel.title, color=INK, fontsize=11, loc="left")

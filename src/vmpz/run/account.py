@@ -69,7 +69,7 @@ class Account:
                 f"memory {self.plan['memory_bytes'] / 1e9:.2g} GB",
                 *(f"cannot be made: {line}" for line in self.plan["cannot_be_made"]),
             ]
-            return "\n".join([*lines, *self.notes])
+            return "\n".join([*lines, *_gathered(self.notes)])
         rows = Counter(
             (one.key.band, one.key.kind, _what(one.key), one.state) for one in self.outcomes.values()
         )
@@ -82,7 +82,7 @@ class Account:
             for key, one in sorted(self.outcomes.items())
             if one.state in {"FAILED", "NOINPUT"}
         ]
-        return "\n".join([*lines, *self.notes]) or "nothing was asked for"
+        return "\n".join([*lines, *_gathered(self.notes)]) or "nothing was asked for"
 
     def write(self, store: Path) -> None:
         """Keep the account in the store, over what an earlier one says of the same keys."""
@@ -126,3 +126,9 @@ class Account:
 
 def _what(key: ProductKey) -> str:
     return " ".join(part for part in (key.quantity, key.statistic, key.selection) if part != "-")
+
+
+def _gathered(notes: Iterable[str]) -> list[str]:
+    """Notes ``<area> <band>: <text>``, each text once with the number of frames it is about."""
+    counts = Counter(note.partition(": ")[2] or note for note in notes)
+    return [f"note: {text}{f' ({count} frames)' if count > 1 else ''}" for text, count in counts.items()]
