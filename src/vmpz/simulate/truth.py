@@ -2,7 +2,7 @@
 
 Detectors are rectangles of one tangent plane, so the plane falls into disjoint rectangles with a constant number of
 exposures, whose solid angles are exact. What a tile's core or image cuts out of them is a polygon with great-circle
-edges (parallels are followed by 1024 edges, 1e-9 of the area); saturated cores and bad columns are disjoint by
+edges (a parallel is 1024 edges of the same area); saturated cores and bad columns are disjoint by
 construction, so flagged areas add.
 
 ``truth.json`` holds the survey: tiles with areas by number of exposures, flagged and covered, bands with noise and
@@ -152,11 +152,28 @@ def _write_rectangles(path: Path, sky: Sky, instrument: str) -> None:
 
 def core_polygon(tile: WideTile, plane: Plane) -> Array:
     """Core of a tile in the survey plane: two meridians and two parallels, a parallel as 1024 edges."""
-    t = np.linspace(0.0, 1.0, EDGES_OF_A_PARALLEL + 1)
-    lon = tile.west_deg + t * (tile.east_deg - tile.west_deg)
-    edges = [(lon, max(tile.south_deg, -90.0)), (lon[::-1], min(tile.north_deg, 90.0))]
-    vectors = [unit_vectors(*(along, lat) if abs(lat) < 90.0 else (along[:1], lat)) for along, lat in edges]
+    vectors = [
+        _parallel(tile.west_deg, tile.east_deg, max(tile.south_deg, -90.0)),
+        _parallel(tile.east_deg, tile.west_deg, min(tile.north_deg, 90.0)),
+    ]
     return np.stack(plane.project(np.concatenate(vectors)), axis=1)
+
+
+def _parallel(start_deg: float, stop_deg: float, lat_deg: float) -> Array:
+    """Directions along a parallel, (1025, 3), or the pole.
+
+    Great-circle edges between points of the parallel would cut off area towards the equator, so the points stand at
+    the colatitude c' where each triangle with the pole, tan(E/2) = tan^2(c'/2) sin d / (1 + tan^2(c'/2) cos d),
+    has the area d (1 - cos c) of its sector.
+    """
+    if abs(lat_deg) == 90.0:
+        return unit_vectors([start_deg], [lat_deg])
+    lon = np.linspace(start_deg, stop_deg, EDGES_OF_A_PARALLEL + 1)
+    step = math.radians(abs(stop_deg - start_deg)) / EDGES_OF_A_PARALLEL
+    height = 2.0 * math.sin(math.radians(90.0 - abs(lat_deg)) / 2.0) ** 2
+    half = math.tan(0.5 * step * height)
+    colatitude = 2.0 * math.atan(math.sqrt(half / (math.sin(step) - half * math.cos(step))))
+    return unit_vectors(lon, math.copysign(90.0 - math.degrees(colatitude), lat_deg))
 
 
 def image_polygon(grid: Grid, plane: Plane) -> Array:
