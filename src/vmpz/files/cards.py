@@ -15,6 +15,8 @@ from vmpz.errors import InputError
 
 __all__ = ["Cards"]
 
+CARD = 80
+
 
 @dataclass(frozen=True)
 class Cards:
@@ -25,10 +27,13 @@ class Cards:
     header : astropy.io.fits.Header
     where : str
         File and HDU, for messages.
+    raw : bytes
+        The header as stored, to show cards as they are (astropy mends them first).
     """
 
     header: Header
     where: str
+    raw: bytes = b""
 
     def __contains__(self, key: str) -> bool:
         return key in self.header
@@ -105,6 +110,8 @@ class Cards:
         return values[0]
 
     def _shown(self, key: str) -> str:
-        return (
-            repr(self.header.cards[self.header.index(key)].image.strip()) if key in self.header else "nothing"
-        )
+        if key not in self.header:
+            return "nothing"
+        begins = (f"{key:8}=".encode(), f"HIERARCH {key}".encode())
+        cards = (self.raw[at : at + CARD] for at in range(0, len(self.raw), CARD))
+        return next((repr(card.decode("ascii").strip()) for card in cards if card.startswith(begins)), key)

@@ -8,7 +8,7 @@ touching the data; DATASUM itself is checked where the data are read.
 import hashlib
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import IO, Any
 
@@ -34,9 +34,7 @@ class Hdu:
 
     location: str
     index: int
-    header: Header
-    header_sum: int
-    header_sha256: str
+    header_bytes: bytes = field(repr=False)
     data_offset: int
     data_bytes: int
 
@@ -54,7 +52,22 @@ class Hdu:
     @cached_property
     def cards(self) -> Cards:
         """The header, read by type."""
-        return Cards(self.header, self.where)
+        return Cards(self.header, self.where, self.header_bytes)
+
+    @cached_property
+    def header(self) -> Header:
+        """The header, its cards not yet interpreted."""
+        return Header.fromstring(self.header_bytes)
+
+    @cached_property
+    def header_sum(self) -> int:
+        """Ones-complement sum of the header."""
+        return data_sum(self.header_bytes)
+
+    @property
+    def header_sha256(self) -> str:
+        """SHA-256 of the header, hexadecimal."""
+        return hashlib.sha256(self.header_bytes).hexdigest()
 
     @property
     def is_compressed(self) -> bool:
@@ -180,10 +193,7 @@ def read_hdu(stream: IO[bytes], location: str, index: int, offset: int, max_pixe
     raw = _read_header(stream, where, index)
     images = [raw[at : at + CARD].decode("ascii") for at in range(0, len(raw), CARD)]
     size = _data_bytes(images, where, index, max_pixels)
-    header = Header.fromstring(raw)
-    return Hdu(
-        location, index, header, data_sum(raw), hashlib.sha256(raw).hexdigest(), offset + len(raw), size
-    )
+    return Hdu(location, index, raw, offset + len(raw), size)
 
 
 def _read_header(stream: IO[bytes], where: str, index: int) -> bytes:

@@ -14,6 +14,7 @@ offset files. Any other BSCALE or BZERO gives floating point, BLANK gives NaN.
 import io
 import mmap
 import os
+import re
 import threading
 import warnings
 from collections.abc import Callable, Collection
@@ -348,32 +349,36 @@ def _check_tiles(file: FitsFile, hdu: Hdu, max_pixels: int) -> None:
 def _check_descriptors(file: FitsFile, hdu: Hdu, tiles: int, largest: int) -> None:
     """Every variable-length column must point into the heap, and no tile may be far longer than its pixels."""
     cards = hdu.cards
-    width, offset = cards.integer("NAXIS1"), 0
-    gap = cards.integer("THEAP") if "THEAP" in cards else width * tiles
-    heap = cards.integer("PCOUNT") - (gap - width * tiles)
+    columns = _columns(hdu)
+    width = sum(WIDTHS[kind] * repeat for repeat, kind, _ in columns)
+    if width != cards.integer("NAXIS1"):
+        raise cards.error("NAXIS1", f"must be the sum of the column widths, {width}")
+    begin = cards.integer("THEAP") if "THEAP" in cards else width * tiles
+    heap = width * tiles + cards.integer("PCOUNT") - begin
     table = os.pread(file.handle.fileno(), width * tiles, hdu.data_offset)
-    for field in range(1, cards.integer("TFIELDS") + 1):
-        form = cards.text(f"TFORM{field}")
-        kind = form.lstrip("0123456789")[:1]
-        if kind not in WIDTHS:
-            raise cards.error(f"TFORM{field}", "must be a table format of the standard")
-        repeat = int(form[: len(form) - len(form.lstrip("0123456789"))] or 1)
-        size = WIDTHS[kind] * repeat
+    offset = 0
+    for number, (repeat, kind, of) in enumerate(columns, 1):
         if kind in "PQ" and repeat:
             words = np.dtype(">i4" if kind == "P" else ">i8")
             pair = np.ndarray((tiles, 2), words, table, offset, (width, words.itemsize)).astype(np.int64)
-            item = WIDTHS.get(form.lstrip("0123456789")[1:2], 1)
-            if (
-                pair.min(initial=0) < 0
-                or np.any(pair[:, 0] * item > largest)
-                or np.any(pair[:, 0] * item + pair[:, 1] > heap)
-            ):
-                raise InputError(
-                    f"{hdu.where}: tiles of {cards.optional_text(f'TTYPE{field}')} must lie in a heap of {heap} bytes"
-                )
-        offset += size
-    if offset != width:
-        raise cards.error("NAXIS1", f"must be the sum of the column widths, {offset}")
+            size = pair[:, 0] * WIDTHS.get(of, 1)
+            if pair.min(initial=0) < 0 or np.any(size > largest) or np.any(pair[:, 1] > heap - size):
+                name = cards.optional_text(f"TTYPE{number}")
+                raise InputError(f"{hdu.where}: tiles of {name} must lie in a heap of {heap} bytes")
+        offset += WIDTHS[kind] * repeat
+
+
+def _columns(hdu: Hdu) -> list[tuple[int, str, str]]:
+    """Repeat count, type letter and, for variable-length columns, type of the elements."""
+    columns = []
+    for number in range(1, hdu.cards.integer("TFIELDS") + 1):
+        match = re.fullmatch(
+            r"(\d{0,9})([LBAIJKEDCMPQ])([LBAIJKEDCM]?)(\(\d*\))?", hdu.cards.text(f"TFORM{number}")
+        )
+        if match is None:
+            raise hdu.cards.error(f"TFORM{number}", "must be a table format of the standard")
+        columns.append((int(match[1] or 1), match[2], match[3]))
+    return columns
 
 
 WIDTHS = {"L": 1, "B": 1, "A": 1, "I": 2, "J": 4, "K": 8, "E": 4, "D": 8, "C": 8, "M": 16, "P": 8, "Q": 16}

@@ -111,9 +111,10 @@ def scan_inputs(
     found: dict[tuple[str, str, str], list[FrameRef]] = defaultdict(list)
     refused: list[Refused] = []
     for place in places:
-        chosen = _both(bands, place.bands)
-        selection = {"bands": chosen, "instruments": instruments, "tiles": tiles, "planes": planes}
-        for item in reader(place.reader).scan(place.location, {**place.options, **selection}):
+        selection = {"bands": bands, "instruments": instruments, "tiles": tiles, "planes": planes}
+        chosen = {key: _both(names, place.options.get(key)) for key, names in selection.items()}
+        chosen["bands"] = _both(chosen["bands"], place.bands)
+        for item in reader(place.reader).scan(place.location, {**place.options, **chosen}):
             if isinstance(item, Refused):
                 refused.append(item)
             else:

@@ -18,7 +18,7 @@ from vmpz.frames import FileRef
 from vmpz.sky.cells import CellSet
 from vmpz.sky.regions import Polygon
 
-__all__ = ["Mosaic", "read_mosaic", "read_tiles"]
+__all__ = ["Mosaic", "read_mosaic", "read_tiles", "tile_of", "xml_ref"]
 
 MOSAICS = ("DpdMerBksMosaic", "DpdMerMosaic")
 STORAGES = {
@@ -128,6 +128,14 @@ def read_tiles(location: str) -> dict[str, CellSet | Polygon]:
     if not tiles:
         raise InputError(f"{location}: must hold DpdMerTile descriptors, found none")
     return dict(sorted(tiles.items()))
+
+
+def tile_of(location: str) -> str:
+    """Tile id of a descriptor that is otherwise refused, '-' where it cannot be told."""
+    try:
+        return _tile_id(parse_xml(location), location)
+    except InputError:
+        return "-"
 
 
 def xml_ref(location: str) -> FileRef:

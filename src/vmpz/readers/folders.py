@@ -19,7 +19,7 @@ from vmpz.files.fits import open_fits
 from vmpz.files.xml import confined
 from vmpz.frames import Refused
 from vmpz.readers.common import is_wanted
-from vmpz.readers.descriptors import Mosaic, read_mosaic
+from vmpz.readers.descriptors import Mosaic, read_mosaic, tile_of
 
 __all__ = ["BANDS", "PLANES", "Band", "Group", "band_named", "find_groups"]
 
@@ -174,7 +174,7 @@ def _read_descriptors(
         try:
             found = read_mosaic(str(path))
         except InputError as error:
-            refused.append(Refused(token[1] if token else "-", "-", "-", str(error)))
+            refused.append(Refused(token[1] if token else tile_of(str(path)), "-", "-", str(error)))
             continue
         if isinstance(found, Mosaic):
             mosaics.append(found)
