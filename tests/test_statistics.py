@@ -196,7 +196,7 @@ def test_fraction_is_exact_geometry_times_counts() -> None:
     }
     fraction = CellStatistics(cell_set(4), columns).fraction("x")
     assert np.array_equal(fraction, [0.25, 0.3, 0.0, 1 / 3])
-    with pytest.raises(MissingProductError, match="hold found, geom, x; y was not counted"):
+    with pytest.raises(MissingProductError, match="y was not counted; cell statistics hold found, geom, x"):
         CellStatistics(cell_set(4), columns).fraction("y")
 
 

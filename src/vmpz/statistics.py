@@ -83,11 +83,13 @@ class CellStatistics:
         Raises
         ------
         MissingProductError
-            It was not counted; the message lists what was.
+            It was not counted; the message lists what was, of the same plane and sample.
         """
         if name not in self.columns:
+            group = name.rpartition(".")[0]
+            alike = [other for other in sorted(self.columns) if other.rpartition(".")[0] == group]
             raise MissingProductError(
-                f"cell statistics hold {', '.join(sorted(self.columns))}; {name} was not counted"
+                f"{name} was not counted; cell statistics hold {', '.join(alike) or 'nothing of the kind'}"
             )
         return self.columns[name]
 

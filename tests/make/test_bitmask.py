@@ -102,3 +102,6 @@ def test_without_a_table_there_is_no_default_bit_mask() -> None:
         bitmask.make(only, frame(of, bits=None), count(np.zeros(1, np.int64)), parameters())
     with pytest.raises(InputError, match="at least one flag"):
         bit_maps(count(np.zeros(1, np.int64)), TABLE.select(()))
+    with pytest.raises(MissingProductError, match="there is no FLAG"):
+        sat = key("bitmask", selection="SAT")
+        bitmask.make(sat, frame(ref(planes=("RMS",))), count(np.zeros(1, np.int64)), parameters())

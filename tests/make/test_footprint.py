@@ -86,3 +86,5 @@ def test_validity_without_rms_only_where_the_reader_says_so() -> None:
     ) == ("RMS",)
     told = ref(planes=("IMAGE",), options={"validity": "IMAGE"})
     assert footprint.needs(key("footprint"), told, settings).missing(told) == ()
+    with pytest.raises(MissingProductError, match="there is no RMS"):
+        footprint.make(key("footprint"), frame(ref(planes=("IMAGE",))), COUNTED, settings)

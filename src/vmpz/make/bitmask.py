@@ -30,6 +30,7 @@ from vmpz.make.needs import (
     flag_planes,
     key_for,
     mask_tables,
+    require,
     selection_of,
     selections_for,
     table_for,
@@ -119,7 +120,7 @@ def make(
     Raises
     ------
     MissingProductError
-        No bit table describes the flags of this frame.
+        No bit table describes the flags of this frame, or it has no FLAG plane.
     """
     table = table_in(frame, parameters)
     selection = selection_of(key, table)
@@ -128,6 +129,7 @@ def make(
             f"{frame.ref.name}: a bit mask needs a table that says what the flags mean; this frame has none: "
             "name one in [bitmask] table"
         )
+    require(frame, frozenset(), selection)
     columns = bit_maps(
         statistics, selection, per_bit=parameters.bitmask.per_bit, zeros=parameters.maps.write_zeros
     )

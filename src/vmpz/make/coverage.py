@@ -19,13 +19,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from vmpz.bits import Selection
-from vmpz.errors import MissingProductError
 from vmpz.frames import Frame, FrameRef
 from vmpz.make.needs import (
     PassNeeds,
     flag_planes,
     key_for,
     mask_tables,
+    require,
     selection_of,
     selections_for,
     table_for,
@@ -38,7 +38,7 @@ from vmpz.products import Product, ProductKey
 from vmpz.sky.skymap import SkyMap
 from vmpz.statistics import CellStatistics
 
-__all__ = ["coverage_map", "keys", "make", "needs", "refuse_unread_flags", "section"]
+__all__ = ["coverage_map", "keys", "make", "needs", "section"]
 
 
 def coverage_map(statistics: CellStatistics, selection: Selection, *, zeros: bool = False) -> SkyMap:
@@ -89,22 +89,6 @@ def section(key: ProductKey, ref: FrameRef, parameters: Parameters) -> dict[str,
     }
 
 
-def refuse_unread_flags(frame: Frame, selection: Selection) -> None:
-    """A missing FLAG plane or star mask is never read as clean.
-
-    Raises
-    ------
-    MissingProductError
-        The selection names bits of a plane or masks that the frame does not have.
-    """
-    if flag_planes(selection) and "FLAG" not in frame.ref.planes:
-        raise MissingProductError(
-            f"{frame.ref.name}: flags {selection.text} need a FLAG plane; there is none"
-        )
-    if mask_tables(selection) and frame.star_masks is None:
-        raise MissingProductError(f"{frame.ref.name}: STARMASK needs star masks; there are none")
-
-
 def make(
     key: ProductKey,
     frame: Frame,
@@ -117,11 +101,11 @@ def make(
     Raises
     ------
     MissingProductError
-        The frame has no FLAG plane although flags are vetoed.
+        The frame does not have the planes or star masks that the coverage is counted from.
     """
     table = table_in(frame, parameters)
     selection = selection_of(key, table)
-    refuse_unread_flags(frame, selection)
+    require(frame, validity_plane(frame.ref), selection)
     coverage = coverage_map(statistics, selection, zeros=keeps_zeros(parameters.maps))
     keywords = {
         **frame_keywords(frame.ref),

@@ -42,12 +42,13 @@ from numpy.typing import NDArray
 
 from vmpz.errors import InputError, MissingProductError
 from vmpz.frames import Frame, FrameRef
-from vmpz.make import coverage, info
+from vmpz.make import info
 from vmpz.make.needs import (
     PassNeeds,
     flag_planes,
     key_for,
     mask_tables,
+    require,
     selection_of,
     selections_for,
     table_for,
@@ -249,7 +250,7 @@ def make(
     chosen, ref = parameters.depth, frame.ref
     table = table_in(frame, parameters)
     selection = selection_of(key, table)
-    coverage.refuse_unread_flags(frame, selection)
+    require(frame, frozenset({"RMS"}), selection)
     zero_point = ref.scalars.get("zero_point")
     if zero_point is None or not np.isfinite(zero_point):
         raise InputError(f"{ref.name}: a depth needs an AB zero point, found {zero_point}")

@@ -28,9 +28,10 @@ from typing import Any
 
 import numpy as np
 
+from vmpz.bits import Selection
 from vmpz.errors import MissingProductError
 from vmpz.frames import Exposure, Frame, FrameRef
-from vmpz.make.needs import PassNeeds, key_for, validity_plane
+from vmpz.make.needs import PassNeeds, key_for, require, validity_plane
 from vmpz.make.values import coverage_keywords, fraction_map, frame_keywords, keeps_zeros
 from vmpz.parameters import Parameters
 from vmpz.products import Product, ProductKey
@@ -114,7 +115,14 @@ def make(
     parameters: Parameters,
     maps: Mapping[str, SkyMap] | None = None,
 ) -> Product:
-    """The footprint of one band of one area."""
+    """The footprint of one band of one area.
+
+    Raises
+    ------
+    MissingProductError
+        The frame does not have the plane or the table that the footprint comes from.
+    """
+    require(frame, needs(key, frame.ref, parameters).planes, Selection((), ()))
     footprint = footprint_map(
         statistics,
         source=parameters.footprint.source,

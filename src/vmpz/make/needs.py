@@ -6,6 +6,7 @@ products add up, so one pass serves them all."""
 from dataclasses import dataclass
 
 from vmpz.bits import BitTable, Selection, bit_table
+from vmpz.errors import MissingProductError
 from vmpz.frames import Frame, FrameRef
 from vmpz.parameters import BitNames, Parameters, names_for
 from vmpz.products import ProductKey
@@ -13,7 +14,10 @@ from vmpz.products import ProductKey
 __all__ = [
     "PassNeeds",
     "Selections",
+    "flag_planes",
     "key_for",
+    "mask_tables",
+    "require",
     "selection_of",
     "selections_for",
     "table_for",
@@ -149,6 +153,25 @@ def flag_planes(selection: Selection) -> frozenset[str]:
 def mask_tables(selection: Selection) -> frozenset[str]:
     """STARMASK, where the selection has the bit of star masks."""
     return frozenset({"STARMASK"} if "STARMASK" in selection.names else ())
+
+
+def require(frame: Frame, planes: frozenset[str], selection: Selection) -> None:
+    """A plane or mask that is not there is never read as clean or observed.
+
+    Raises
+    ------
+    MissingProductError
+        The frame does not have one of the planes, or those that the selection's bits come from.
+    """
+    ref = frame.ref
+    missing = sorted((planes | flag_planes(selection)) - ref.planes.keys())
+    if mask_tables(selection) and frame.star_masks is None and "STARMASK" not in ref.tables:
+        missing.append("STARMASK")
+    if missing:
+        raise MissingProductError(
+            f"{ref.name}: needs {', '.join(sorted(planes | flag_planes(selection) | mask_tables(selection)))}; "
+            f"there is no {', '.join(missing)}"
+        )
 
 
 def validity_plane(ref: FrameRef) -> frozenset[str]:
