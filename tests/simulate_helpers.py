@@ -11,8 +11,8 @@ NAME = re.compile(
     r"_(?P<time>\d{8}T\d{6}\.\d{6})Z_00\.00\.(?P<extension>fits|json|xml)(?P<packed>|\.gz|\.fz)"
 )
 
-TOKENS = {"VIS": "VIS", "NIR_Y": "NIR-Y", "DECAM_g": "DES-G"}
-FOLDERS = {"VIS": "VIS", "NIR_Y": "NISP", "DECAM_g": "DECAM"}
+TOKENS = {"VIS": "VIS", "NIR_Y": "NIR-Y", "NIR_J": "NIR-J", "DECAM_g": "DES-G"}
+FOLDERS = {"VIS": "VIS", "NIR_Y": "NISP", "NIR_J": "NISP", "DECAM_g": "DECAM"}
 KINDS = {
     "image": "BGSUB-MOSAIC-{}",
     "rms": "MOSAIC-{}-RMS",

@@ -59,7 +59,7 @@ def test_core_areas_against_a_fine_grid(place, instrument):
     sky, near = survey(place)
     one = near[1]
     found = truth.covered_areas(sky, one, instrument)
-    n = 500
+    n = 300
     draw = np.random.default_rng(2)
     u, v = (np.stack(np.meshgrid(np.arange(n), np.arange(n))) + draw.random((2, n, n))) / n
     lon = np.radians(one.west_deg + u * (one.east_deg - one.west_deg))

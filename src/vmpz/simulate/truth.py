@@ -2,7 +2,7 @@
 
 Detectors are rectangles of one tangent plane, so the plane falls into disjoint rectangles with a constant number of
 exposures, whose solid angles are exact. What a tile's core or image cuts out of them is a polygon with great-circle
-edges (a parallel is 1024 edges of the same area); saturated cores and bad columns are disjoint by
+edges (a parallel is 256 edges of the same area); saturated cores and bad columns are disjoint by
 construction, so flagged areas add.
 
 ``truth.json`` holds the survey: tiles with areas by number of exposures, flagged and covered, bands with noise and
@@ -51,7 +51,7 @@ __all__ = [
 
 Array = NDArray[np.floating[Any]]
 
-EDGES_OF_A_PARALLEL = 1024
+EDGES_OF_A_PARALLEL = 256
 EDGES_OF_A_DISC = 256
 DEPTH_SNR, DEPTH_APERTURE_ARCSEC = 5.0, 2.0
 
@@ -151,7 +151,7 @@ def _write_rectangles(path: Path, sky: Sky, instrument: str) -> None:
 
 
 def core_polygon(tile: WideTile, plane: Plane) -> Array:
-    """Core of a tile in the survey plane: two meridians and two parallels, a parallel as 1024 edges."""
+    """Core of a tile in the survey plane: two meridians and two parallels, a parallel as 256 edges."""
     vectors = [
         _parallel(tile.west_deg, tile.east_deg, max(tile.south_deg, -90.0)),
         _parallel(tile.east_deg, tile.west_deg, min(tile.north_deg, 90.0)),
@@ -160,7 +160,7 @@ def core_polygon(tile: WideTile, plane: Plane) -> Array:
 
 
 def _parallel(start_deg: float, stop_deg: float, lat_deg: float) -> Array:
-    """Directions along a parallel, (1025, 3), or the pole.
+    """Directions along a parallel, (257, 3), or the pole.
 
     Great-circle edges between points of the parallel would cut off area towards the equator, so the points stand at
     the colatitude c' where each triangle with the pole, tan(E/2) = tan^2(c'/2) sin d / (1 + tan^2(c'/2) cos d),
