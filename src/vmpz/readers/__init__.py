@@ -6,9 +6,10 @@ entry point of group ``vmpz.readers`` in another package. All readers take the o
 and `planes` (what to take, None = all) beside their own; nothing unselected is opened.
 """
 
+import filecmp
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib.metadata import entry_points
 from typing import Any, NamedTuple, Protocol
 
@@ -150,7 +151,7 @@ def _latest(candidates: list[FrameRef], notes: list[str]) -> FrameRef | Refused:
     best = ordered[-1]
     for other in ordered[:-1]:
         here, there = _place_of(best), _place_of(other)
-        if _content(other) == _content(best):
+        if _same_content(other, best):
             notes.append(f"{best.name}: {here} and {there} are the same frame")
         elif rank(other) == rank(best):
             reason = (
@@ -174,14 +175,14 @@ def _numbers(release: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", release))
 
 
-def _content(ref: FrameRef) -> dict[str, str]:
-    return {name: file.identity for name, file in ref.planes.items()}
+def _same_content(one: FrameRef, two: FrameRef) -> bool:
+    """Same planes by identity; files without a checksum are compared byte by byte."""
+    return one.planes.keys() == two.planes.keys() and all(
+        plane.identity == two.planes[name].identity
+        and (plane.verifiable or filecmp.cmp(plane.location, two.planes[name].location, shallow=False))
+        for name, plane in one.planes.items()
+    )
 
 
 def _place_of(ref: FrameRef) -> str:
-    return next(_locations(ref))
-
-
-def _locations(ref: FrameRef) -> Iterator[str]:
-    for file in ref.planes.values():
-        yield file.location
+    return next(iter(ref.planes.values())).location

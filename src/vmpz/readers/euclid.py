@@ -21,7 +21,7 @@ from vmpz.files.fits import MAX_PIXELS, open_fits, open_regular
 from vmpz.files.hdu import Hdu
 from vmpz.files.wcs import read_wcs
 from vmpz.frames import FileRef, Frame, FrameRef, Plane, Refused
-from vmpz.readers.common import GridCheck, canonical_plane, check_options, file_ref, number_option
+from vmpz.readers.common import GridCheck, canonical_plane, check_options, file_ref, is_wanted, number_option
 from vmpz.readers.descriptors import xml_ref
 from vmpz.readers.folders import PLANES, Band, Group, band_named, find_groups
 from vmpz.readers.headerbits import bits_of, header_bits, join_table
@@ -128,6 +128,8 @@ def _frame(group: Group, options: Mapping[str, Any]) -> FrameRef:
     band = band_named(group.band)
     found = _read_planes(group, band, options)
     tables, scalars = _read_tables(group)
+    missing = [kind for kind in PLANES if kind not in found.planes and is_wanted(options, "planes", kind)]
+    found.notes += [f"there is no {kind} plane" for kind in missing]
     grid = found.grids[0]
     scale = grid.wcs.scale_arcsec
     if abs(scale - NOMINAL_SCALE_ARCSEC) < EXACT_SCALE_ARCSEC:
