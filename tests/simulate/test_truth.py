@@ -10,7 +10,13 @@ from astropy.io import fits
 from vmpz.simulate import truth
 from vmpz.simulate.bands import BANDS, INSTRUMENTS
 from vmpz.simulate.field import Sky
-from vmpz.simulate.geometry import SQUARE_DEGREES_PER_STERADIAN, polygon_area_sr, rectangle_area_sr
+from vmpz.simulate.geometry import (
+    SQUARE_DEGREES_PER_STERADIAN,
+    Plane,
+    polygon_area_sr,
+    rectangle_area_sr,
+    to_angles,
+)
 from vmpz.simulate.pixels import BandPixels, Grid
 from vmpz.sky.regions import Polygon
 from vmpz.tiles import tiles_near, tiling
@@ -84,8 +90,28 @@ def test_core_areas_against_a_fine_grid(place, instrument):
     assert np.sum(count > 0) * cell == pytest.approx(found["observed_deg2"], abs=tolerance)
     assert np.sum(cores & (count > 0)) * cell == pytest.approx(found["saturated_deg2"], abs=tolerance / 4)
     bad = columns | cores
+    masks = _in_masks(sky, vectors)
+    assert not np.any(cores & ~masks)
+    masked, free = found["star_masks_deg2"], found["covered_outside_star_masks_deg2"]
+    assert np.sum(masks & (count > 0)) * cell == pytest.approx(masked, abs=tolerance / 2)
+    assert np.sum((count > 0) & ~masks & ~columns) * cell == pytest.approx(free, abs=tolerance)
     assert not np.any(columns & cores)
     assert np.sum((count > 0) & ~bad) * cell == pytest.approx(found["covered_deg2"], abs=tolerance)
+
+
+def _in_masks(sky, vectors):
+    """Points inside the written star masks: within a radius, or on the inner side of every edge of an octagon."""
+    inside = np.zeros(vectors.shape[:2], bool)
+    for number, (centre, radius) in enumerate(zip(sky.halos.centres, sky.halos.radii, strict=True)):
+        near = np.linalg.norm(vectors - centre, axis=-1) < 2 * math.sin(radius / 2)
+        if number % 3 == 0 and near.any():
+            lon, lat = (float(a) for a in to_angles(centre))
+            x, y = Plane.at(lon, lat).project(vectors[near])
+            angle = (np.arange(8) + 0.5) * math.pi / 4
+            reach = (x[:, None] * np.cos(angle) + y[:, None] * np.sin(angle)).max(axis=1)
+            near[near] = reach < math.tan(radius) * math.cos(math.pi / 8)
+        inside |= near
+    return inside
 
 
 def _boxes(r):
@@ -117,9 +143,10 @@ def test_parts_of_a_disc_add_up_to_the_disc():
     first = truth.Discs(sky.cores.centres[:1], sky.cores.radii[:1])
     around = tiles_near(*sky.centre_deg, 9)
     rectangles, number = truth.exposure_rectangles(sky, "VIS")
-    disc = np.stack(sky.plane.project(truth._disc_polygon(first.centres[0], float(first.radii[0]))), axis=1)
+    outline = truth.disc_polygons(first)[0]
+    disc = np.stack(sky.plane.project(outline), axis=1)
     observed = sum(truth.areas_by_exposures(disc, rectangles, number).values())
-    parts = [truth._discs_area(sky, one, first, "VIS") for one in around]
+    parts = [truth.outlines_area(sky, one, [outline], rectangles, number) for one in around]
     assert sum(part > 0 for part in parts) >= 2
     assert sum(parts) == pytest.approx(observed, rel=1e-4)
     whole = 2 * math.pi * (1 - math.cos(first.radii[0])) * SQUARE_DEGREES_PER_STERADIAN

@@ -66,6 +66,14 @@ def to_angles(vectors: Array) -> tuple[Array, Array]:
     return np.mod(np.degrees(np.arctan2(y, x)), 360.0), np.degrees(np.arctan2(z, np.hypot(x, y)))
 
 
+def regular_polygon(centre: Array, radius: float, corners: int) -> Array:
+    """Directions (n, 3) of points all around a centre at an angular distance (radian)."""
+    lon, lat = to_angles(centre)
+    angle = 2.0 * math.pi * np.arange(corners) / corners
+    size = math.tan(radius)
+    return Plane.at(float(lon), float(lat)).vectors(size * np.cos(angle), size * np.sin(angle))
+
+
 def rectangle_area_sr(x0: ArrayLike, x1: ArrayLike, y0: ArrayLike, y1: ArrayLike) -> Array:
     """Solid angle of rectangles of a tangent plane, steradian.
 

@@ -13,11 +13,19 @@ from vmpz.files.write import write_text
 from vmpz.simulate.bands import Band
 from vmpz.simulate.field import Sky, generator
 from vmpz.simulate.fitsfile import FitsWriter, fits_file
-from vmpz.simulate.geometry import Plane, to_angles
+from vmpz.simulate.geometry import regular_polygon, to_angles
 from vmpz.simulate.headers import wcs_header
 from vmpz.simulate.pixels import Grid
 
-__all__ = ["star_mask_outlines", "write_catalog_psf", "write_grid_psf", "write_layers", "write_star_masks"]
+__all__ = [
+    "POLYGON_MASK_CORNERS",
+    "is_disc",
+    "star_mask_outlines",
+    "write_catalog_psf",
+    "write_grid_psf",
+    "write_layers",
+    "write_star_masks",
+]
 
 Array = NDArray[np.floating[Any]]
 
@@ -155,12 +163,16 @@ def star_mask_outlines(sky: Sky, grid: Grid) -> list[dict[str, object]]:
 
 
 def _star_mask(centre: Array, radius: float, number: int) -> dict[str, object]:
-    lon, lat = (float(angle) for angle in to_angles(centre))
-    if number % 3:
+    if is_disc(number):
+        lon, lat = (float(angle) for angle in to_angles(centre))
         return {"RA": lon, "Dec": lat, "radius": math.degrees(radius)}
-    angle = 2.0 * math.pi * np.arange(POLYGON_MASK_CORNERS) / POLYGON_MASK_CORNERS
-    corners = Plane.at(lon, lat).angles(math.tan(radius) * np.cos(angle), math.tan(radius) * np.sin(angle))
+    corners = to_angles(regular_polygon(centre, radius, POLYGON_MASK_CORNERS))
     return {"polygon": np.stack(corners, axis=1).tolist()}
+
+
+def is_disc(number: int) -> bool:
+    """Whether the mask of a star is a disc; every third is an octagon with its corners on the halo."""
+    return number % 3 != 0
 
 
 def _fwhm(sky: Sky, grid: Grid, band: Band, x: Array, y: Array) -> Array:

@@ -30,9 +30,11 @@ from vmpz.simulate.geometry import (
     clip_to_rectangle,
     polygon_area_sr,
     rectangle_area_sr,
+    regular_polygon,
     to_angles,
 )
 from vmpz.simulate.pixels import FULL_DEPTH_EXPOSURES, REFERENCE_PIXEL_ARCSEC, Grid
+from vmpz.simulate.tables import POLYGON_MASK_CORNERS, is_disc
 from vmpz.sky.cells import CellSet
 from vmpz.sky.covers import unit_vectors
 from vmpz.sky.regions import Polygon, covered_fractions
@@ -52,7 +54,7 @@ __all__ = [
 Array = NDArray[np.floating[Any]]
 
 EDGES_OF_A_PARALLEL = 256
-EDGES_OF_A_DISC = 256
+EDGES_OF_A_DISC = 128
 DEPTH_SNR, DEPTH_APERTURE_ARCSEC = 5.0, 2.0
 
 
@@ -182,29 +184,41 @@ def image_polygon(grid: Grid, plane: Plane) -> Array:
 
 
 def covered_areas(sky: Sky, tile: WideTile, instrument: str) -> dict[str, Any]:
-    """Areas (deg2) of a tile's core: by number of exposures, observed, flagged (saturated cores, bad columns), and
-    covered, that is observed and not flagged."""
+    """Areas (deg2) of a tile's core.
+
+    By number of exposures; observed; flagged as bad columns and saturated cores; covered, that is observed and not
+    flagged; inside star masks, which hold the cores; and covered outside star masks.
+    """
     polygon = core_polygon(tile, sky.plane)
-    by_number = areas_by_exposures(polygon, *exposure_rectangles(sky, instrument))
+    exposures = exposure_rectangles(sky, instrument)
     columns = sky.columns(instrument)
-    flagged = sum(areas_by_exposures(polygon, columns, np.ones(len(columns), np.int64)).values())
-    saturated = _discs_area(sky, tile, sky.cores, instrument)
+    once = np.ones(len(columns), np.int64)
+    by_number = areas_by_exposures(polygon, *exposures)
     observed = sum(by_number.values())
+    flagged = sum(areas_by_exposures(polygon, columns, once).values())
+    saturated = outlines_area(sky, tile, disc_polygons(sky.cores), *exposures)
+    masks = star_mask_polygons(sky)
+    masked = outlines_area(sky, tile, masks, *exposures)
     return {
         "area_by_exposures_deg2": by_number,
         "observed_deg2": observed,
         "bad_columns_deg2": flagged,
         "saturated_deg2": saturated,
         "covered_deg2": observed - flagged - saturated,
+        "star_masks_deg2": masked,
+        "covered_outside_star_masks_deg2": observed
+        - masked
+        - (flagged - outlines_area(sky, tile, masks, columns, once)),
     }
 
 
-def _discs_area(sky: Sky, tile: WideTile, discs: Discs, instrument: str) -> float:
-    """Observed area (deg2) of discs inside the core of a tile."""
-    rectangles, number = exposure_rectangles(sky, instrument)
+def outlines_area(
+    sky: Sky, tile: WideTile, outlines: Sequence[Array], rectangles: Rectangles, number: NDArray[np.int64]
+) -> float:
+    """Area (deg2) that disjoint small polygons (directions), disjoint rectangles and a core have in common."""
     total = 0.0
-    for centre, radius in zip(discs.centres, discs.radii, strict=True):
-        polygon = _clip_to_core(_disc_polygon(centre, float(radius)), tile)
+    for outline in outlines:
+        polygon = _clip_to_core(outline, tile)
         if len(polygon):
             points = np.stack(sky.plane.project(polygon), axis=1)
             (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
@@ -213,13 +227,24 @@ def _discs_area(sky: Sky, tile: WideTile, discs: Discs, instrument: str) -> floa
     return total
 
 
-def _disc_polygon(centre: Array, radius: float) -> Array:
-    """Directions around a disc, its radius enlarged so that the polygon has the area of the disc."""
+def disc_polygons(discs: Discs) -> list[Array]:
+    """Directions around each disc, its radius enlarged so that the polygon has the area of the disc."""
     step = 2.0 * math.pi / EDGES_OF_A_DISC
-    size = math.tan(radius * math.sqrt(step / math.sin(step)))
-    lon, lat = to_angles(centre)
-    angle = step * np.arange(EDGES_OF_A_DISC)
-    return Plane.at(float(lon), float(lat)).vectors(size * np.cos(angle), size * np.sin(angle))
+    grown = discs.radii * math.sqrt(step / math.sin(step))
+    return [
+        regular_polygon(centre, float(radius), EDGES_OF_A_DISC)
+        for centre, radius in zip(discs.centres, grown, strict=True)
+    ]
+
+
+def star_mask_polygons(sky: Sky) -> list[Array]:
+    """Directions around each star mask."""
+    return [
+        disc if is_disc(number) else regular_polygon(centre, float(radius), POLYGON_MASK_CORNERS)
+        for number, (disc, centre, radius) in enumerate(
+            zip(disc_polygons(sky.halos), sky.halos.centres, sky.halos.radii, strict=True)
+        )
+    ]
 
 
 def _clip_to_core(vectors: Array, tile: WideTile) -> Array:
