@@ -49,7 +49,8 @@ FOREIGN = {
     "run": {"astropy.wcs", "fsspec"},
     "run.execute": {"dask", "distributed"},
     "report": {"matplotlib", "astropy.wcs", "astropy.visualization.wcsaxes"},
-    "cli": {"typer", "rich", "click", "pydantic"},
+    "cli": {"typer", "pydantic"},
+    "report.progress": {"rich"},
 }
 """Room or file -> third parties it may import beside numpy."""
 

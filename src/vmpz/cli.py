@@ -9,9 +9,8 @@ import json
 import sys
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-import click
 import typer
 
 from vmpz.errors import VmpzError
@@ -29,6 +28,12 @@ app = typer.Typer(
 
 DONE, USAGE, REFUSED, FAILED_TILES, STORAGE, UNVERIFIED, ENGINE_LOST, INTERRUPTED = 0, 2, 3, 4, 5, 6, 7, 130
 
+STATUS_OF = {"EngineLostError": ENGINE_LOST, "PlanError": USAGE}
+"""Errors, by name so that none is imported, that have a status of their own."""
+
+_UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+"""Base of everything that is wrong with the words of a command, wherever typer keeps it."""
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Order = Annotated[int | None, typer.Option(help="HEALPix order of the result; default that of the input.")]
 
@@ -41,12 +46,12 @@ def main(arguments: list[str] | None = None) -> None:
 def _status_of(arguments: list[str] | None) -> int:
     try:
         return int(app(args=arguments, standalone_mode=False) or DONE)
-    except click.exceptions.Exit as leaving:
+    except typer.Exit as leaving:
         return leaving.exit_code
-    except click.ClickException as error:
+    except _UsageError as error:
         error.show()
         return USAGE
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return _say("interrupted; what is done is kept, run again to go on", INTERRUPTED)
     except tomllib.TOMLDecodeError as error:
         return _say(f"not TOML: {error}", USAGE)
@@ -55,7 +60,7 @@ def _status_of(arguments: list[str] | None) -> int:
     except OSError as error:
         return _say(f"{error.filename or ''}: {error.strerror or error}".lstrip(": "), STORAGE)
     except VmpzError as error:
-        return _say(_with_notes(error), ENGINE_LOST if type(error).__name__ == "EngineLostError" else REFUSED)
+        return _say(_with_notes(error), STATUS_OF.get(type(error).__name__, REFUSED))
 
 
 def _say(message: str, status: int) -> int:
@@ -78,7 +83,7 @@ def _parameters(path: Path) -> Any:
     from vmpz.parameters import explain, load
 
     if not path.is_file():
-        raise click.UsageError(
+        raise typer.BadParameter(
             f"{path}: there is no such parameter file (`vmpz params --example` prints one)"
         )
     try:
@@ -101,7 +106,7 @@ def simulate(
         -51.5,
     ),
     seed: Annotated[int, typer.Option(help="Seed of everything that is random.")] = 1,
-    compress: Annotated[str | None, typer.Option(help="gz or fz: compress the images.")] = None,
+    compress: Annotated[Literal["gz", "fz"] | None, typer.Option(help="Compress the images.")] = None,
 ) -> None:
     """Write a survey in the real formats, with its truth, ready to run."""
     from vmpz.simulate import simulate as make
@@ -264,7 +269,7 @@ def params(
     elif example:
         typer.echo(example_text(), nl=False)
     else:
-        raise click.UsageError("say --example, --schema or --file FILE")
+        raise typer.BadParameter("say --example, --schema or --file FILE")
 
 
 @app.command()

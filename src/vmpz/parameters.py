@@ -17,6 +17,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from vmpz.quantities import QUANTITIES
+
 __all__ = [
     "BitmaskParameters",
     "CoverageParameters",
@@ -151,6 +153,8 @@ class InfoParameters(Section):
         for name in maps:
             if not re.fullmatch(r"[A-Za-z]+:[A-Z0-9]+", name):
                 raise ValueError(f"must have the form QUANTITY:STATISTIC, found {name!r}")
+            if name.partition(":")[0] not in QUANTITIES:
+                raise ValueError(f"quantities are {', '.join(QUANTITIES)}; found {name!r}")
         return maps
 
 
@@ -275,7 +279,7 @@ def _explain_one(problem: Mapping[str, Any], path: str, lines: list[str]) -> str
         message = (
             f"no such parameter{f', did you mean {near[0]}' if near else ''}; known here: {', '.join(known)}"
         )
-    elif problem["type"] != "missing":
+    elif problem["type"] not in {"missing", "value_error"}:
         message = f"{message}, found {problem['input']!r}"
     return f"{path}:{_line_of(place, lines)}: {key}: {message}"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from astropy.wcs import WCS
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from vmpz.products import Product
@@ -149,7 +150,7 @@ def _some_centres(skymap: SkyMap, most: int = 200_000) -> tuple[NDArray[np.float
     return hpx.centres(cells[:: max(1, len(cells) // most)], skymap.order)
 
 
-def _draw_panel(figure: "plt.Figure", place: tuple[int, int, int], panel: Panel, frame: _SkyFrame) -> None:
+def _draw_panel(figure: Figure, place: tuple[int, int, int], panel: Panel, frame: _SkyFrame) -> None:
     image = np.ma.masked_invalid(panel.map.at(frame.lon_deg, frame.lat_deg).astype(np.float64))
     axes = figure.add_subplot(*place, projection=frame.wcs)
     axes.set_facecolor(ABSENT)

@@ -8,7 +8,7 @@ file in the reason, and takes no other product down.
 
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from vmpz import io
 from vmpz.errors import InputError, MissingProductError, VmpzError
-from vmpz.files.write import StorageError
+from vmpz.files.write import StorageError, sha256_of
 from vmpz.frames import FrameRef
 from vmpz.make import RECIPES, effective, needs
 from vmpz.parameters import Parameters
@@ -98,7 +98,11 @@ class _Band:
         files = {name: file for name, file in self.ref.planes.items() if name in needed.planes}
         files |= {name: file for name, file in self.ref.tables.items() if name in needed.tables}
         files = files or dict(sorted(self.ref.planes.items())[:1])
-        return {f"{name}:{Path(file.location).name}": file.identity for name, file in sorted(files.items())}
+        told = {f"{name}:{Path(file.location).name}": file.identity for name, file in sorted(files.items())}
+        maps = RECIPES[key.kind].aux_maps(self.parameters)
+        return told | {
+            f"{name}:{Path(location).name}": _identity_of(location) for name, location in maps.items()
+        }
 
 
 def _band_after_band(setting: Setting, job: Job, cells: CellSet) -> Iterator[Outcome]:
@@ -128,9 +132,8 @@ def _products_of(band: _Band) -> Iterator[Outcome]:
             for key in todo:
                 yield Outcome(key, "FAILED", _reason(error))
             return
-        maps = _auxiliary_maps(band.parameters)
         for key in todo:
-            yield _one_product(band, key, measured, maps)
+            yield _one_product(band, key, measured)
 
 
 def _must_serve(band: _Band) -> bool:
@@ -152,10 +155,12 @@ def _measured(band: _Band, todo: list[ProductKey], stack: ExitStack) -> Measured
     return measure(band.ref, keys, band.store, band.grids, band.parameters, created, stack)
 
 
-def _one_product(band: _Band, key: ProductKey, measured: Measured, maps: Mapping[str, SkyMap]) -> Outcome:
+def _one_product(band: _Band, key: ProductKey, measured: Measured) -> Outcome:
     started = time.monotonic()
     try:
-        made = RECIPES[key.kind].make(key, measured.frame, measured.statistics, band.parameters, maps)
+        recipe = RECIPES[key.kind]
+        maps = {name: _map_from(location) for name, location in recipe.aux_maps(band.parameters).items()}
+        made = recipe.make(key, measured.frame, measured.statistics, band.parameters, maps)
         provenance = Provenance(
             key.kind,
             RECIPES[key.kind].version,
@@ -217,17 +222,18 @@ def _effective_coverage(setting: Setting, job: Job, key: ProductKey, cells: Cell
         if job.frames
         else {}
     )
-    coverages = _coverage_entries(job, parameters, store)
+    refs = [ref for ref in job.frames if ref.band in parameters.coverage.effective]
+    coverages = _coverage_entries(refs, parameters, store)
     inputs = {entry.key.text: entry.digest for entry in coverages.values()}
     old = store.entry(key)
     if old is not None and old.digest == digest_of(key.kind, recipe.version, section, inputs):
         return Outcome(key, "KEPT", path=str(old.path()))
     if parameters.coverage.rule == "JOINT":
-        statistics, joint = joint_counts(job.frames, store, Grids(cells, setting.threads), parameters)
-        made = effective.make(key, job.frames, cells, parameters, statistics=statistics, joint=joint)
+        statistics, joint = joint_counts(refs, store, Grids(cells, setting.threads), parameters)
+        made = effective.make(key, refs, cells, parameters, statistics=statistics, joint=joint)
     else:
         maps = {band: io.read(entry.path(".fits")).map for band, entry in coverages.items()}
-        made = effective.make(key, job.frames, cells, parameters, coverages=maps)
+        made = effective.make(key, refs, cells, parameters, coverages=maps)
     provenance = Provenance(
         key.kind,
         recipe.version,
@@ -241,10 +247,10 @@ def _effective_coverage(setting: Setting, job: Job, key: ProductKey, cells: Cell
     return Outcome(key, entry.state, path=str(entry.path()), seconds=round(time.monotonic() - started, 3))
 
 
-def _coverage_entries(job: Job, parameters: Parameters, store: Store) -> dict[str, Entry]:
+def _coverage_entries(refs: Iterable[FrameRef], parameters: Parameters, store: Store) -> dict[str, Entry]:
     """Coverage products of the bands of the effective coverage that exist, by band."""
     found = {}
-    for ref in job.frames:
+    for ref in refs:
         for key in RECIPES["coverage"].keys(ref, parameters):
             entry = store.entry(key)
             if entry is not None:
@@ -279,9 +285,11 @@ def _common_keywords(key: ProductKey, parameters: Parameters) -> dict[str, str |
 
 
 @cache
+def _identity_of(location: str) -> str:
+    """SHA-256 of a map from outside, 'missing' where there is none: making the product then says so."""
+    return sha256_of(Path(location)) if Path(location).is_file() else "missing"
+
+
+@cache
 def _map_from(location: str) -> SkyMap:
     return io.read(Path(location)).map
-
-
-def _auxiliary_maps(parameters: Parameters) -> dict[str, SkyMap]:
-    return {name: _map_from(location) for name, location in RECIPES["depth"].aux_maps(parameters).items()}

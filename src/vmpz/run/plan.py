@@ -14,11 +14,15 @@ from vmpz.make import RECIPES
 from vmpz.parameters import Parameters
 from vmpz.products import ProductKey
 
-__all__ = ["Choice", "Job", "Plan", "make_plan"]
+__all__ = ["Choice", "Job", "Plan", "PlanError", "make_plan"]
 
 BYTES_PER_SECOND = 1.2e9
 """Throughput of one process used in time estimates: the pass on uncompressed planes in the page cache."""
 MEMORY_PER_WORKER = 0.7e9
+
+
+class PlanError(InputError):
+    """The parameters or the choice ask for something that the inputs or the tables do not have."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +107,17 @@ def make_plan(manifest: Manifest, parameters: Parameters, choice: Choice | None 
 
     Raises
     ------
-    InputError
-        A chosen tile, instrument, band or product does not exist; the message lists those that do.
+    PlanError
+        A chosen tile, instrument, band or product, a flag name, a quantity or a statistic does not exist; the message
+        lists those that do.
     """
-    choice = choice or Choice()
+    try:
+        return _plan(manifest, parameters, choice or Choice())
+    except InputError as error:
+        raise PlanError(str(error)) from error
+
+
+def _plan(manifest: Manifest, parameters: Parameters, choice: Choice) -> Plan:
     frames = [ref for ref in manifest if _is_selected(ref, parameters)]
     _must_exist(choice, frames)
     numbers: dict[ProductKey, int] = {}

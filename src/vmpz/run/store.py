@@ -45,7 +45,7 @@ class Entry:
         """
         for item in self.files:
             if item["name"].endswith(suffix):
-                return self.folder / item["name"]
+                return self.folder / str(item["name"])
         raise MissingProductError(f"{self.key} has no file *{suffix} in {self.folder}")
 
     def faults(self) -> list[str]:
