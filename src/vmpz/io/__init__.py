@@ -16,7 +16,7 @@ import numpy as np
 from vmpz.errors import InputError
 from vmpz.io.checking import check
 from vmpz.io.fits import write_partial
-from vmpz.io.metadata import COVERAGE_TYPE
+from vmpz.io.metadata import COVERAGE_TYPE, key_of
 from vmpz.io.moc import write_moc
 from vmpz.io.names import descriptor_name, file_name
 from vmpz.io.orders import degraded
@@ -134,7 +134,8 @@ def write_file(
 def read(path: str | Path) -> Product:
     """Read a product: FITS (partial HEALPix, weighted or plain MOC), Parquet, or the file a descriptor names.
 
-    Checksums are verified. Of a descriptor, the release and the keywords that the FITS file lacks are taken over.
+    Checksums are verified. Of a descriptor, the release and the keywords are taken over, which a
+    strict FITS file lacks.
 
     Raises
     ------
@@ -148,11 +149,11 @@ def read(path: str | Path) -> Product:
         return read_fits(path)
     told = read_descriptor(path)
     product = read_fits(told.path)
-    words = {name: value for name, value in told.parameters.items() if name != "COVCONV"}
-    key = replace(product.key, release=told.release)
-    if key.kind == "info" and key.statistic == "-":
-        key = replace(key, statistic=str(words.get("STATIST", "-")))
-    return replace(product, key=key, keywords={**words, **product.keywords})
+    words = {**product.keywords, **told.parameters}
+    words.pop("COVCONV", None)
+    key = product.key
+    key = key_of(key.kind, key.quantity, key.order, words, key.area, told.release)
+    return replace(product, key=key, keywords=words)
 
 
 def convert(
@@ -224,7 +225,7 @@ def _of_map(one: SkyMap, kind: str) -> dict[str, Any]:
 
 def _of_table(product: Product) -> dict[str, Any]:
     return {
-        "cells": product.table.num_rows,
+        "cells": product.table.num_rows if "cell" in product.table.column_names else None,
         "area_deg2": None,
         "observed_area_deg2": None,
         "minimum": None,
