@@ -23,7 +23,7 @@ The grid was inferred from real tile indices and centres (DPDD, data product Dpd
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -343,13 +343,12 @@ class _Outlines:
 
     def __init__(self, areas: Mapping[str, Polygon]) -> None:
         self._areas = dict(areas)
-        self._names = list(self._areas)
-        vectors = [unit_vectors(*np.asarray(area.vertices).T) for area in self._areas.values()]
-        self._centres = {name: _unit(v.sum(axis=0)) for name, v in zip(self._names, vectors, strict=True)}
-        self._radii = {
-            name: max(_distance(self._centres[name], corner) for corner in v)
-            for name, v in zip(self._names, vectors, strict=True)
-        }
+        self._names = {name: place for place, name in enumerate(self._areas)}
+        corners = [unit_vectors(*np.asarray(area.vertices).T) for area in self._areas.values()]
+        sums = np.array([one.sum(axis=0) for one in corners]).reshape(-1, 3)
+        self._centres = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+        reach = [np.linalg.norm(one - c, axis=1).max() for one, c in zip(corners, self._centres, strict=True)]
+        self._radii = 2.0 * np.arcsin(0.5 * np.array(reach))
 
     def owned(self, tile_id: str, order: int) -> CellSet:
         """Cells whose centre lies in the outline and nowhere nearer to the centre of another that holds it."""
@@ -359,16 +358,21 @@ class _Outlines:
         for other in self._neighbours(tile_id):
             shared = (cells & cells_inside(self._areas[other], order)).cells()
             centre = unit_vectors(*hpx.centres(shared, order))
-            mine, theirs = centre @ self._centres[tile_id], centre @ self._centres[other]
+            # Row by row, so that both sides of a near tie see the same two numbers.
+            mine = (centre * self._centres[self._names[tile_id]]).sum(axis=1)
+            theirs = (centre * self._centres[self._names[other]]).sum(axis=1)
             lost = (theirs > mine) | ((theirs == mine) & (other < tile_id))
             cells = cells - CellSet.from_cells(order, shared[lost])
         return cells
 
-    def _neighbours(self, tile_id: str) -> Iterator[str]:
-        for other in self._names:
-            reach = self._radii[tile_id] + self._radii[other]
-            if other != tile_id and _distance(self._centres[tile_id], self._centres[other]) < reach:
-                yield other
+    def _neighbours(self, tile_id: str) -> list[str]:
+        """Other areas that may overlap, by bounding circles."""
+        here = self._names[tile_id]
+        apart = 2.0 * np.arcsin(
+            0.5 * np.linalg.norm(self._centres - self._centres[here], axis=1).clip(max=2.0)
+        )
+        near = apart < self._radii + self._radii[here]
+        return [name for name, place in self._names.items() if near[place] and name != tile_id]
 
 
 TILINGS: dict[str, Callable[..., Tiling]] = {
@@ -421,15 +425,6 @@ def _ranges(cells: NDArray[np.int64], levels: int) -> NDArray[np.int64]:
 def _angles(vector: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     x, y, z = np.moveaxis(vector, -1, 0)
     return np.mod(np.degrees(np.arctan2(y, x)), 360.0), np.degrees(np.arctan2(z, np.hypot(x, y)))
-
-
-def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(vector / np.linalg.norm(vector))
-
-
-def _distance(one: NDArray[np.float64], two: NDArray[np.float64]) -> float:
-    """Angle between unit vectors, radian."""
-    return 2.0 * math.asin(min(1.0, 0.5 * float(np.linalg.norm(one - two))))
 
 
 def tangent_frame(lon_deg: float, lat_deg: float) -> tuple[NDArray[np.float64], ...]:
