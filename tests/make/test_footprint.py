@@ -88,3 +88,20 @@ def test_validity_without_rms_only_where_the_reader_says_so() -> None:
     assert footprint.needs(key("footprint"), told, settings).missing(told) == ()
     with pytest.raises(MissingProductError, match="there is no RMS"):
         footprint.make(key("footprint"), frame(ref(planes=("IMAGE",))), COUNTED, settings)
+
+
+def test_the_stated_footprint_and_what_no_exposure_reached() -> None:
+    settings = parameters()
+    lon, lat = hpx.vertices(np.arange(1000, 1004), ORDER)
+    corners = tuple((float(x), float(y)) for x, y in zip(lon[0], lat[0], strict=True))
+    of = ref(footprint=corners)
+    product = footprint.make(footprint.keys(of, settings)[0], frame(of), COUNTED, settings)
+    area = hpx.cell_area_deg2(ORDER)
+    stated = covered_fractions(Polygon(corners), ORDER, cells=COUNTED.cells).integral_deg2()
+    assert stated == pytest.approx(area, rel=1e-3)
+    assert product.keywords["SFPAREA"] == pytest.approx(stated, rel=1e-12)
+    assert product.keywords["SFPDIFF"] == pytest.approx(stated - 1.2 * area, rel=1e-6)
+    alone = footprint_map(COUNTED, source="descriptor", descriptor=Polygon(corners))
+    assert alone.integral_deg2() == pytest.approx(stated, rel=1e-6)
+    with pytest.raises(MissingProductError, match="ImgSpatialFootprint"):
+        footprint_map(COUNTED, source="descriptor")

@@ -10,12 +10,17 @@ were not observed are absent. Nothing is taken out for flags: that is the covera
     the cell inside the image outline: exact inside, right at the edges, free of the noise of counting pixels.
 ``outline``
     The image outline alone, as an exact polygon: ``f = f_geom``.
+``descriptor``
+    The polygon ImgSpatialFootprint of the XML descriptor, exactly.
 ``layers``
     Union of the detector polygons of the exposures that made the mosaic; exact where one polygon decides,
     else to 1/64 of a cell.
 
 **Values** (``[footprint] values``). ``fraction``, or ``binary``: 1 where the fraction is > 0, the published
 definition of the Euclid Q1 release.
+
+Where a descriptor states ImgSpatialFootprint, SFPAREA is its area on the own cells and SFPDIFF the same minus the
+area of valid pixels (deg2), whatever the source: the part of the stated footprint that no exposure reached.
 
 **Unit** none; **keywords** WGTKIND = OBSFRAC, DEGRULE = COVERAGE, TILEAREA and OBSAREA (deg2). The sum of the
 values times the cell area is the observed area, at any order.
@@ -27,6 +32,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vmpz.bits import Selection
 from vmpz.errors import MissingProductError
@@ -34,12 +40,14 @@ from vmpz.frames import Exposure, Frame, FrameRef
 from vmpz.make.needs import PassNeeds, key_for, require, validity_plane
 from vmpz.make.values import coverage_keywords, fraction_map, frame_keywords, keeps_zeros
 from vmpz.parameters import Parameters
-from vmpz.products import Product, ProductKey
-from vmpz.sky import regions
+from vmpz.products import Product, ProductKey, Scalar
+from vmpz.sky import hpx, regions
+from vmpz.sky.cells import CellSet
+from vmpz.sky.regions import Polygon, covered_fractions
 from vmpz.sky.skymap import SkyMap
 from vmpz.statistics import CellStatistics
 
-__all__ = ["footprint_map", "keys", "make", "needs", "section"]
+__all__ = ["footprint_map", "keys", "make", "needs", "section", "stated_areas"]
 
 
 def footprint_map(
@@ -48,6 +56,7 @@ def footprint_map(
     source: str = "rms",
     values: str = "fraction",
     exposures: Sequence[Exposure] | None = None,
+    descriptor: Polygon | None = None,
     zeros: bool = False,
 ) -> SkyMap:
     """The observed fraction of every cell.
@@ -56,10 +65,12 @@ def footprint_map(
     ----------
     statistics : CellStatistics
         Columns geom and, for source rms, found and valid.
-    source : {'rms', 'outline', 'layers'}
+    source : {'rms', 'outline', 'descriptor', 'layers'}
     values : {'fraction', 'binary'}
     exposures : sequence of Exposure
         Detector outlines, for source layers.
+    descriptor : Polygon
+        ImgSpatialFootprint, for source descriptor.
     zeros : bool
         List cells of value 0 too.
 
@@ -71,12 +82,18 @@ def footprint_map(
     Raises
     ------
     MissingProductError
-        Source layers without exposures.
+        Source layers without exposures, or source descriptor without a polygon.
     """
     if source == "rms":
         fraction = statistics.fraction("valid")
     elif source == "outline":
         fraction = np.clip(statistics.column("geom"), 0.0, 1.0)
+    elif source == "descriptor":
+        if descriptor is None:
+            raise MissingProductError(
+                "a footprint from the descriptor needs ImgSpatialFootprint; this frame has none"
+            )
+        fraction = _fractions_of(descriptor, statistics.cells)
     else:
         if exposures is None:
             raise MissingProductError(
@@ -88,6 +105,20 @@ def footprint_map(
     if values == "binary":
         fraction = np.where(np.asarray(fraction, np.float32) > 0, 1.0, 0.0)
     return fraction_map(statistics.cells, fraction, zeros)
+
+
+def _fractions_of(polygon: Polygon, cells: CellSet) -> NDArray[np.float64]:
+    share = covered_fractions(polygon, cells.order, cells=cells)
+    return np.asarray(share.of_cells(cells.cells(), 0.0), np.float64)
+
+
+def stated_areas(statistics: CellStatistics, descriptor: Polygon) -> dict[str, Scalar]:
+    """Area of ImgSpatialFootprint on the own cells, and its excess over the valid pixels where counted, deg2."""
+    area = hpx.cell_area_deg2(statistics.cells.order)
+    stated = float(_fractions_of(descriptor, statistics.cells).sum()) * area
+    if "valid" not in statistics.columns:
+        return {"SFPAREA": stated}
+    return {"SFPAREA": stated, "SFPDIFF": stated - float(statistics.fraction("valid").sum()) * area}
 
 
 def keys(ref: FrameRef, parameters: Parameters) -> list[ProductKey]:
@@ -123,12 +154,16 @@ def make(
         The frame does not have the plane or the table that the footprint comes from.
     """
     require(frame, needs(key, frame.ref, parameters).planes, Selection((), ()))
+    descriptor = Polygon(frame.ref.footprint) if frame.ref.footprint else None
     footprint = footprint_map(
         statistics,
         source=parameters.footprint.source,
         values=parameters.footprint.values,
         exposures=frame.exposures,
+        descriptor=descriptor,
         zeros=keeps_zeros(parameters.maps),
     )
     keywords = {**frame_keywords(frame.ref), **coverage_keywords(statistics.cells, footprint)}
+    if descriptor is not None:
+        keywords |= stated_areas(statistics, descriptor)
     return Product(key, {"WEIGHT": footprint}, keywords=keywords)
