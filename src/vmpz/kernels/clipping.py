@@ -302,33 +302,28 @@ def _add_crossings(
 
 
 @njit(cache=True, nogil=True)
-def _side_term(u: float, v: float) -> float:
-    """`v` on the right side of the cell, 0 on the others; the point lies on a side but for rounding."""
-    right = abs(1.0 - u)
-    return v if right <= abs(u) and right <= abs(v) and right <= abs(1.0 - v) else 0.0
+def _on_side(u: float, v: float) -> tuple[float, float]:
+    """A point on a side of the cell but for rounding: v (whole at bottom and top), and v again if on the right."""
+    right, bottom, top = abs(1.0 - u), abs(v), abs(1.0 - v)
+    nearest = min(min(right, abs(u)), min(bottom, top))
+    if nearest == right:
+        return v, v
+    if nearest == bottom:
+        return 0.0, 0.0
+    return (1.0, 0.0) if nearest == top else (v, 0.0)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _passage(
-    arc: FloatArray, low: float, high: float, quadrant: int, zone: int, order: int
-) -> tuple[int, float, float, float]:
-    """Cell of a piece that lies in one cell, integral of u dv along it, side terms of both ends."""
-    nside = float(1 << order)
+def _area(
+    arc: FloatArray, low: float, high: float, quadrant: int, zone: int, nside: float, x: float
+) -> float:
+    """Integral of (X - x) dY along a piece of an arc."""
     middle, half = 0.5 * (low + high), 0.5 * (high - low)
-    at = _at(arc, middle, quadrant, zone, nside)
-    cell, x0, y0 = _cell(at[0], at[1], quadrant, zone, order)
-    area = WEIGHTS[2] * (at[0] - x0) * at[3]
-    for k in (0, 1, 3, 4):
+    area = 0.0
+    for k in range(5):
         at = _at(arc, middle + half * NODES[k], quadrant, zone, nside)
-        area += WEIGHTS[k] * (at[0] - x0) * at[3]
-    start = _at(arc, low, quadrant, zone, nside)
-    end = _at(arc, high, quadrant, zone, nside)
-    return (
-        cell,
-        half * area,
-        _side_term(start[0] - x0, start[1] - y0),
-        _side_term(end[0] - x0, end[1] - y0),
-    )
+        area += WEIGHTS[k] * (at[0] - x) * at[3]
+    return half * area
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -404,8 +399,9 @@ def trace(arcs: FloatArray, first: IntArray, order: int) -> tuple[IntArray, IntA
     breaks, stops = np.empty(12), np.empty(64)
     count = 0
     for region in range(first.size - 1):
-        current, first_cell = np.int64(-1), np.int64(-1)
-        share, out_term, first_term = 0.0, 0.0, 0.0
+        current, first_cell, many = np.int64(-1), np.int64(-1), 0
+        share, u0, v_in, v_out = 0.0, 0.0, 0.0, 0.0  # integral of (u - u0) dv, which keeps small areas
+        v_last, first_term, term_in, term_out = 0.0, 0.0, 0.0, 0.0
         for k in range(first[region], first[region + 1]):
             arc = arcs[k]
             speed = math.sqrt(arc[3] * arc[3] + arc[4] * arc[4] + arc[5] * arc[5])
@@ -422,26 +418,37 @@ def trace(arcs: FloatArray, first: IntArray, order: int) -> tuple[IntArray, IntA
                     for j in range(pieces - 1):
                         if not stops[j] < stops[j + 1]:
                             continue
-                        cell, area, term_in, term_out = _passage(
-                            arc, stops[j], stops[j + 1], quadrant, zone, order
-                        )
-                        if current < 0:
-                            first_cell, first_term, current = cell, term_in, cell
-                        elif cell != current:
-                            cells, shares, owners = _room(cells, shares, owners, count + 3)
-                            cells[count], shares[count], owners[count] = current, share - out_term, region
-                            count += 1
-                            current, share = cell, term_in
-                        share += area
-                        out_term = term_out
+                        at = _at(arc, 0.5 * (stops[j] + stops[j + 1]), quadrant, zone, nside)
+                        cell, x0, y0 = _cell(at[0], at[1], quadrant, zone, order)
+                        if cell != current:
+                            start = _at(arc, stops[j], quadrant, zone, nside)
+                            v, term = _on_side(start[0] - x0, start[1] - y0)
+                            if current >= 0:
+                                cells, shares, owners = _room(cells, shares, owners, count + 3)
+                                cells[count], owners[count] = current, region
+                                shares[count] = share + u0 * (v_out - v_in) + term_in - term_out
+                                count += 1
+                                term_in = term
+                            else:  # the loop may begin inside a cell: its side terms wait for the end
+                                first_cell, first_term, v = cell, term, start[1] - y0
+                            current, share, u0, v_in = cell, 0.0, at[0] - x0, v
+                            many += 1
+                        share += _area(arc, stops[j], stops[j + 1], quadrant, zone, nside, x0 + u0)
+                        last = _at(arc, stops[j + 1], quadrant, zone, nside)
+                        v_out, term_out = _on_side(last[0] - x0, last[1] - y0)
+                        v_last = last[1] - y0
                     low = high
         if current < 0:
             continue
         cells, shares, owners = _room(cells, shares, owners, count + 3)
-        if current != first_cell:
-            share -= out_term
-            cells[count], shares[count], owners[count] = first_cell, first_term, region
+        cells[count], owners[count] = current, region
+        if many == 1:  # a loop inside one cell closes by itself
+            shares[count] = share
+        elif current == first_cell:
+            shares[count] = share + u0 * (v_last - v_in) + term_in
+        else:
+            shares[count] = share + u0 * (v_out - v_in) + term_in - term_out
             count += 1
-        cells[count], shares[count], owners[count] = current, share, region
+            cells[count], owners[count], shares[count] = first_cell, region, first_term
         count += 1
     return owners[:count].copy(), cells[:count].copy(), shares[:count].copy()

@@ -55,6 +55,7 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
+GENERIC = np.array([0.36, 0.48, 0.8])  # a direction without a part in any symmetry
 SQUARE_DEGREE = (math.pi / 180.0) ** 2
 
 
@@ -166,7 +167,7 @@ class Polygon:
     def corners(self) -> FloatArray:
         """Unit vectors (n, 3) of the vertices, without repeated ones."""
         points = unit_vectors(self._vertices[:, 0], self._vertices[:, 1])
-        points = points[np.any(points != np.roll(points, 1, axis=0), axis=1)]
+        points = points[np.any(points != np.roll(points, -1, axis=0), axis=1)]
         if len(points) < 3:
             raise InputError(f"a polygon needs three distinct vertices, found {len(points)}")
         return points
@@ -189,9 +190,10 @@ class Polygon:
         first, second = pointinside.first_crossing(corners)
         if first >= 0:
             raise InputError(f"edges of a polygon must not cross, found edges {first} and {second} crossing")
+        edges = _edges(corners)
         if self._area_left_sr == 0.0:
             raise InputError("a polygon must enclose an area, found its vertices on one line")
-        return _edges(corners if (self._area_left_sr > 0.0) != self._outside else corners[::-1])
+        return edges if (self._area_left_sr > 0.0) != self._outside else _edges(corners[::-1])
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Polygon):
@@ -224,10 +226,13 @@ def polygon_area_deg2(vertices: ArrayLike) -> float:
 def _area_sr(corners: FloatArray) -> float:
     """Signed area (counter-clockwise positive) in [-2 pi, 2 pi] of a polygon of unit vectors (n, 3).
 
-    Triangles from the first corner by ``tan(E/2) = det / (1 + ab + bc + ca)`` (Eriksson 1990), which like
-    l'Huilier's formula, and unlike Girard's, keeps small areas; the determinant is taken of differences.
+    Triangles from the middle by ``tan(E/2) = det / (1 + ab + bc + ca)`` (Eriksson 1990), which like l'Huilier's
+    formula, and unlike Girard's, keeps small areas; the determinant is taken of differences.
     """
-    a, b, c = corners[0], corners[1:-1], corners[2:]
+    a = corners.mean(axis=0)
+    length = float(np.linalg.norm(a))
+    a = a / length if length > 1e-3 else GENERIC
+    b, c = corners, np.roll(corners, -1, axis=0)
     volume = np.cross(b - a, c - a) @ a
     total = 2.0 * np.sum(np.arctan2(volume, 1.0 + b @ a + np.sum(b * c, axis=1) + c @ a))
     return math.remainder(float(total), 4.0 * math.pi)

@@ -14,9 +14,10 @@ from vmpz.errors import MapMismatchError
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
 
-__all__ = ["DEGRADE_RULES", "SkyMap"]
+__all__ = ["DEGRADE_RULES", "MEANS", "SkyMap"]
 
 Values = NDArray[Any]
+Transform = Callable[[Values], Values]
 
 
 class SkyMap:
@@ -67,9 +68,7 @@ class SkyMap:
             number, array = number[by_cell], array[by_cell]
             twice = np.flatnonzero(np.diff(number) == 0)
             if twice.size:
-                raise MapMismatchError(
-                    f"a cell must be listed once: cell {number[twice[0]]} is listed again"
-                )
+                raise MapMismatchError(f"a cell must be listed once: cell {number[twice[0]]} is listed again")
         return cls(CellSet.from_cells(order, number), array)
 
     @property
@@ -213,7 +212,9 @@ class _Siblings:
         return SkyMap(CellSet.from_cells(self.order, parents), values)
 
 
-def _mean_of(forward: Callable[[Values], Values], back: Callable[[Values], Values]) -> Callable[[_Siblings], SkyMap]:
+def _mean_of(
+    forward: Callable[[Values], Values], back: Callable[[Values], Values]
+) -> Callable[[_Siblings], SkyMap]:
     """Weighted mean of a transformed value, transformed back."""
 
     def rule(siblings: _Siblings) -> SkyMap:
@@ -241,7 +242,9 @@ def _extreme(ufunc: np.ufunc) -> Callable[[_Siblings], SkyMap]:
 
 
 def _mode(siblings: _Siblings) -> SkyMap:
-    family = np.repeat(np.arange(siblings.start.size), np.diff(np.append(siblings.start, siblings.values.size)))
+    family = np.repeat(
+        np.arange(siblings.start.size), np.diff(np.append(siblings.start, siblings.values.size))
+    )
     by_value = np.lexsort((siblings.values, family))
     value, family, weight = siblings.values[by_value], family[by_value], siblings.weight[by_value]
     first = np.flatnonzero(np.concatenate(([True], (np.diff(family) != 0) | (value[1:] != value[:-1]))))
@@ -251,18 +254,23 @@ def _mode(siblings: _Siblings) -> SkyMap:
     return siblings.map(value[first][best], total[best] > 0)
 
 
-def _power_mean(factor: float) -> Callable[[_Siblings], SkyMap]:
-    """Mean of ``10**(-factor m)`` expressed as a magnitude again."""
-    return _mean_of(lambda m: 10.0 ** (-factor * m), lambda x: -np.log10(x) / factor)
+def _as_power(factor: float) -> tuple[Transform, Transform]:
+    """A magnitude as ``10**(-factor m)``, and back."""
+    return lambda m: 10.0 ** (-factor * m), lambda x: -np.log10(x) / factor
 
+
+MEANS: dict[str, tuple[Transform, Transform]] = {
+    "MEAN": (lambda x: x, lambda x: x),
+    "QUAD": (np.square, np.sqrt),
+    "LOGQUAD": _as_power(0.8),
+    "LOG": _as_power(0.4),
+}
+"""Averaging rules: what is averaged, and the way back."""
 
 DEGRADE_RULES: dict[str, Callable[[_Siblings], SkyMap]] = {
     "COVERAGE": _coverage,
     "SUM": _sum,
-    "MEAN": _mean_of(lambda x: x, lambda x: x),
-    "QUAD": _mean_of(np.square, np.sqrt),
-    "LOGQUAD": _power_mean(0.8),
-    "LOG": _power_mean(0.4),
+    **{name: _mean_of(forward, back) for name, (forward, back) in MEANS.items()},
     "MIN": _extreme(np.minimum),
     "MAX": _extreme(np.maximum),
     "OR": _extreme(np.bitwise_or),
