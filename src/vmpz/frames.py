@@ -24,6 +24,10 @@ from vmpz.sky.regions import Cap, Polygon
 __all__ = ["Exposure", "FileRef", "Frame", "FrameRef", "Manifest", "Plane", "PsfStamps", "Refused"]
 
 
+GREAT_CIRCLE_RAD = 1e-12
+"""How far from a great circle (0.2 microarcsec) a sampled edge may lie and still be one."""
+
+
 @dataclass(frozen=True)
 class FileRef:
     """One HDU of one input file, with what identifies its content without reading it.
@@ -198,15 +202,26 @@ class Manifest:
 def image_outline(wcs: WCS, shape: tuple[int, int], samples: int = 64) -> Polygon:
     """Outer pixel edges of an image as a polygon on the sky.
 
-    A pure gnomonic (TAN) image has great-circle edges, so its four corners are exact; any other mapping is
-    sampled at `samples` points an edge.
+    Each edge is sampled at `samples` points. Where all of them lie on the great circles through the corners (a purely
+    gnomonic image, whatever the header calls it: wcslib renames TPV to TAN), the four corners alone are exact.
     """
     rows, columns = shape
-    step = 1 if wcs.wcs.ctype[0].endswith("-TAN") and wcs.sip is None and not wcs.wcs.get_pv() else samples
-    t = np.arange(step) / step
-    x = np.concatenate((t, np.ones(step), 1 - t, np.zeros(step))) * columns - 0.5
-    y = np.concatenate((np.zeros(step), t, np.ones(step), 1 - t)) * rows - 0.5
+    t = np.arange(samples) / samples
+    x = np.concatenate((t, np.ones(samples), 1 - t, np.zeros(samples))) * columns - 0.5
+    y = np.concatenate((np.zeros(samples), t, np.ones(samples), 1 - t)) * rows - 0.5
     lon, lat = wcs.celestial.all_pix2world(x, y, 0)
     if wcs.wcs.lng == 1:
         lon, lat = lat, lon
-    return Polygon(np.stack((lon, lat), axis=1))
+    vertices = np.stack((lon, lat), axis=1)
+    return Polygon(vertices[::samples] if _edges_are_great_circles(lon, lat, samples) else vertices)
+
+
+def _edges_are_great_circles(
+    lon_deg: NDArray[np.float64], lat_deg: NDArray[np.float64], samples: int
+) -> bool:
+    lon, lat = np.radians(lon_deg), np.radians(lat_deg)
+    points = np.stack((np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)), axis=1)
+    edges = points.reshape(4, samples, 3)
+    normals = np.cross(edges[:, 0], np.roll(edges[:, 0], -1, axis=0))
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    return bool(np.abs(np.einsum("eki,ei->ek", edges, normals)).max() < GREAT_CIRCLE_RAD)

@@ -63,6 +63,9 @@ def scan(location: str, options: Mapping[str, Any]) -> Iterator[FrameRef | Refus
         The location or an option is not what it must be.
     """
     check_options(options, OPTIONS, "euclid-mer")
+    given = options.get("bit_table")
+    for name in given.values() if isinstance(given, Mapping) else [given] if given else []:
+        bit_table(name)
     for group in find_groups(Path(location), options):
         if isinstance(group, Refused):
             yield group
