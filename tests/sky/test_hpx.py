@@ -78,6 +78,14 @@ def test_positions_are_the_equal_area_points(order, data):
         assert [float(one) for one in vector] == pytest.approx(found, abs=4e-9)
 
 
+@pytest.mark.parametrize(
+    "place", [(0, -90), (123, 90), (360, 0), (-1e-20, 45), (45, 0), (89.9999999999, -89.99999)]
+)
+def test_face_coordinates_are_finite_everywhere(place):
+    face, x, y = hpx.face_coordinates(*place)
+    assert 0 <= face < 12 and 0 <= x <= 1 and 0 <= y <= 1
+
+
 def test_shapes_are_kept():
     lon = np.zeros((3, 4))
     assert hpx.cells_at(lon, 10.0, 5).shape == (3, 4)
@@ -97,3 +105,5 @@ def test_vertices_surround_the_cell():
 def test_latitudes_beyond_the_poles_are_refused():
     with pytest.raises(ValueError, match=r"[Ll]atitude"):
         hpx.cells_at(0.0, 90.1, 3)
+    with pytest.raises(ValueError, match=r"[Ll]atitude"):
+        hpx.face_coordinates(0.0, -90.1)
