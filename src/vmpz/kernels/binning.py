@@ -2,110 +2,103 @@
 
 A run is a piece of an image row inside one cell (see `pixelcells`). Every loop over its pixels is a plain loop over
 contiguous memory that the compiler turns into vector instructions; what a run adds to its cell is scattered once.
+Planes are taken as 32-bit words as they lie in the file: words of floats are swapped in registers (``swap``), words
+of flags not at all, since masks and counters of bits can be permuted instead.
 
-Flags. Counts of all 32 bits come from eight counters of four bytes each, ``s_k += (word >> k) & 0x01010101``; runs are cut in
-pieces of at most `PIECE` pixels so that no byte overflows. A piece whose words are all zero costs one comparison.
+*Validity.* Floats are compared as ordered integers, ``w ^ ((w >> 31) & 0x7fffffff)``: a pixel is valid if the ordered
+word of the deciding plane (RMS, else IMAGE) lies between two limits, which leaves NaN and infinity out as well.
+One look at a piece gives the OR of its flags and the moments, minimum and maximum of that plane; the usual piece is
+thereby seen to be usable throughout and needs no mask. Otherwise each pixel gets a *state* (bits VALID, USABLE, GOOD).
 
-Moments. Within a piece ``sum d`` and ``sum d**2`` are taken in float32 about a pixel of the piece itself, across pieces in
-float64. Where the pivot turns out far from the mean (``(sum d)**2 > 0.9 n sum d**2``) the piece is summed again about its
-mean, and where squares overflow, underflow or meet a NaN, in float64 over finite pixels: the mean and the sum of squared deviations
-keep about six digits whatever offset and unit the plane has. Minima and maxima are taken on the words of the floats as
-ordered integers, ``w ^ ((w >> 31) & 0x7fffffff)``.
+*Flags.* Few different bits are counted one by one, many by eight counters of four bytes each,
+``s_k += (word >> k) & 0x01010101``; runs are cut in pieces of at most `PIECE` pixels so that no byte overflows.
 
-Planes are 32-bit words, big-endian ones (``swap``) as a FITS file holds them.
+*Moments.* Within a piece ``sum d`` and ``sum d**2`` are taken in float32 about a pixel of the piece itself, across
+pieces in float64. Where the pivot turns out far from the mean (``(sum d)**2 > 0.9 n sum d**2``) the piece is summed
+again about its mean, and where squares overflow, underflow or meet a NaN, in float64 over finite pixels: mean and
+sum of squared deviations keep about six digits whatever offset and unit the plane has.
 """
+
+from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-__all__ = ["BITS", "GOOD", "PIECE", "USABLE", "VALID", "add_rows", "count_good", "ones_complement_sum"]
+from vmpz.kernels.words import float_of, native_word, ordered_float, ordered_word
+
+__all__ = ["BITS", "add_rows"]
 
 PIECE = 240
 """Longest piece of a run, pixels: byte counters and ten-bit fields do not overflow."""
 
-VALID, USABLE, GOOD = 0, 10, 20
-"""A pixel's state: bit VALID, bit USABLE, bit GOOD. Sums over a piece keep the three counts apart."""
+VALID, USABLE, GOOD = np.int32(0), np.int32(10), np.int32(20)
+"""Bits of a pixel's state; the sum of states over a piece keeps the three counts apart."""
 
 BITS = 33
 """Flag bits counted: 32 of the words and one virtual."""
 
+FEW = 5
+"""So many different bits in a piece are counted one by one."""
+
+DE_BRUIJN = np.uint32(0x077CB531)
+BIT_NUMBER = np.zeros(32, np.int64)
+BIT_NUMBER[[(0x077CB531 << bit & 0xFFFFFFFF) >> 27 for bit in range(32)]] = range(32)
+"""Number of the bit in a word of one bit, by the upper five bits of its product with a de Bruijn sequence."""
+
 SUMS = {"reassoc", "contract", "nsz", "arcp"}
-MAGNITUDE = np.int32(0x7FFFFFFF)
-TOP = np.int32(0x7FFFFFFF)
-BOTTOM = np.int32(-0x80000000)
+TOP, BOTTOM = np.int32(0x7FFFFFFF), np.int32(-0x80000000)
 EVERY_BYTE = np.uint32(0x01010101)
 
+Array = NDArray[Any]
+Sums = tuple[np.float32, np.float32, np.int32, np.int32]
+Piece = tuple[int, float, float, float, float, float]
 
-@njit(cache=True, nogil=True)
-def _stage(words, swap, out):
-    """A row of words in native order."""
-    if swap:
-        for c in range(out.size):
-            w = words[c]
-            out[c] = np.uint32(
-                np.uint32(w << np.uint32(24))
-                | np.uint32((w & np.uint32(0xFF00)) << np.uint32(8))
-                | np.uint32((w >> np.uint32(8)) & np.uint32(0xFF00))
-                | np.uint32(w >> np.uint32(24))
-            )
-    else:
-        for c in range(out.size):
-            out[c] = words[c]
+
+# -- flags ----------------------------------------------------------------------------------------------
 
 
 @njit(cache=True, nogil=True)
-def _decode(words):
-    """Codes to words: code k to bit k alone, 0 to none; codes beyond 31 to bit 31."""
-    for c in range(words.size):
-        code = words[c]
-        if code > np.uint32(0):
-            words[c] = np.uint32(np.uint32(1) << min(code, np.uint32(31)))
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _state_from_rms(rms, flags, veto, rms_max, state):
-    """State of each pixel of a row from its noise and its flags."""
-    smallest, limit = np.float32(1.1754944e-38), np.float32(1e15)
-    for c in range(state.size):
-        noise = rms[c]
-        valid = np.int32((noise >= smallest) & (noise < limit))
-        usable = np.int32(valid & np.int32(noise <= rms_max))
-        good = np.int32(usable & np.int32((flags[c] & veto) == np.uint32(0)))
-        state[c] = np.int32(valid | np.int32(usable << np.int32(10)) | np.int32(good << np.int32(20)))
-
-
-@njit(cache=True, nogil=True)
-def _state_from_image(image, flags, veto, state):
-    """State of each pixel of a row without a noise plane: valid where the image's word is finite."""
-    exponent = np.uint32(0x7F800000)
-    for c in range(state.size):
-        valid = np.int32((image[c] & exponent) != exponent)
-        good = np.int32(valid & np.int32((flags[c] & veto) == np.uint32(0)))
-        state[c] = np.int32(valid | np.int32(valid << np.int32(10)) | np.int32(good << np.int32(20)))
-
-
-@njit(cache=True, nogil=True)
-def _state_from_flags(flags, veto, state):
-    """State of each pixel of a row where nothing says that a pixel is invalid."""
-    for c in range(state.size):
-        good = np.int32((flags[c] & veto) == np.uint32(0))
-        state[c] = np.int32(np.int32(1 + (1 << 10)) | np.int32(good << np.int32(20)))
-
-
-@njit(cache=True, nogil=True)
-def _survey(flags, state):
-    """OR of the flags and sum of the states of a piece."""
-    union = np.uint32(0)
-    total = np.int32(0)
+def _hits(flags: Array, mask: np.uint32) -> np.int32:
+    """Number of words that have a bit of the mask."""
+    n = np.int32(0)
     for i in range(flags.size):
-        union = np.uint32(union | flags[i])
-        total = np.int32(total + state[i])
-    return union, total
+        n = np.int32(n + np.int32((flags[i] & mask) != np.uint32(0)))
+    return n
 
 
 @njit(cache=True, nogil=True)
-def _count_bits(flags, counts):
-    """Add the number of pixels with each of 32 bits."""
+def _usable_hits(flags: Array, state: Array, mask: np.uint32) -> np.int32:
+    """Number of usable pixels whose word has a bit of the mask."""
+    n = np.int32(0)
+    for i in range(flags.size):
+        n = np.int32(n + np.int32(np.int32((flags[i] & mask) != np.uint32(0)) & np.int32(state[i] >> USABLE)))
+    return n
+
+
+@njit(cache=True, nogil=True)
+def _count_bits(flags: Array, union: np.uint32, counts: Array) -> np.int32:
+    """Add the number of words with each of 32 bits, given their OR; that number if there is one bit only, else -1."""
+    rest, few = union, 0
+    while rest != np.uint32(0) and few <= FEW:
+        rest = np.uint32(rest & np.uint32(rest - np.uint32(1)))
+        few += 1
+    if few > FEW:
+        _count_every_bit(flags, counts)
+        return np.int32(-1)
+    n = np.int32(0)
+    rest = union
+    while rest != np.uint32(0):
+        lowest = np.uint32(rest & np.uint32(~rest + np.uint32(1)))
+        rest = np.uint32(rest ^ lowest)
+        n = _hits(flags, lowest)
+        counts[BIT_NUMBER[np.uint32(lowest * DE_BRUIJN) >> np.uint32(27)]] += n
+    return n if few == 1 else np.int32(-1)
+
+
+@njit(cache=True, nogil=True)
+def _count_every_bit(flags: Array, counts: Array) -> None:
+    """The same by byte counters."""
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = np.uint32(0)
     for i in range(flags.size):
         w = flags[i]
@@ -129,64 +122,89 @@ def _count_bits(flags, counts):
         counts[8 * byte + 7] += np.int32((s7 >> shift) & np.uint32(255))
 
 
-@njit(cache=True, nogil=True)
-def _count_selection(flags, state, mask):
-    """Pixels hit by a selection, and usable pixels that are not."""
-    total = np.int32(0)
-    for i in range(flags.size):
-        hit = np.int32((flags[i] & mask) != np.uint32(0))
-        usable = np.int32((state[i] >> np.int32(10)) & np.int32(1))
-        total = np.int32(
-            total + np.int32(hit | np.int32(np.int32(usable & np.int32(hit ^ np.int32(1))) << np.int32(10)))
-        )
-    return total & np.int32(1023), total >> np.int32(10)
+# -- moments of a piece ---------------------------------------------------------------------------------
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=SUMS)
-def _sums(values, words, pivot):
-    """Sums of d and d**2, d = value - pivot, and ordered words of minimum and maximum, over all pixels."""
-    s1 = np.float32(0)
-    s2 = np.float32(0)
+def _look(
+    flags: Array, words: Array, swap: bool, pivot: np.float32
+) -> tuple[np.uint32, np.float32, np.float32, np.int32, np.int32]:
+    """OR of the flags, and of all pixels sum d, sum d**2 (d = value - pivot), lowest and highest ordered word."""
+    union = np.uint32(0)
+    s1, s2 = np.float32(0), np.float32(0)
     low, high = TOP, BOTTOM
-    for i in range(values.size):
-        d = np.float32(values[i] - pivot)
+    for i in range(words.size):
+        union = np.uint32(union | flags[i])
+        word = native_word(words[i], swap)
+        d = np.float32(np.uint32(word).view(np.float32) - pivot)
         s1 = np.float32(s1 + d)
         s2 = np.float32(s2 + d * d)
-        w = words[i]
-        w = np.int32(w ^ np.int32(np.int32(w >> np.int32(31)) & MAGNITUDE))
-        low = min(low, w)
-        high = max(high, w)
+        place = ordered_word(word)
+        low = min(low, place)
+        high = max(high, place)
+    return union, s1, s2, low, high
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=SUMS)
+def _sums(words: Array, swap: bool, pivot: np.float32) -> Sums:
+    """The same without flags."""
+    s1, s2 = np.float32(0), np.float32(0)
+    low, high = TOP, BOTTOM
+    for i in range(words.size):
+        word = native_word(words[i], swap)
+        d = np.float32(np.uint32(word).view(np.float32) - pivot)
+        s1 = np.float32(s1 + d)
+        s2 = np.float32(s2 + d * d)
+        place = ordered_word(word)
+        low = min(low, place)
+        high = max(high, place)
     return s1, s2, low, high
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=SUMS)
-def _sums_where(values, words, pivot, state, sample):
-    """The same over pixels whose state has the bit `sample`."""
-    s1 = np.float32(0)
-    s2 = np.float32(0)
+def _sums_where(words: Array, swap: bool, pivot: np.float32, state: Array, sample: np.int32) -> Sums:
+    """The same over the pixels of a sample, a bit of their state."""
+    s1, s2 = np.float32(0), np.float32(0)
     low, high = TOP, BOTTOM
     bit = np.int32(np.int32(1) << sample)
-    for i in range(values.size):
+    for i in range(words.size):
         inside = (state[i] & bit) != np.int32(0)
-        d = np.float32(values[i] - pivot) if inside else np.float32(0)
+        word = native_word(words[i], swap)
+        d = np.float32(np.uint32(word).view(np.float32) - pivot) if inside else np.float32(0)
         s1 = np.float32(s1 + d)
         s2 = np.float32(s2 + d * d)
-        w = words[i]
-        w = np.int32(w ^ np.int32(np.int32(w >> np.int32(31)) & MAGNITUDE))
-        low = min(low, w if inside else TOP)
-        high = max(high, w if inside else BOTTOM)
+        place = ordered_word(word)
+        low = min(low, place if inside else TOP)
+        high = max(high, place if inside else BOTTOM)
     return s1, s2, low, high
+
+
+@njit(cache=True, nogil=True)
+def _survey(flags: Array, words: Array, swap: bool, limits: Array, veto: np.uint32, state: Array) -> np.int32:
+    """Set the state of each pixel; their sum."""
+    total = np.int32(0)
+    lowest, valid_to, usable_to = limits[0], limits[1], limits[2]
+    for i in range(words.size):
+        place = ordered_word(native_word(words[i], swap))
+        valid = np.int32((place >= lowest) & (place <= valid_to))
+        usable = np.int32(valid & np.int32(place <= usable_to))
+        good = np.int32(usable & np.int32((flags[i] & veto) == np.uint32(0)))
+        state[i] = np.int32(valid | np.int32(usable << USABLE) | np.int32(good << GOOD))
+        total = np.int32(total + state[i])
+    return total
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _finite_moments(values, state, sample):
+def _finite_moments(
+    words: Array, swap: bool, state: Array, sample: np.int32
+) -> tuple[int, float, float, float, float]:
     """Number, mean, sum of squared deviations, minimum and maximum of finite pixels of a sample, in float64."""
     n = 0
     mean = 0.0
     low, high = np.inf, -np.inf
     bit = np.int32(np.int32(1) << sample)
-    for i in range(values.size):
-        value = np.float64(values[i])
+    for i in range(words.size):
+        value = np.float64(float_of(words[i], swap))
         if (state[i] & bit) != np.int32(0) and np.isfinite(value):
             n += 1
             mean += value
@@ -194,15 +212,35 @@ def _finite_moments(values, state, sample):
             high = max(high, value)
     mean = mean / max(n, 1)
     m2 = 0.0
-    for i in range(values.size):
-        value = np.float64(values[i])
+    for i in range(words.size):
+        value = np.float64(float_of(words[i], swap))
         if (state[i] & bit) != np.int32(0) and np.isfinite(value):
             m2 += (value - mean) ** 2
     return n, mean, m2, low, high
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def _off_centre(n: int, s1: np.float32, s2: np.float32) -> bool:
+    """Whether the pivot is so far from the mean that digits are lost."""
+    return bool(s1 * s1 > np.float32(0.9) * np.float32(n) * s2)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _in_range(s2: np.float32, low: np.int32, high: np.int32) -> bool:
+    """Whether squares neither overflowed nor underflowed nor met a NaN."""
+    return bool(s2 < np.float32(1e30) and (s2 > np.float32(1e-25) or low == high))
+
+
 @njit(cache=True, nogil=True)
-def _first_of(state, sample):
+def _moments(
+    n: int, pivot: np.float32, s1: np.float32, s2: np.float32, low: np.int32, high: np.int32
+) -> Piece:
+    """Moments of a piece in float64."""
+    return n, np.float64(pivot), np.float64(s1), np.float64(s2), ordered_float(low), ordered_float(high)
+
+
+@njit(cache=True, nogil=True)
+def _first_of(state: Array, sample: np.int32) -> int:
     """Place of the first pixel of a sample."""
     bit = np.int32(np.int32(1) << sample)
     for i in range(state.size):
@@ -211,98 +249,60 @@ def _first_of(state, sample):
     return 0
 
 
-@njit(cache=True, nogil=True)
-def _float_of(ordered):
-    """The float32 of an ordered word."""
-    word = np.int32(ordered ^ np.int32(np.int32(ordered >> np.int32(31)) & MAGNITUDE))
-    return np.float64(word.view(np.float32))
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
-def _merge(moments, n, pivot, s1, s2, low, high):
-    """Add a piece to a cell's (n, pivot, sum d, sum d**2, min, max)."""
-    if n == 0:
-        return
-    if moments[0] == 0.0:
-        moments[1] = pivot + s1 / n
-    d = pivot - moments[1]
-    moments[0] += n
-    moments[2] += s1 + n * d
-    moments[3] += s2 + d * (2.0 * s1 + n * d)
-    moments[4] = min(moments[4], low)
-    moments[5] = max(moments[5], high)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _piece(values, words, state, sample, n):
-    """Moments of the n pixels of a sample in a piece: (n, pivot, sum d, sum d**2, min, max)."""
-    everything = n == values.size
-    pivot = values[0] if everything else values[_first_of(state, sample)]
-    for _ in range(2):
-        if everything:
-            s1, s2, low, high = _sums(values, words, pivot)
-        else:
-            s1, s2, low, high = _sums_where(values, words, pivot, state, sample)
-        if not s1 * s1 > np.float32(0.9) * np.float32(n) * s2:
-            break
+def _piece(words: Array, swap: bool, state: Array, sample: np.int32, n: int) -> Any:
+    """Moments (n, pivot, sum d, sum d**2, minimum, maximum) of the finite ones among the n pixels of a sample."""
+    pivot = float_of(words[_first_of(state, sample)], swap)
+    s1, s2, low, high = _sums_where(words, swap, pivot, state, sample)
+    if _off_centre(n, s1, s2):
         pivot = np.float32(pivot + s1 / np.float32(n))
-    if s2 < np.float32(1e30) and (s2 > np.float32(1e-25) or low == high):
-        return n, np.float64(pivot), np.float64(s1), np.float64(s2), _float_of(low), _float_of(high)
-    found, mean, m2, least, most = _finite_moments(values, state, sample)
+        s1, s2, low, high = _sums_where(words, swap, pivot, state, sample)
+    if _in_range(s2, low, high):
+        return _moments(n, pivot, s1, s2, low, high)
+    found, mean, m2, least, most = _finite_moments(words, swap, state, sample)
     return found, mean, 0.0, m2, least, most
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _weigh(values, rms, state, sample, sums):
-    """Add sum of 1/rms**2 and of value/rms**2 over finite pixels of a sample."""
-    bit = np.int32(np.int32(1) << sample)
-    total, weighted = 0.0, 0.0
-    for i in range(values.size):
-        value = np.float64(values[i])
-        if (state[i] & bit) != np.int32(0) and np.isfinite(value):
-            weight = 1.0 / np.float64(rms[i]) ** 2
-            total += weight
-            weighted += weight * value
-    sums[0] += total
-    sums[1] += weighted
+def _merge(moments: Array, slot: np.uint64, plane: int, part: int, piece: Piece) -> None:
+    """Add a piece to a cell's (n, pivot, sum d, sum d**2, minimum, maximum)."""
+    n, pivot, s1, s2, low, high = piece
+    if n == 0:
+        return
+    if moments[slot, plane, part, 0] == 0.0:
+        moments[slot, plane, part, 1] = pivot + s1 / n
+    d = pivot - moments[slot, plane, part, 1]
+    moments[slot, plane, part, 0] += n
+    moments[slot, plane, part, 2] += s1 + n * d
+    moments[slot, plane, part, 3] += s2 + d * (2.0 * s1 + n * d)
+    moments[slot, plane, part, 4] = min(moments[slot, plane, part, 4], low)
+    moments[slot, plane, part, 5] = max(moments[slot, plane, part, 5], high)
 
 
-@njit(cache=True, nogil=True)
-def _pack(state, flags, veto, bits):
-    """Usable pixels of a row not hit by `veto`, 64 pixels a word, first pixel lowest."""
-    for word in range(bits.size):
-        packed = np.uint64(0)
-        begin = 64 * word
-        for i in range(begin, min(begin + 64, state.size)):
-            kept = ((state[i] >> np.int32(10)) & np.int32(1)) != 0 and (flags[i] & veto) == np.uint32(0)
-            packed |= np.uint64(np.uint64(kept) << np.uint64(i - begin))
-        bits[word] = packed
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _add_piece(values, words, state, valid, good, moments):
-    """Add a piece to the moments of both samples of a cell."""
-    n, pivot, s1, s2, low, high = _piece(values, words, state, np.int32(0), valid)
-    _merge(moments[0], n, pivot, s1, s2, low, high)
-    if good > 0:
-        if good != valid:
-            n, pivot, s1, s2, low, high = _piece(values, words, state, np.int32(20), good)
-        _merge(moments[1], n, pivot, s1, s2, low, high)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _add_weights(values, rms, state, good, weights):
-    """Add a piece to the weighted sums of both samples of a cell."""
-    _weigh(values, rms, state, np.int32(0), weights[0])
-    if good > 0:
-        _weigh(values, rms, state, np.int32(20), weights[1])
+# -- rows -----------------------------------------------------------------------------------------------
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def add_rows(
-    columns, first, slot, virtual, row_start, flags, flag_swap, coded, known, planes, swaps, rms_max,
-    low_masks, high_masks, veto, virtual_veto, counts, moments, weights, kept_veto, kept_virtual, kept, stray,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+    columns: int,
+    first: Array,
+    slot: Array,
+    virtual: Array,
+    row_start: Array,
+    flags: Array,
+    known: np.uint32,
+    planes: tuple[Array, ...],
+    swaps: tuple[bool, ...],
+    decider: int,
+    limits: Array,
+    low_masks: Array,
+    high_masks: Array,
+    veto: np.uint32,
+    virtual_veto: bool,
+    counts: Array,
+    moments: Array,
+    stray: Array,
+) -> None:
     """Add rows of one band to the statistics of a block.
 
     Parameters
@@ -313,158 +313,96 @@ def add_rows(
         Runs: first column, slot of the block (-1: not wanted), 1 where the virtual bit is set. `virtual` may be empty.
     row_start : int64 array (rows + 1,)
         Where each row's runs begin.
-    flags : uint32 array (rows, columns)
-        Flag words, or shape (0, 0) where there are none; `flag_swap` tells that they are byte-swapped, `coded` that they
-        are codes, `known` which bits are no stray ones.
-    planes : three uint32 arrays (rows, columns)
-        Words of RMS, BACKGROUND and IMAGE, (0, 0) where there is none; `swaps` likewise. Pixels are valid by RMS, without
-        it where IMAGE is finite, without both everywhere.
-    rms_max : float32
-        Largest usable noise.
+    flags : uint32 array (rows, columns) or (1, columns)
+        Flag words as stored; one row stands for all.
+    known : uint32
+        Bits that are no stray ones, in the byte order of `flags`, as are all masks.
+    planes : four uint32 arrays, (rows, columns), (1, columns) or (0, 0)
+        Words of RMS, BACKGROUND, IMAGE and of a plane that stands in for validity; (0, 0) where there is none.
+    swaps : four bool
+        Whether the words of each plane are byte-swapped.
+    decider, limits : int, int32 array (3,)
+        Plane that decides validity; lowest ordered word of a valid pixel, highest of a valid and of a usable one.
     low_masks, high_masks : uint32 array (s,), bool array (s,)
         Real bits of each joint selection; whether it holds the virtual bit.
     veto, virtual_veto : uint32, bool
         The selection that good pixels must not be hit by.
-    counts : int32 array (slots, 3 + 33 + 2 s)
-        Added to: found, valid, usable; each bit; hit by each selection; usable and not hit by each selection.
-    moments : float64 array (slots, 3, 2, 6)
-        Added to, by plane and sample (valid, good): n, pivot, sum d, sum d**2, min, max; starts as 0, 0, 0, 0, inf, -inf.
-    weights : float64 array (slots, 3, 2, 2)
-        Added to: sum of weights 1/RMS**2, weighted sum. Empty if not wanted.
-    kept_veto, kept_virtual, kept : uint32, bool, uint64 array (rows, ceil(columns / 64))
-        Output: usable pixels of wanted cells that a selection does not hit, one bit each; (0, 0) if not wanted.
+    counts : int32 array (slots, 2 + 33 + 2 s)
+        Added to: pixels not valid, not usable; with each bit; hit by each selection; usable and hit by it.
+    moments : float64 array (slots, 3, 3, 6)
+        Added to, by plane and sample (valid or good where the pieces have both alike, valid, good where not):
+        n, pivot, sum d, sum d**2, min, max; starts as 0, 0, 0, 0, inf, -inf.
     stray : int64 array (2,)
         Added to: pixels with unknown bits, OR of these bits.
     """
-    flag_row = np.zeros(columns, np.uint32)
-    words = np.zeros((3, columns), np.uint32)
-    signed = words.view(np.int32)
-    values = words.view(np.float32)
-    state = np.zeros(columns, np.int32)
+    state = np.zeros(PIECE, np.int32)
     selections = low_masks.size
     unknown = np.uint32(~np.uint32(known))
+    flag_rows, decider_rows = flags.shape[0], planes[decider].shape[0]
     for row in range(row_start.size - 1):
-        if flags.size:
-            _stage(flags[row], flag_swap, flag_row)
-            if coded:
-                _decode(flag_row)
-        for p in range(3):
-            if planes[p].size:
-                _stage(planes[p][row], swaps[p], words[p])
-        if planes[0].size:
-            _state_from_rms(values[0], flag_row, veto, rms_max, state)
-        elif planes[2].size:
-            _state_from_image(words[2], flag_row, veto, state)
-        else:
-            _state_from_flags(flag_row, veto, state)
+        flag_row = flags[row if flag_rows > 1 else 0]
+        deciding = planes[decider][row if decider_rows > 1 else 0]
         for k in range(row_start[row], row_start[row + 1]):
+            here = slot[k]
+            if here < 0:
+                continue
+            cell = np.uint64(here)
             begin = np.int64(first[k])
             end = np.int64(first[k + 1]) if k + 1 < row_start[row + 1] else np.int64(columns)
-            here = slot[k]
             inside = virtual.size > 0 and virtual[k] != 0
-            if here < 0:
-                state[begin:end] = np.int32(0)
-                continue
             while begin < end:
                 stop = min(begin + PIECE, end)
                 flag = flag_row[begin:stop]
-                condition = state[begin:stop]
+                word = deciding[begin:stop]
                 n = stop - begin
-                union, total = _survey(flag, condition)
-                valid = np.int64(total & np.int32(1023))
-                usable = np.int64((total >> np.int32(10)) & np.int32(1023))
-                good = np.int64(total >> np.int32(20))
-                if inside and virtual_veto:
-                    good = np.int64(0)
-                count = counts[here]
-                count[0] += np.int32(n)
-                count[1] += np.int32(valid)
-                count[2] += np.int32(usable)
-                if union != np.uint32(0):
-                    _count_bits(flag, count[3:35])
-                    if (union & unknown) != np.uint32(0):
-                        stray[0] += _count_selection(flag, condition, unknown)[0]
-                        stray[1] |= np.int64(union & unknown)
+                pivot = float_of(word[0], swaps[decider])
+                union, s1, s2, low, high = _look(flag, word, swaps[decider], pivot)
+                clear = low >= limits[0] and high <= limits[2]
+                valid = usable = good = n
+                if not clear or (union & veto) != np.uint32(0):
+                    total = _survey(flag, word, swaps[decider], limits, veto, state)
+                    valid = np.int64(total & np.int32(1023))
+                    usable = np.int64((total >> USABLE) & np.int32(1023))
+                    good = np.int64(total >> GOOD)
+                    counts[cell, 0] += np.int32(n - valid)
+                    counts[cell, 1] += np.int32(n - usable)
                 if inside:
-                    count[35] += np.int32(n)
-                for s in range(selections):
-                    if inside and high_masks[s]:
-                        count[36 + s] += np.int32(n)
-                    elif (union & low_masks[s]) != np.uint32(0):
-                        hit, left = _count_selection(flag, condition, low_masks[s])
-                        count[36 + s] += hit
-                        count[36 + selections + s] += left
-                    else:
-                        count[36 + selections + s] += np.int32(usable)
+                    counts[cell, 34] += np.int32(n)
+                    if virtual_veto:
+                        good = np.int64(0)
+                alone = np.int32(0)
+                if union != np.uint32(0):
+                    alone = _count_bits(flag, union, counts[cell, 2:34])
+                    if (union & unknown) != np.uint32(0):
+                        stray[0] += _hits(flag, unknown)
+                        stray[1] |= np.int64(union & unknown)
+                if inside or union != np.uint32(0):
+                    for s in range(selections):
+                        if inside and high_masks[s]:
+                            counts[cell, 35 + s] += np.int32(n)
+                            counts[cell, 35 + selections + s] += np.int32(usable)
+                        elif (union & low_masks[s]) != np.uint32(0):
+                            hit = alone if alone >= 0 else _hits(flag, low_masks[s])
+                            counts[cell, 35 + s] += hit
+                            counts[cell, 35 + selections + s] += (
+                                hit if usable == n else _usable_hits(flag, state, low_masks[s])
+                            )
                 for p in range(3):
-                    if planes[p].size and valid > 0:
-                        value = values[p, begin:stop]
-                        word = signed[p, begin:stop]
-                        _add_piece(value, word, condition, valid, good, moments[here, p])
-                        if weights.size:
-                            _add_weights(value, values[0, begin:stop], condition, good, weights[here, p])
+                    if planes[p].size == 0 or valid == 0:
+                        continue
+                    value, swap = planes[p][row, begin:stop], swaps[p]
+                    if p == decider:
+                        centre, t1, t2, least, most = pivot, s1, s2, low, high
+                    elif valid == n:
+                        centre = float_of(value[0], swap)
+                        t1, t2, least, most = _sums(value, swap, centre)
+                    if valid == n and not _off_centre(n, t1, t2) and _in_range(t2, least, most):
+                        one = _moments(n, centre, t1, t2, least, most)
+                    else:
+                        if clear:
+                            state[:n] |= np.int32(1)
+                        one = _piece(value, swap, state, VALID, valid)
+                    _merge(moments, cell, p, 0 if good == valid else 1, one)
+                    if 0 < good < valid:
+                        _merge(moments, cell, p, 2, _piece(value, swap, state, GOOD, good))
                 begin = stop
-            if kept.size and inside and kept_virtual:
-                state[np.int64(first[k]) : end] = np.int32(0)
-        if kept.size:
-            _pack(state, flag_row, kept_veto, kept[row])
-
-
-@njit(cache=True, nogil=True)
-def ones_complement_sum(words, swap):
-    """Sum of 32-bit big-endian words, uint64, not yet folded; `words` uint32 (rows, columns)."""
-    total = np.uint64(0)
-    for row in range(words.shape[0]):
-        line = words[row]
-        part = np.uint64(0)
-        for c in range(line.size):
-            w = line[c]
-            if swap:
-                w = np.uint32(
-                    np.uint32(w << np.uint32(24))
-                    | np.uint32((w & np.uint32(0xFF00)) << np.uint32(8))
-                    | np.uint32((w >> np.uint32(8)) & np.uint32(0xFF00))
-                    | np.uint32(w >> np.uint32(24))
-                )
-            part += np.uint64(w)
-        total += part
-    return total
-
-
-@njit(cache=True, nogil=True)
-def _bits_between(bits, begin, end):
-    """Number of bits set in [begin, end) of a row of packed words."""
-    count = 0
-    for word in range(begin >> 6, (end + 63) >> 6):
-        w = bits[word]
-        if word == begin >> 6:
-            w &= np.uint64(0xFFFFFFFFFFFFFFFF) << np.uint64(begin & 63)
-        if word == end >> 6:
-            w &= (np.uint64(1) << np.uint64(end & 63)) - np.uint64(1)
-        w -= (w >> np.uint64(1)) & np.uint64(0x5555555555555555)
-        w = (w & np.uint64(0x3333333333333333)) + ((w >> np.uint64(2)) & np.uint64(0x3333333333333333))
-        w = (w + (w >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-        count += np.int64((w * np.uint64(0x0101010101010101)) >> np.uint64(56))
-    return count
-
-
-@njit(cache=True, nogil=True)
-def count_good(first, slot, row_start, columns, bits, counts):  # type: ignore[no-untyped-def]
-    """Add the number of set bits of each slot.
-
-    Parameters
-    ----------
-    first, slot, row_start : arrays
-        Runs of a block.
-    columns : int
-        Width of the image.
-    bits : uint64 array (rows, ceil(columns / 64))
-        One bit a pixel, first pixel lowest.
-    counts : int64 array (slots,)
-        Added to.
-    """
-    for row in range(row_start.size - 1):
-        for k in range(row_start[row], row_start[row + 1]):
-            if slot[k] >= 0:
-                end = np.int64(first[k + 1]) if k + 1 < row_start[row + 1] else columns
-                counts[slot[k]] += _bits_between(bits[row], np.int64(first[k]), end)

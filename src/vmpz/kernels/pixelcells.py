@@ -13,6 +13,7 @@ Rows and columns count from 0, pixel centres are integers, and cell -1 is one th
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -61,7 +62,7 @@ def _parabola(values: NDArray[np.float64], half: NDArray[np.float64]) -> NDArray
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _to_next_edge(value: float, slope: float, curvature: float) -> float:
+def _to_next_edge(value: float, slope: float, curvature: float) -> Any:
     """Distance t > 0 to the next integer of ``value + slope t + curvature t**2``, monotone up to there."""
     step = np.floor(value) - value
     if slope > 0.0:

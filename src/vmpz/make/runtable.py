@@ -3,8 +3,8 @@
 The face coordinates of HEALPix are evaluated through the image's own mapping on 5 x 5 points of each leaf (512
 pixels, halved down to 16 where needed). A leaf is smooth if all points have one base face and lie on one side of
 the parallels sin(dec) = +-2/3, where the projection has a kink, and if the biquadratic polynomial through 3 x 3 of
-them predicts the others to 1e-4 pixel. Eight times the worst prediction error is the guard: any pixel closer
-to a cell edge is decided by the mapping and the HEALPix library themselves, and so is every pixel of what is not smooth at 16
+them predicts the others to 1e-4 pixel. Eight times the worst prediction error is the guard: any pixel closer to a cell
+edge is decided by the mapping and the HEALPix library themselves, and so is every pixel of what is not smooth at 16
 pixels. So no pixel differs from the exact assignment.
 """
 
@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -94,12 +95,13 @@ class RunTable:
     blocks: tuple[RunBlock, ...]
     exact: int
 
-    @property
+    @cached_property
     def found(self) -> NDArray[np.int64]:
         """Pixels whose centre lies in each cell, int64 (len(cells),)."""
         total = np.zeros(len(self.cells), np.int64)
         for block in self.blocks:
             total[block.cells] += block.found
+        total.flags.writeable = False
         return total
 
     def places(self, block: RunBlock) -> NDArray[np.int32]:
@@ -245,7 +247,7 @@ def _examine(
     width: NDArray[np.int64],
 ) -> _Leaves:
     """Polynomials, guard and smoothness of leaves."""
-    half_height, half_width = 0.5 * (height - 1), 0.5 * (width - 1)
+    half_height, half_width = (np.asarray(0.5 * (size - 1), np.float64) for size in (height, width))
     v = half_height[:, None, None] * POINTS[:, None]
     u = half_width[:, None, None] * POINTS
     rows, columns = np.broadcast_arrays(
@@ -431,7 +433,7 @@ def _pixel_share(positions: Positions, cells: CellSet, blocks: tuple[RunBlock, .
     for block in blocks:
         slot, run = np.unique(block.slot, return_index=True)
         slot, run = slot[slot >= 0], run[slot >= 0]
-        row = block.start + np.searchsorted(block.row_start, run, side="right") - 1.0
+        row = (block.start + np.searchsorted(block.row_start, run, side="right") - 1).astype(np.float64)
         column = block.first[run].astype(np.float64)
         area = _pixel_area_sr(positions, column, row) / hpx.cell_area_sr(cells.order)
         share[block.cells[slot]] += block.found[slot] * area

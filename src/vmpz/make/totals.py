@@ -1,0 +1,209 @@
+"""What the blocks of an image give, added up in block order: the columns of `CellStatistics`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmpz.bits import STARMASK, Selection
+from vmpz.errors import InputError
+from vmpz.frames import Plane
+from vmpz.kernels import binning
+from vmpz.make.orderstatistics import ClosedLists, OrderStatistics
+from vmpz.make.runtable import RunBlock, RunTable
+from vmpz.statistics import CellStatistics
+
+__all__ = ["PLANES", "SAMPLES", "GoodPixels", "Partial", "Request", "Totals"]
+
+PLANES = ("RMS", "BACKGROUND", "IMAGE")
+SAMPLES = ("valid", "good")
+FIRST_BIT = 2
+FIRST_SELECTION = FIRST_BIT + binning.BITS
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be counted; see `accumulate`."""
+
+    selections: tuple[Selection, ...]
+    good: Selection
+    rms_max: float
+    inverse_variance: bool
+    keep_good: Selection | None
+    percents: tuple[int, ...]
+    lists: tuple[tuple[str, str], ...]
+    """Planes and samples whose order statistics are wanted."""
+
+
+@dataclass(frozen=True)
+class GoodPixels:
+    """Usable pixels of an area's own cells that a selection does not hit, one bit each.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Rows, columns.
+    bits : uint64 array (rows, ceil(columns / 64))
+        Lowest bit first.
+    """
+
+    shape: tuple[int, int]
+    bits: NDArray[np.uint64]
+
+
+@dataclass
+class Partial:
+    """What one block gives, by slot: see `vmpz.kernels.binning.add_rows`.
+
+    `lists` holds the order statistics, by plane and sample.
+    """
+
+    block: RunBlock
+    counts: NDArray[np.int32]
+    moments: Floats
+    weights: Floats
+    stray: NDArray[np.int64]
+    kept: NDArray[np.uint64]
+    data_sums: dict[str, int] = field(default_factory=dict)
+    lists: dict[tuple[str, str], ClosedLists] = field(default_factory=dict)
+
+    @classmethod
+    def empty(cls, block: RunBlock, columns: int, request: Request) -> "Partial":
+        """Nothing counted yet."""
+        slots = block.cells.size
+        moments = np.zeros((slots, len(PLANES), 1 + len(SAMPLES), 6))
+        moments[..., 4], moments[..., 5] = np.inf, -np.inf
+        kept = (block.stop - block.start, -(-columns // 64)) if request.keep_good is not None else (0, 0)
+        return cls(
+            block,
+            np.zeros((slots, FIRST_SELECTION + 2 * len(request.selections)), np.int32),
+            moments,
+            np.zeros((slots if request.inverse_variance else 0, len(PLANES), len(SAMPLES), 2)),
+            np.zeros(2, np.int64),
+            np.zeros(kept, np.uint64),
+        )
+
+
+class Totals:
+    """Statistics of the whole image, filled block by block in block order."""
+
+    def __init__(self, table: RunTable, request: Request, planes: Mapping[str, Plane]) -> None:
+        n = len(table.cells)
+        self.table, self.request, self.planes = table, request, planes
+        self.counts = np.zeros((n, FIRST_SELECTION + 2 * len(request.selections)), np.int64)
+        self.n, self.mean, self.m2 = np.zeros((3, n, len(PLANES), len(SAMPLES)))
+        self.low, self.high = np.full(self.n.shape, np.inf), np.full(self.n.shape, -np.inf)
+        self.weights = np.zeros((n if request.inverse_variance else 0, len(PLANES), len(SAMPLES), 2))
+        self.order = {key: OrderStatistics(table, request.percents) for key in request.lists}
+        self.stray, self.stray_bits = 0, 0
+        self.kept: list[NDArray[np.uint64]] = []
+        self.data_sums: dict[str, int] = {}
+
+    def add(self, partial: Partial) -> None:
+        """Add the next block."""
+        here = partial.block.cells
+        self.counts[here] += partial.counts
+        for sample in range(len(SAMPLES)):
+            for part in (0, 1 + sample):
+                self._add_moments(here, sample, partial.moments[:, :, part])
+        if self.request.inverse_variance:
+            self.weights[here] += partial.weights
+        for key, closed in partial.lists.items():
+            self.order[key].add(partial.block, closed)
+        self.stray += int(partial.stray[0])
+        self.stray_bits |= int(partial.stray[1])
+        if self.request.keep_good is not None:
+            self.kept.append(partial.kept)
+        for name, value in partial.data_sums.items():
+            self.data_sums[name] = self.data_sums.get(name, 0) + value
+
+    def _add_moments(self, here: NDArray[np.int32], sample: int, moments: Floats) -> None:
+        """Pairwise update of mean and sum of squared deviations (Chan, Golub and LeVeque 1979)."""
+        n, pivot, s1, s2, low, high = np.moveaxis(moments, -1, 0)
+        if not n.any():
+            return
+        at = (here, slice(None), sample)
+        share = s1 / np.maximum(n, 1)
+        before, total = self.n[at], self.n[at] + n
+        weight = n / np.maximum(total, 1)
+        delta = np.where(n > 0, pivot + share - self.mean[at], 0.0)
+        self.mean[at] += delta * weight
+        self.m2[at] += np.maximum(s2 - s1 * share, 0.0) + delta**2 * before * weight
+        self.n[at] = total
+        self.low[at] = np.minimum(self.low[at], low)
+        self.high[at] = np.maximum(self.high[at], high)
+
+    def verify(self) -> None:
+        """Compare the sums of the stored words with DATASUM.
+
+        Raises
+        ------
+        InputError
+            They differ.
+        """
+        for name, total in self.data_sums.items():
+            while total >> 32:
+                total = (total & 0xFFFFFFFF) + (total >> 32)
+            stated = self.planes[name].datasum
+            if total != stated and {total, stated} != {0, 0xFFFFFFFF}:
+                where = self.planes[name].where
+                raise InputError(
+                    f"{where}: the data must have the DATASUM of their header, {stated}, found {total}"
+                )
+
+    def statistics(self, star_masks: bool) -> CellStatistics:
+        """The columns of `vmpz.statistics`."""
+        columns: dict[str, NDArray[Any]] = {"geom": self.table.geom}
+        found = columns["found"] = self.table.found
+        columns["valid"], columns["usable"] = found - self.counts[:, 0], found - self.counts[:, 1]
+        for number in range(binning.BITS if star_masks else STARMASK):
+            columns[f"bit.{number:02d}"] = self.counts[:, FIRST_BIT + number].copy()
+        many = len(self.request.selections)
+        for s, selection in enumerate(self.request.selections):
+            columns[f"flagged.{selection.text}"] = self.counts[:, FIRST_SELECTION + s].copy()
+            columns[f"good.{selection.text}"] = columns["usable"] - self.counts[:, FIRST_SELECTION + many + s]
+        for p, name in enumerate(PLANES):
+            for s, sample in enumerate(SAMPLES):
+                if name in self.planes:
+                    columns.update(self._moments(f"{name}.{sample}", p, s))
+        for (name, sample), order in self.order.items():
+            columns.update(order.columns(f"{name}.{sample}"))
+        return CellStatistics(self.table.cells, columns, self._scalars())
+
+    def _moments(self, prefix: str, p: int, s: int) -> dict[str, NDArray[Any]]:
+        n = self.n[:, p, s]
+        known = n > 0
+        columns = {
+            f"{prefix}.n": n.astype(np.int64),
+            f"{prefix}.mean": np.where(known, self.mean[:, p, s], np.nan),
+            f"{prefix}.m2": np.where(known, self.m2[:, p, s], np.nan),
+            f"{prefix}.min": np.where(known, self.low[:, p, s], np.nan),
+            f"{prefix}.max": np.where(known, self.high[:, p, s], np.nan),
+        }
+        if self.request.inverse_variance:
+            total, weighted = self.weights[:, p, s, 0], self.weights[:, p, s, 1]
+            columns[f"{prefix}.wsum"] = total.copy()
+            columns[f"{prefix}.wmean"] = np.divide(
+                weighted, total, out=np.full(n.size, np.nan), where=total > 0
+            )
+        return columns
+
+    def _scalars(self) -> dict[str, Any]:
+        return {
+            "rms_max": self.request.rms_max,
+            "pixels": int(self.table.found.sum()),
+            "invalid_rms": int(self.counts[:, 0].sum()),
+            "stray": self.stray,
+            "stray_bits": self.stray_bits,
+            "validity": next((name for name in ("RMS", "IMAGE") if name in self.planes), "-"),
+        }
+
+    def good_pixels(self) -> GoodPixels | None:
+        """The plane that was to be kept."""
+        if self.request.keep_good is None:
+            return None
+        return GoodPixels(self.table.shape, np.concatenate(self.kept))
