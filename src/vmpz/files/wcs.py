@@ -30,6 +30,7 @@ NEEDED = re.compile(
 TEXT = re.compile(r"CTYPE|CUNIT|RADE")
 REFUSED = re.compile(r"(CPDIS|CQDIS|D2IMDIS|DP|DQ|PS)[12](_\d+)?$|WAT\d_\d+$")
 SMALLEST_ARCSEC, LARGEST_ARCSEC = 1e-3, 3600.0
+LARGEST_STRETCH = 100.0
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def read_wcs(cards: Cards, shape: tuple[int, int]) -> CelestialWcs:
         raise cards.error(f"CRVAL{_latitude_axis(cards)}", "must be a declination between -90 and 90")
     scale = _check_matrix(cards, notes)
     needed = _needed(cards, notes)
-    _check_corners(needed, shape, cards.where)
+    _check_sky(needed, shape, scale, cards.where)
     return CelestialWcs(needed.tostring(sep="\n", endcard=False, padding=False), scale, tuple(notes))
 
 
@@ -186,17 +187,26 @@ def _needed(cards: Cards, notes: list[str]) -> Header:
     return header
 
 
-def _check_corners(header: Header, shape: tuple[int, int], where: str) -> None:
+def _check_sky(header: Header, shape: tuple[int, int], scale_arcsec: float, where: str) -> None:
+    """The outer corners lie on the sky, and the middle pixel has about the area that the matrix says."""
     rows, columns = shape
-    x = np.array([-0.5, columns - 0.5, columns - 0.5, -0.5, columns / 2])
-    y = np.array([-0.5, -0.5, rows - 0.5, rows - 0.5, rows / 2])
+    x = np.array([-0.5, columns - 0.5, columns - 0.5, -0.5, *(columns / 2 + np.array([0, 1, 0]))])
+    y = np.array([-0.5, -0.5, rows - 0.5, rows - 0.5, *(rows / 2 + np.array([0, 0, 1]))])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            sky = np.array(WCS(header).all_pix2world(x, y, 0))
+            lon, lat = np.radians(WCS(header).celestial.all_pix2world(x, y, 0))
         except Exception as error:  # wcslib and astropy have a dozen classes for it
             raise InputError(
                 f"{where}: the WCS must be valid, found: {' '.join(str(error).split())[:300]}"
             ) from error
+    sky = np.stack((np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)), axis=1)
     if not np.isfinite(sky).all():
-        raise InputError(f"{where}: the corners of the image must lie on the sky, found {sky.tolist()}")
+        raise InputError(f"{where}: the corners of the image must lie on the sky, found that some do not")
+    area = np.linalg.norm(np.cross(sky[5] - sky[4], sky[6] - sky[4]))
+    ratio = float(area) / np.radians(scale_arcsec / 3600.0) ** 2
+    if not 1.0 / LARGEST_STRETCH <= ratio <= LARGEST_STRETCH:
+        raise InputError(
+            f"{where}: the middle pixel must have the area that the matrix says within a factor {LARGEST_STRETCH:g}, "
+            f"found {ratio:.3g} of it"
+        )

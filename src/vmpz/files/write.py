@@ -9,7 +9,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 __all__ = ["StorageError", "sha256_of", "sweep", "write_text", "write_whole"]
@@ -32,7 +32,8 @@ def write_whole(path: Path, verify: Callable[[Path], None] | None = None) -> Ite
     StorageError
         The system refuses (full, read-only, name too long...).
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{SUFFIX}")
+    short = path.name.encode()[:200].decode(errors="ignore")  # room for the suffix in 255 bytes
+    temporary = path.with_name(f".{short}.{secrets.token_hex(4)}{SUFFIX}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -44,7 +45,8 @@ def write_whole(path: Path, verify: Callable[[Path], None] | None = None) -> Ite
     except OSError as error:
         raise StorageError(error.errno, f"{error.strerror or error}; {_free(path)}", str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
