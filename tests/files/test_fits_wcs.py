@@ -1,7 +1,9 @@
 """The WCS that is passed on says what the full header says, for every kind that is accepted."""
 
+from pathlib import Path
 from typing import Any
 
+import astropy
 import numpy as np
 import pytest
 from astropy.io.fits import Header
@@ -98,3 +100,21 @@ def test_numbers_in_strings_are_numbers() -> None:
 def test_refused(changes: dict[str, Any], rule: str) -> None:
     with pytest.raises(InputError, match=rule):
         accepted(**changes)
+
+
+STANDARD = Path(astropy.__file__).parent / "wcs" / "tests" / "data" / "maps"
+
+
+@pytest.mark.parametrize("path", sorted(STANDARD.glob("1904-66_*.hdr")), ids=lambda path: path.stem[8:])
+def test_every_standard_projection(path: Path) -> None:
+    raw = path.read_bytes()
+    header = Header.fromstring(raw) if b"\n" not in raw[:200] else Header.fromtextfile(str(path))
+    found = read_wcs(Cards(header, path.name), (192, 192))
+    x, y = np.meshgrid(np.arange(40, 150, 11.0), np.arange(40, 150, 11.0))
+    assert np.array_equal(
+        found.wcs.all_pix2world(x, y, 0), WCS(header).all_pix2world(x, y, 0), equal_nan=True
+    )
+
+
+def test_the_old_name_of_the_frame() -> None:
+    assert accepted(RADESYS=None, RADECSYS="ICRS").wcs.wcs.radesys == "ICRS"

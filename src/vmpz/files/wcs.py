@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vmpz.errors import InputError
 from vmpz.files.cards import Cards
 
-__all__ = ["CelestialWcs", "read_wcs"]
+__all__ = ["CelestialWcs", "read_wcs", "wcs_images"]
 
 PROJECTIONS = re.compile(
     "AZP|SZP|TAN|STG|SIN|ARC|ZPN|ZEA|AIR|CYP|CEA|CAR|MER|COP|COE|COD|COO|SFL|PAR|MOL|AIT|BON|PCO|TSC|CSC|QSC|HPX|XPH|TPV"
@@ -29,6 +29,7 @@ NEEDED = re.compile(
 )
 TEXT = re.compile(r"CTYPE|CUNIT|RADE")
 REFUSED = re.compile(r"(CPDIS|CQDIS|D2IMDIS|DP|DQ|PS)[12](_\d+)?$|WAT\d_\d+$")
+CARD = 80
 SMALLEST_ARCSEC, LARGEST_ARCSEC = 1e-3, 3600.0
 LARGEST_STRETCH = 100.0
 
@@ -87,6 +88,13 @@ def read_wcs(cards: Cards, shape: tuple[int, int]) -> CelestialWcs:
     needed = _needed(cards, notes)
     _check_sky(needed, shape, scale, cards.where)
     return CelestialWcs(needed.tostring(sep="\n", endcard=False, padding=False), scale, tuple(notes))
+
+
+def wcs_images(raw: bytes) -> bytes:
+    """The raw cards of a header that `read_wcs` looks at: headers that agree in them have the same WCS."""
+    images = (raw[at : at + CARD] for at in range(0, len(raw), CARD))
+    keys = ((image[:8].decode("ascii", "replace").rstrip(), image) for image in images)
+    return b"".join(image for key, image in keys if NEEDED.match(key) or REFUSED.match(key))
 
 
 def _latitude_axis(cards: Cards) -> int:
@@ -173,9 +181,8 @@ def _needed(cards: Cards, notes: list[str]) -> Header:
     for key in cards:
         if NEEDED.match(key):
             value = cards.text(key) if TEXT.match(key) else cards.header[key]
-            header.append(
-                Card(key, float(value) if isinstance(value, str) and not TEXT.match(key) else value)
-            )
+            value = float(value) if isinstance(value, str) and not TEXT.match(key) else value
+            header.append(Card("RADESYS" if key == "RADECSYS" else key, value))
     lonely = [key for key in header if key.startswith("PV")]
     if "-TAN" in header["CTYPE1"] and lonely:
         latitude = f"PV{_latitude_axis(cards)}_"

@@ -1,6 +1,6 @@
 """What readers share: file references, canonical planes, one pixel grid for all planes of a frame, strict options."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ from vmpz.errors import InputError
 from vmpz.files.fits import MAX_PIXELS, FitsFile
 from vmpz.files.hdu import Hdu
 from vmpz.files.planes import BlockReader, open_plane
-from vmpz.files.wcs import CelestialWcs
+from vmpz.files.wcs import CelestialWcs, read_wcs, wcs_images
 from vmpz.frames import FileRef, Plane
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "canonical_plane",
     "check_options",
     "file_ref",
+    "grid_of",
     "is_wanted",
     "number_option",
     "rms_of",
@@ -79,6 +80,7 @@ class GridCheck(NamedTuple):
     where: str
     shape: tuple[int, int]
     wcs: CelestialWcs
+    images: bytes = b""
 
     def require_same(self, other: "GridCheck") -> None:
         """Refuse another shape or mapping.
@@ -105,6 +107,23 @@ class GridCheck(NamedTuple):
                 f"{other.where}: planes of one frame must have one WCS, found pixels {shift:.3g} px away "
                 f"from those of {self.where}"
             )
+
+
+def grid_of(hdu: Hdu, known: Sequence[GridCheck]) -> GridCheck:
+    """Grid of a plane, which must be that of the first known one.
+
+    Raises
+    ------
+    InputError
+        The WCS is not what it must be, or is another than that of the first plane.
+    """
+    images = wcs_images(hdu.header_bytes)
+    same = known and (known[0].images, known[0].shape) == (images, hdu.shape)
+    wcs = known[0].wcs if same else read_wcs(hdu.cards, hdu.shape)
+    grid = GridCheck(hdu.where, hdu.shape, wcs, images)
+    if known:
+        known[0].require_same(grid)
+    return grid
 
 
 def rms_of(kind: str) -> Callable[[NDArray[Any]], NDArray[np.float32]]:

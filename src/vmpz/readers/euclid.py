@@ -19,9 +19,16 @@ from vmpz.bits import bit_table
 from vmpz.errors import InputError
 from vmpz.files.fits import MAX_PIXELS, open_fits, open_regular
 from vmpz.files.hdu import Hdu
-from vmpz.files.wcs import read_wcs
 from vmpz.frames import FileRef, Frame, FrameRef, Plane, Refused
-from vmpz.readers.common import GridCheck, canonical_plane, check_options, file_ref, is_wanted, number_option
+from vmpz.readers.common import (
+    GridCheck,
+    canonical_plane,
+    check_options,
+    file_ref,
+    grid_of,
+    is_wanted,
+    number_option,
+)
 from vmpz.readers.descriptors import xml_ref
 from vmpz.readers.folders import PLANES, Band, Group, band_named, find_groups
 from vmpz.readers.headerbits import bits_of, header_bits, join_table
@@ -174,9 +181,7 @@ def _read_planes(group: Group, band: Band, options: Mapping[str, Any]) -> _Colle
     for kind in [kind for kind in PLANES if kind in group.files]:
         with open_fits(group.files[kind], limit) as file:
             hdu = file.image()
-            grid = GridCheck(hdu.where, hdu.shape, read_wcs(hdu.cards, hdu.shape))
-            for other in found.grids[:1]:
-                other.require_same(grid)
+            grid = grid_of(hdu, found.grids)
             found.grids.append(grid)
             found.notes += [note for note in grid.wcs.notes if len(found.grids) == 1]
             found.planes[kind] = file_ref(file, hdu)

@@ -31,13 +31,14 @@ from vmpz.errors import InputError
 from vmpz.files.cards import Cards
 from vmpz.files.fits import MAX_PIXELS, FitsFile, open_fits
 from vmpz.files.hdu import Hdu
-from vmpz.files.wcs import read_wcs
+from vmpz.files.wcs import wcs_images
 from vmpz.frames import FileRef, Frame, FrameRef, Plane, Refused
 from vmpz.readers.common import (
     GridCheck,
     canonical_plane,
     check_options,
     file_ref,
+    grid_of,
     is_wanted,
     number_option,
     rms_of,
@@ -232,12 +233,10 @@ def _read_header(
 
 def _grid(hdu: Hdu, grids: list[GridCheck]) -> GridCheck:
     """Grid of a plane; one without any WCS card takes that of the first plane if the shape agrees."""
-    if grids and "CTYPE1" not in hdu.cards and "CRVAL1" not in hdu.cards:
-        grid = grids[0]._replace(where=hdu.where, shape=hdu.shape)
-    else:
-        grid = GridCheck(hdu.where, hdu.shape, read_wcs(hdu.cards, hdu.shape))
-    if grids:
-        grids[0].require_same(grid)
+    if not grids or wcs_images(hdu.header_bytes):
+        return grid_of(hdu, grids)
+    grid = grids[0]._replace(where=hdu.where, shape=hdu.shape)
+    grids[0].require_same(grid)
     return grid
 
 
