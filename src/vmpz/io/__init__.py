@@ -20,7 +20,14 @@ from vmpz.io.metadata import COVERAGE_TYPE, key_of
 from vmpz.io.moc import write_moc
 from vmpz.io.names import descriptor_name, file_name
 from vmpz.io.orders import degraded
-from vmpz.io.parquet import read_parquet, read_statistics, statistics_table, write_parquet
+from vmpz.io.parquet import (
+    bit_plane_table,
+    read_bit_plane,
+    read_parquet,
+    read_statistics,
+    statistics_table,
+    write_parquet,
+)
 from vmpz.io.reading import read_fits
 from vmpz.io.xml import NAMESPACE, read_descriptor, write_descriptor
 from vmpz.parameters import MapParameters
@@ -29,9 +36,11 @@ from vmpz.sky.skymap import SkyMap
 
 __all__ = [
     "Form",
+    "bit_plane_table",
     "check",
     "convert",
     "read",
+    "read_bit_plane",
     "read_descriptor",
     "read_statistics",
     "statistics_table",

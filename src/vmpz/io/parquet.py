@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from vmpz.errors import InputError
 from vmpz.files.write import write_whole
@@ -20,7 +21,14 @@ from vmpz.products import Product, ProductKey
 from vmpz.sky.cells import CellSet
 from vmpz.statistics import CellStatistics
 
-__all__ = ["read_parquet", "read_statistics", "statistics_table", "write_parquet"]
+__all__ = [
+    "bit_plane_table",
+    "read_bit_plane",
+    "read_parquet",
+    "read_statistics",
+    "statistics_table",
+    "write_parquet",
+]
 
 CELL = "cell"
 ORDER, SCALARS = b"vmpz.order", b"vmpz.scalars"
@@ -131,3 +139,24 @@ def _verify(path: Path) -> None:
 def _json(values: Mapping[str, Any]) -> str:
     plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
     return json.dumps(plain, sort_keys=True)
+
+
+def bit_plane_table(shape: tuple[int, int], bits: NDArray[np.uint64]) -> pa.Table:
+    """A plane of one bit a pixel as a table: one row of bytes an image row, the shape in the metadata.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows, columns.
+    bits : uint64 array (rows, ceil(columns / 64))
+        Lowest bit first.
+    """
+    rows = pa.array([row.tobytes() for row in bits.astype("<u8", copy=False)], pa.binary())
+    return pa.table({"BITS": rows}).replace_schema_metadata({"shape": f"{shape[0]} {shape[1]}"})
+
+
+def read_bit_plane(table: pa.Table) -> tuple[tuple[int, int], NDArray[np.uint64]]:
+    """Shape and bits of `bit_plane_table`."""
+    rows, columns = (int(part) for part in table.schema.metadata[b"shape"].split())
+    words = np.frombuffer(b"".join(row.as_py() for row in table["BITS"]), "<u8")
+    return (rows, columns), words.reshape(rows, -1)

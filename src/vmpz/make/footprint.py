@@ -41,9 +41,9 @@ from vmpz.make.needs import PassNeeds, key_for, require, validity_plane
 from vmpz.make.values import coverage_keywords, fraction_map, frame_keywords, keeps_zeros
 from vmpz.parameters import Parameters
 from vmpz.products import Product, ProductKey, Scalar
-from vmpz.sky import hpx, regions
+from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
-from vmpz.sky.regions import Polygon, covered_fractions
+from vmpz.sky.regions import Polygon, covered_fractions, union_fractions
 from vmpz.sky.skymap import SkyMap
 from vmpz.statistics import CellStatistics
 
@@ -100,7 +100,7 @@ def footprint_map(
                 "a footprint from Layers needs a table of exposures; this frame has none"
             )
         outlines = [exposure.outline for exposure in exposures]
-        union = regions.union_fractions(outlines, statistics.cells.order, cells=statistics.cells)
+        union = union_fractions(outlines, statistics.cells.order, cells=statistics.cells)
         fraction = union.of_cells(statistics.cells.cells(), 0.0)
     if values == "binary":
         fraction = np.where(np.asarray(fraction, np.float32) > 0, 1.0, 0.0)

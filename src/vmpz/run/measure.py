@@ -13,7 +13,6 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from vmpz import io
@@ -119,7 +118,7 @@ def _pass(
         selections=sorted(needed.selections, key=lambda one: one.text),
         good=needed.good,
         rms_max=parameters.coverage.rms_max,
-        **({"percents": sorted(needed.percents)} if needed.percents else {}),
+        percents=sorted(needed.percents),
         inverse_variance=needed.inverse_variance,
         keep_good=needed.keep_good,
         threads=grids.threads,
@@ -132,7 +131,7 @@ def _pass(
     )
     _put(store, statistics_key(ref, parameters), io.statistics_table(statistics), provenance)
     if good is not None:
-        _put(store, good_pixels_key(ref, parameters), _good_table(good), provenance)
+        _put(store, good_pixels_key(ref, parameters), io.bit_plane_table(good.shape, good.bits), provenance)
     return Measured(frame, statistics, verified, provenance.notes)
 
 
@@ -231,7 +230,7 @@ def _notes(entry: Entry) -> tuple[str, ...]:
 # -- tables -----------------------------------------------------------------------------------------------------------
 
 
-def _put(store: Store, key: ProductKey, table: pa.Table, provenance: Provenance) -> None:
+def _put(store: Store, key: ProductKey, table: Any, provenance: Provenance) -> None:
     product = Product(key, table=table, provenance=provenance)
     store.put(key, provenance, lambda folder: io.write(product, folder, "parquet"))
 
@@ -240,14 +239,5 @@ def _read_statistics(entry: Entry) -> CellStatistics:
     return io.read_statistics(io.read(entry.path(".parquet")).table)
 
 
-def _good_table(good: GoodPixels) -> pa.Table:
-    """One row of bytes an image row; the shape in the metadata."""
-    rows = pa.array([row.tobytes() for row in good.bits.astype("<u8")], pa.binary())
-    return pa.table({"BITS": rows}).replace_schema_metadata({"shape": f"{good.shape[0]} {good.shape[1]}"})
-
-
 def _read_good(entry: Entry) -> GoodPixels:
-    table = io.read(entry.path(".parquet")).table
-    rows, columns = (int(part) for part in table.schema.metadata[b"shape"].split())
-    words = np.frombuffer(b"".join(table["BITS"].to_pylist()), "<u8")
-    return GoodPixels((rows, columns), words.reshape(rows, -1))
+    return GoodPixels(*io.read_bit_plane(io.read(entry.path(".parquet")).table))
