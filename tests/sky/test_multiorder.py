@@ -165,3 +165,5 @@ def test_kernels_interpreted():
         strict=True,
     ):
         assert np.array_equal(one, two)
+    mixed = siblings.merge_equal(ranges, values.view(np.uint64), 3)[0]
+    assert np.array_equal(siblings.ascending.py_func(mixed, 3), np.argsort(mixed))

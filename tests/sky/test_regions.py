@@ -50,14 +50,14 @@ def stars(draw, size=sizes):
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("radius", [0.05, 1.0, 10.0, 60.0, 90.0, 179.0])
+@pytest.mark.parametrize("radius", [0.05, 1.0, 20.0, 90.0, 179.0])
 def test_cap_shares_sum_to_the_area_of_the_cap(place, radius):
     for outside in (False, True):
         cap = Cap(*place, radius, outside=outside)
         closed = 2 * math.pi * (1 - math.cos(math.radians(radius))) * (180 / math.pi) ** 2
         closed = 4 * math.pi * (180 / math.pi) ** 2 - closed if outside else closed
         assert cap.area_deg2 == pytest.approx(closed, rel=1e-9)
-        share = covered_fractions(cap, 5 if radius > 5 else 10)
+        share = covered_fractions(cap, 5 if outside or radius > 5 else 10)
         assert share.integral_deg2() == pytest.approx(cap.area_deg2, rel=1e-12)
         assert share.values.min() > 0 and share.values.max() <= 1
 
@@ -149,7 +149,7 @@ def test_polygon_area_is_that_of_l_huilier_in_forty_digits(place):
         (Cap(120.3, 5.0, 1.0), 14),
         (Polygon(tangent_square(57.9988, -51.5884, 0.5, 20.0)), 10),
         (Polygon(tangent_square(57.9988, -51.5884, 0.5, 20.0)), 14),
-        (Polygon(tangent_square(0.0, 89.99, 1.0, 20.0)), 8),
+        (Polygon(tangent_square(0.0, 89.0, 1.0, 20.0)), 8),
         (Polygon(tangent_square(45.0, 41.81, 1.0, 10.0)), 12),
         (Polygon(tangent_square(0.001, 0.0, 0.5, 70.0)), 14),
     ],

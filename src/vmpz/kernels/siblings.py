@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["merge_equal", "merge_within"]
+__all__ = ["ascending", "merge_equal", "merge_within"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -88,3 +88,23 @@ def merge_within(
             uniq[first] >>= 2
             count = first + 1
     return uniq[:count].copy(), least[:count].copy(), most[:count].copy(), mean[:count].copy()
+
+
+@njit(cache=True, nogil=True)
+def ascending(uniq: IntArray, order: int) -> IntArray:
+    """Places of NUNIQ cells in ascending order, of cells that come in sky order: a counting sort by their order."""
+    level = np.empty(uniq.size, np.int8)
+    start = np.zeros(order + 2, np.int64)
+    for k in range(uniq.size):
+        depth = order
+        while uniq[k] < np.int64(4) << (2 * depth):
+            depth -= 1
+        level[k] = depth
+        start[depth + 1] += 1
+    for depth in range(order + 1):
+        start[depth + 1] += start[depth]
+    place = np.empty(uniq.size, np.int64)
+    for k in range(uniq.size):
+        place[start[level[k]]] = k
+        start[level[k]] += 1
+    return place

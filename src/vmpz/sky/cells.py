@@ -81,11 +81,11 @@ class CellSet:
         number = np.asarray(cells, dtype=np.int64).ravel()
         if number.size == 0:
             return cls(order)
-        step = np.diff(number)
-        if np.any(step < 0):
+        gap = np.flatnonzero(number[1:] != number[:-1] + 1)
+        if np.any(number[gap + 1] <= number[gap]):
             number = np.sort(number)
-            step = np.diff(number)
-        gap = np.flatnonzero(step > 1)
+            number = number[np.concatenate(([True], number[1:] != number[:-1]))]
+            gap = np.flatnonzero(number[1:] != number[:-1] + 1)
         start = number[np.concatenate(([0], gap + 1))]
         stop = number[np.concatenate((gap, [number.size - 1]))] + 1
         return cls(order, np.stack((start, stop), axis=1))

@@ -60,8 +60,8 @@ def to_multiorder(sky_map: SkyMap, tolerance: float = 0.0, rule: str = "MEAN") -
     else:
         uniq, row = siblings.merge_equal(sky_map.cells.ranges, _bits(sky_map.values), sky_map.order)
         values = sky_map.values[row]
-    by_uniq = np.argsort(uniq)
-    return uniq[by_uniq], values[by_uniq]
+    place = siblings.ascending(uniq, sky_map.order)
+    return uniq[place], values[place]
 
 
 def from_multiorder(uniq: ArrayLike, values: ArrayLike, order: int | None = None) -> SkyMap:

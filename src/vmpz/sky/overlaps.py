@@ -58,7 +58,10 @@ class CellSums:
         found = [self._of_block(int(one)) for one in block] + self._sparse + [(NO_CELLS, np.empty(0))]
         cell, share = (np.concatenate(column) for column in zip(*found, strict=True))
         whole = np.concatenate([*self._whole, np.empty((0, 2), np.int64)])
-        return add_up(Cover(self._order, np.zeros_like(cell), cell, share, whole[:, 0], whole), cells)
+        if len(whole) or self._sparse:
+            return add_up(Cover(self._order, np.zeros_like(cell), cell, share, whole[:, 0], whole), cells)
+        total = SkyMap.from_cells(self._order, cell, share)
+        return total if cells is None else total.clip(cells)
 
     def _of_block(self, block: int) -> tuple[IntArray, FloatArray]:
         total = self._total[self._slot[block]]
