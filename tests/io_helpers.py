@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+import vmpz
 from vmpz.products import Product, ProductKey, Provenance
 from vmpz.sky.cells import CellSet
 from vmpz.sky.skymap import SkyMap
@@ -22,8 +23,17 @@ ORDER = 6
 CELLS = np.array([*range(16, 40), 41, 77, 100, 101, 20000, 20001])
 """Ten whole families of order 5 or deeper, and a few cells alone."""
 
+SCHEMA = Path(vmpz.__file__).parent / "data" / "product.xsd"
+
 COMMON = {"TELESCOP": "Euclid", "DATE-OBS": "2024-05-01T01:02:03.250", "DATE-END": "2025-06-02T03:04:05.000"}
-BITS = {"BITSEL": "0,1,32", "BITTABLE": "vis", "BITTABVR": "14", "BITN00": "INVALID", "BITN01": "SAT", "BITN32": "STARMASK"}
+BITS = {
+    "BITSEL": "0,1,32",
+    "BITTABLE": "vis",
+    "BITTABVR": "14",
+    "BITN00": "INVALID",
+    "BITN01": "SAT",
+    "BITN32": "STARMASK",
+}
 DEPTH = {
     "DEPTHEST": "APERTURE",
     "SNRLEVEL": 5.0,
@@ -63,7 +73,15 @@ def fractions(seed: int = 1, cells: np.ndarray[Any, Any] = CELLS) -> np.ndarray[
 def key(kind: str, **fields: Any) -> ProductKey:
     """A key of the test tile."""
     return ProductKey(
-        **{"area": TILE, "kind": kind, "instrument": "VIS", "band": "VIS", "order": ORDER, "release": "0.12", **fields}
+        **{
+            "area": TILE,
+            "kind": kind,
+            "instrument": "VIS",
+            "band": "VIS",
+            "order": ORDER,
+            "release": "0.12",
+            **fields,
+        }
     )
 
 
@@ -92,11 +110,15 @@ def products() -> dict[str, Product]:
         "bitmask": make(key("bitmask", selection=selected), bits, {**BITS, "WGTKIND": "FLAGFRAC"}),
         "coverage": make(key("coverage", selection=selected), {"WEIGHT": f}, BITS),
         "effectivecoverage": make(
-            key("effectivecoverage", instrument="-", band="-"), {"WEIGHT": f}, {"EFFRULE": "JOINT", "FILTLST": "VIS,NIR_Y"}
+            key("effectivecoverage", instrument="-", band="-"),
+            {"WEIGHT": f},
+            {"EFFRULE": "JOINT", "FILTLST": "VIS,NIR_Y"},
         ),
         "noise": make(key("info", quantity="Noise", statistic="RMSQ"), {"WEIGHT": mag}, info),
         "exposures": make(
-            key("info", quantity="Exposures", statistic="COUNT"), {"WEIGHT": 3 * f}, {"WGTKIND": "COUNT", "DEGRULE": "COVERAGE"}
+            key("info", quantity="Exposures", statistic="COUNT"),
+            {"WEIGHT": 3 * f},
+            {"WGTKIND": "COUNT", "DEGRULE": "COVERAGE"},
         ),
         "tile": make(
             key("info", quantity="Tile", statistic="VALUE", instrument="-", band="-"),
@@ -117,7 +139,12 @@ def patch(product: Product) -> Product:
     """The product as one of a patch that joins tiles."""
     words = {**product.keywords, "LISTID": "demo"}
     return Product(
-        ProductKey(**{**vars(product.key), "area": "demo"}), product.maps, None, words, product.unit, product.provenance
+        ProductKey(**{**vars(product.key), "area": "demo"}),
+        product.maps,
+        None,
+        words,
+        product.unit,
+        product.provenance,
     )
 
 
@@ -132,7 +159,11 @@ def _lines(path: Path) -> Iterator[str]:
         for hdu in hdus:
             place = hdu.fileinfo()
             header = raw[place["hdrLoc"] : place["datLoc"]].decode("ascii")
-            yield from (header[at : at + 80].rstrip() for at in range(0, len(header), 80) if header[at : at + 80].strip())
+            yield from (
+                header[at : at + 80].rstrip()
+                for at in range(0, len(header), 80)
+                if header[at : at + 80].strip()
+            )
             for row in [] if hdu.data is None else hdu.data:
                 yield " ".join(str(value) for value in row)
 

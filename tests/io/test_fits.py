@@ -1,14 +1,14 @@
 from dataclasses import replace
 
-import io_helpers
 import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from io_helpers import CELLS, ORDER
 
+import io_helpers
+from io_helpers import CELLS, ORDER
 from vmpz import io
 from vmpz.errors import InputError, MapMismatchError
 from vmpz.io.metadata import KEYWORDS, OWN, PRIMARY
@@ -141,7 +141,7 @@ def test_values_that_are_no_fractions_are_not_written(bad, tmp_path):
     values = io_helpers.fractions()
     values[3] = bad
     path = tmp_path / "a.fits"
-    with pytest.raises(InputError, match="WEIGHT must be finite|fraction must lie"):
+    with pytest.raises(InputError, match=r"WEIGHT must be finite|fraction must lie"):
         io.write_file(io_helpers.make(io_helpers.key("coverage"), {"WEIGHT": values}), path)
     assert list(tmp_path.iterdir()) == []
 
@@ -189,7 +189,9 @@ def test_polarity_is_the_identity_there_and_back(kind, form, tmp_path):
     product = whole(PRODUCTS[kind])
     table = 2 if form == "moc" else 1
     ours = io.write_file(product, tmp_path / "ours.fits", form=form)
-    mer = io.write_file(product, tmp_path / "mer.fits", form=form, maps=MapParameters(coverage_convention="MER"))
+    mer = io.write_file(
+        product, tmp_path / "mer.fits", form=form, maps=MapParameters(coverage_convention="MER")
+    )
     assert fits.getheader(ours, table)["COVCONV"] == "OBSERVED"
     assert fits.getheader(mer, table)["COVCONV"] == "MER"
     back = io.read(mer)
@@ -203,7 +205,9 @@ def test_areas_agree_in_both_conventions(tmp_path):
     values = np.random.default_rng(5).random(CELLS.size).astype(np.float32)
     product = whole(io_helpers.make(io_helpers.key("coverage"), {"WEIGHT": values}))
     ours = fits.getdata(io.write_file(product, tmp_path / "a.fits"))
-    mer = fits.getdata(io.write_file(product, tmp_path / "b.fits", maps=MapParameters(coverage_convention="MER")))
+    mer = fits.getdata(
+        io.write_file(product, tmp_path / "b.fits", maps=MapParameters(coverage_convention="MER"))
+    )
     assert np.isclose(np.sum(1.0 - mer["WEIGHT"]), np.sum(ours["WEIGHT"], dtype=float), rtol=1e-12, atol=0)
     assert len(mer) == len(product.map) and len(ours) == len(CELLS)
 
@@ -222,7 +226,9 @@ def test_polarity_is_exact_for_every_fraction(tmp_path_factory, values):
 def test_other_maps_know_no_polarity(tmp_path):
     for name in ("bitmask", "depth", "noise"):
         plain = io.write_file(PRODUCTS[name], tmp_path / "a.fits")
-        mer = io.write_file(PRODUCTS[name], tmp_path / "b.fits", maps=MapParameters(coverage_convention="MER"))
+        mer = io.write_file(
+            PRODUCTS[name], tmp_path / "b.fits", maps=MapParameters(coverage_convention="MER")
+        )
         assert plain.read_bytes() == mer.read_bytes()
         assert "COVCONV" not in fits.getheader(plain, 1)
 

@@ -61,7 +61,10 @@ def test_no_text_breaks_out_of_its_card_and_all_come_back(text):
     header = header_of(image, card("AFTER", 1))
     assert decode(header["SRCPROF"]) == text
     assert header["AFTER"] == 1
-    assert [name for name in header if name not in ("SIMPLE", "BITPIX", "NAXIS", "EXTEND")] == ["SRCPROF", "AFTER"]
+    assert [name for name in header if name not in ("SIMPLE", "BITPIX", "NAXIS", "EXTEND")] == [
+        "SRCPROF",
+        "AFTER",
+    ]
 
 
 def test_plain_text_is_written_as_it_is():

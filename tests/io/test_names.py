@@ -1,10 +1,11 @@
 from datetime import UTC, datetime
+from pathlib import Path
 
-import io_helpers
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import io_helpers
 from vmpz.errors import InputError
 from vmpz.io.metadata import INVENTORY, kind_of, kind_of_name, kind_of_token, token_of
 from vmpz.io.names import FileName, descriptor_name, file_name, parse_name
@@ -19,7 +20,11 @@ SEEN = {
         "0.12",
     ),
     "EUC_LE3_VMPZ-ID_HPEXPOSURES-102018211_20241112T111230.257510Z.fits": ("HPEXPOSURES", "102018211", "-"),
-    "EUC_LE3_VMPZ-ID_HPCOVERAGE-102018211_20241112T111230.257510Z_0.10.fits.gz": ("HPCOVERAGE", "102018211", "0.10"),
+    "EUC_LE3_VMPZ-ID_HPCOVERAGE-102018211_20241112T111230.257510Z_0.10.fits.gz": (
+        "HPCOVERAGE",
+        "102018211",
+        "0.10",
+    ),
     "EUC_LE3_VMPZ-ID_RANDOMCATALOG__20250515T154454.895944Z_00.00.fits": ("RANDOMCATALOG", "", "00.00"),
 }
 
@@ -33,12 +38,18 @@ def test_names_in_public_use_are_understood(name):
         assert str(found) == name
 
 
-@pytest.mark.parametrize("name", ["mask.fits", "EUC_LE3_VMPZ-ID_HPCOVERAGE-1_20241399T111230.2Z_0.1.fits", ""])
+@pytest.mark.parametrize(
+    "name", ["mask.fits", "EUC_LE3_VMPZ-ID_HPCOVERAGE-1_20241399T111230.2Z_0.1.fits", ""]
+)
 def test_other_names_are_not(name):
     assert parse_name(name) is None
 
 
-@given(st.text(min_size=1, max_size=30), st.text(min_size=1, max_size=12), st.datetimes(datetime(1970, 1, 1), datetime(2199, 1, 1)))
+@given(
+    st.text(min_size=1, max_size=30),
+    st.text(min_size=1, max_size=12),
+    st.datetimes(datetime(1970, 1, 1), datetime(2199, 1, 1)),
+)
 @settings(max_examples=200, deadline=None)
 def test_any_instance_and_release_make_one_safe_name_that_is_read_back(instance, release, moment):
     if release == "-":
@@ -52,11 +63,19 @@ def test_any_instance_and_release_make_one_safe_name_that_is_read_back(instance,
 
 def test_names_of_a_tile_and_of_a_patch():
     coverage = io_helpers.products()["coverage"]
-    assert str(file_name(coverage, "healpix")) == "EUC_LE3_VMPZ-ID_HPCOVERAGE-102018211_20260314T150926.535897Z_0.12.fits"
+    assert (
+        str(file_name(coverage, "healpix"))
+        == "EUC_LE3_VMPZ-ID_HPCOVERAGE-102018211_20260314T150926.535897Z_0.12.fits"
+    )
     assert descriptor_name(coverage, "moc") == "DpdMOCCoverageVMPZ-102018211-20260314T150926.535897Z_0.12.xml"
     joined = io_helpers.patch(coverage)
-    assert str(file_name(joined, "moc")) == "EUC_LE3_VMPZ-ID_MOCCOVERAGE-CONCAT-20260314T150926.535897Z_0.12.fits"
-    assert descriptor_name(joined, "healpix") == "DpdHealpixCoverageVMPZ-CONCAT-20260314T150926.535897Z_0.12.xml"
+    assert (
+        str(file_name(joined, "moc"))
+        == "EUC_LE3_VMPZ-ID_MOCCOVERAGE-CONCAT-20260314T150926.535897Z_0.12.fits"
+    )
+    assert (
+        descriptor_name(joined, "healpix") == "DpdHealpixCoverageVMPZ-CONCAT-20260314T150926.535897Z_0.12.xml"
+    )
 
 
 def test_a_name_needs_a_creation_instant():
@@ -65,21 +84,8 @@ def test_a_name_needs_a_creation_instant():
         file_name(Product(coverage.key, coverage.maps), "healpix")
 
 
-PUBLISHED = {
-    ("footprint", "healpix"): ("DpdHealpixFootprintMaskVMPZ", "HealpixFootprintMask", "vmpzid:footprintMaskHealpixVMPZ", "FootprintMaskHealpix", "HPFOOTPRINTMASK"),
-    ("bitmask", "healpix"): ("DpdHealpixBitMaskVMPZ", "HealpixBitMask", "vmpzid:bitMaskHealpixVMPZ", "BitMaskHealpix", "HPBITMASK"),
-    ("coverage", "healpix"): ("DpdHealpixCoverageVMPZ", "HealpixCoverageMask", "vmpzid:coverageMaskHealpixVMPZ", "CoverageMaskHealpix", "HPCOVERAGE"),
-    ("effectivecoverage", "healpix"): ("DpdHealpixEffectiveCoverageVMPZ", "HealpixEffectiveCoverageMask", "vmpzid:effectiveCoverageMaskHealpixVMPZ", "EffectiveCoverageMaskHealpix", "HPEFFECTIVECOVERAGE"),
-    ("info", "healpix"): ("DpdHealpixInfoMapVMPZ", "HealpixInfoMap", "vmpzid:infoMapHealpixVMPZ", "InfoMapHealpix", "HPEXPOSURES"),
-    ("depth", "healpix"): ("DpdHealpixDepthMapVMPZ", "HealpixDepthMap", "vmpzid:depthMapHealpixVMPZ", "DepthMapHealpix", "HPDEPTHMAP"),
-    ("visibility", "healpix"): ("DpdHealpixVisibilityMaskVMPZ", "HealpixVisibilityMask", "vmpzid:visibilityMaskHealpixVMPZ", "VisibilityMaskHealpix", "HPVISIBILITYMASK"),
-    ("footprint", "moc"): ("DpdMOCFootprintMaskVMPZ", "MOCFootprintMask", "vmpzid:footprintMaskMOCVMPZ", "FootprintMaskMOC", "MOCFOOTPRINTMASK"),
-    ("bitmask", "moc"): ("DpdMOCBitMaskVMPZ", "MOCBitMask", "vmpzid:bitMaskMOCVMPZ", "BitMaskMOC", "MOCBITMASK"),
-    ("coverage", "moc"): ("DpdMOCCoverageVMPZ", "MOCCoverageMask", "vmpzid:coverageMaskMOCVMPZ", "CoverageMaskMOC", "MOCCOVERAGE"),
-    ("info", "moc"): ("DpdMOCInfoMapVMPZ", "MOCInfoMap", "vmpzid:infoMapMOCVMPZ", "InfoMapMOC", "MOCEXPOSURES"),
-    ("depth", "moc"): ("DpdMOCDepthMapVMPZ", "MOCDepthMap", "vmpzid:depthMapMOCVMPZ", "DepthMapMOC", "MOCDEPTHMAP"),
-    ("visibility", "moc"): ("DpdMOCVisibilityMaskVMPZ", "MOCVisibilityMask", "vmpzid:visibilityMaskMOCVMPZ", "VisibilityMaskMOC", "MOCVISIBILITYMASK"),
-}  # fmt: skip
+LINES = (Path(__file__).parents[1] / "data" / "golden" / "inventory.txt").read_text().splitlines()[1:]
+PUBLISHED = {tuple(line.split()[:2]): line.split()[2:] for line in LINES}
 
 
 @pytest.mark.parametrize("which", PUBLISHED, ids="-".join)

@@ -3,12 +3,12 @@ import json
 import re
 import tracemalloc
 
-import io_helpers
 import numpy as np
 import pytest
 from astropy.io import fits
-from io_helpers import CELLS, ORDER
 
+import io_helpers
+from io_helpers import CELLS, ORDER
 from vmpz import io
 from vmpz.errors import InputError
 from vmpz.sky import hpx
@@ -20,11 +20,23 @@ TRUTH = SkyMap.from_cells(ORDER, CELLS, VALUES)
 
 def table(columns, path, **header):
     """A file of another writer: columns by name, header keywords changed or (None) left out."""
-    names = {np.dtype("i4"): "J", np.dtype("i8"): "K", np.dtype("i2"): "I", np.dtype("f4"): "E", np.dtype("f8"): "D"}
+    names = {
+        np.dtype("i4"): "J",
+        np.dtype("i8"): "K",
+        np.dtype("i2"): "I",
+        np.dtype("f4"): "E",
+        np.dtype("f8"): "D",
+    }
     unit = fits.BinTableHDU.from_columns(
         [fits.Column(name, names[np.asarray(array).dtype], array=array) for name, array in columns.items()]
     )
-    words = {"PIXTYPE": "HEALPIX", "ORDERING": "NESTED", "COORDSYS": "C", "NSIDE": 1 << ORDER, "INDXSCHM": "EXPLICIT"}
+    words = {
+        "PIXTYPE": "HEALPIX",
+        "ORDERING": "NESTED",
+        "COORDSYS": "C",
+        "NSIDE": 1 << ORDER,
+        "INDXSCHM": "EXPLICIT",
+    }
     for name, value in {**words, **header}.items():
         if value is not None:
             unit.header[name] = value
@@ -140,7 +152,9 @@ def test_published_files_are_known_by_their_names(name, kind, quantity, tmp_path
     product = io.read(table(as_weight(VALUES), tmp_path / name, EXTNAME="xtension", FILTER="VIS"))
     assert (product.key.kind, product.key.quantity, product.key.band) == (kind, quantity, "VIS")
     assert product.key.area == name.split("-")[2].split("_")[0]
-    assert product.key.release == ("-" if name.endswith("Z.fits") else name.split("_")[-1].removesuffix(".fits"))
+    assert product.key.release == (
+        "-" if name.endswith("Z.fits") else name.split("_")[-1].removesuffix(".fits")
+    )
 
 
 def test_unknown_units_are_kept(path):
@@ -196,7 +210,9 @@ def test_what_cannot_be_placed_is_refused(header, message, path):
 
 def test_cells_listed_twice_or_outside_are_refused(path, tmp_path):
     with pytest.raises(InputError, match="listed once"):
-        io.read(table({"PIXEL": np.append(CELLS, CELLS[3]), "WEIGHT": np.append(VALUES, 0.5).astype("f4")}, path))
+        io.read(
+            table({"PIXEL": np.append(CELLS, CELLS[3]), "WEIGHT": np.append(VALUES, 0.5).astype("f4")}, path)
+        )
     with pytest.raises(InputError, match="must lie in"):
         io.read(table({"PIXEL": np.array([-1]), "WEIGHT": np.array([1.0])}, tmp_path / "b.fits"))
 
@@ -218,13 +234,24 @@ def test_full_sky_tables_are_read_when_they_are_small(path, tmp_path):
 def test_full_sky_and_partial_maps_of_healpy_are_read(nest, path, tmp_path):
     healpy = pytest.importorskip("healpy")
     values = np.random.default_rng(8).random(12 * 16**2)
-    healpy.write_map(str(path), values if nest else healpy.reorder(values, n2r=True), nest=nest, coord="C", dtype=np.float64)
+    healpy.write_map(
+        str(path),
+        values if nest else healpy.reorder(values, n2r=True),
+        nest=nest,
+        coord="C",
+        dtype=np.float64,
+    )
     assert np.array_equal(io.read(path).map.values, values)
     some = np.full(values.size, healpy.UNSEEN)
     some[100:300] = values[100:300]
     part = tmp_path / "part.fits"
     healpy.write_map(
-        str(part), some if nest else healpy.reorder(some, n2r=True), nest=nest, partial=True, coord="C", dtype=np.float64
+        str(part),
+        some if nest else healpy.reorder(some, n2r=True),
+        nest=nest,
+        partial=True,
+        coord="C",
+        dtype=np.float64,
     )
     assert io.read(part).map == SkyMap.from_cells(4, np.arange(100, 300), values[100:300])
 
@@ -280,9 +307,14 @@ def test_a_file_without_table_is_refused(path):
     fits.PrimaryHDU(np.zeros((3, 3))).writeto(path)
     with pytest.raises(InputError, match="must hold a HEALPix table"):
         io.read(path)
-    fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns([fits.Column("A", "E", array=[1.0]), fits.Column("B", "E", array=[1.0])])]).writeto(
-        path, overwrite=True
-    )
+    fits.HDUList(
+        [
+            fits.PrimaryHDU(),
+            fits.BinTableHDU.from_columns(
+                [fits.Column("A", "E", array=[1.0]), fits.Column("B", "E", array=[1.0])]
+            ),
+        ]
+    ).writeto(path, overwrite=True)
     with pytest.raises(InputError, match="a column PIXEL or UNIQ must be present, found A, B"):
         io.read(path)
 
@@ -307,8 +339,14 @@ def test_memory_grows_with_the_listed_cells_alone(path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda data: data["PIXEL"].__setitem__(slice(0, 2), data["PIXEL"][1::-1].copy()), "PIXEL must ascend"),
-        (lambda data: data["WEIGHT"].__setitem__(4, 1.5), r"WEIGHT must lie in \[0, 1\], found 1.5 in 1 rows"),
+        (
+            lambda data: data["PIXEL"].__setitem__(slice(0, 2), data["PIXEL"][1::-1].copy()),
+            "PIXEL must ascend",
+        ),
+        (
+            lambda data: data["WEIGHT"].__setitem__(4, 1.5),
+            r"WEIGHT must lie in \[0, 1\], found 1.5 in 1 rows",
+        ),
     ],
 )
 def test_check_finds_wrong_rows(change, message, path):
@@ -346,7 +384,9 @@ def test_the_summary_says_what_a_file_is(path):
     assert (told["instrument"], told["band"], told["order"], told["unit"]) == ("VIS", "VIS", ORDER, "")
     assert told["cells"] == CELLS.size
     assert told["area_deg2"] == pytest.approx(CELLS.size * hpx.cell_area_deg2(ORDER), rel=1e-15)
-    assert told["observed_area_deg2"] == pytest.approx(VALUES.sum(dtype=float) * hpx.cell_area_deg2(ORDER), rel=1e-12)
+    assert told["observed_area_deg2"] == pytest.approx(
+        VALUES.sum(dtype=float) * hpx.cell_area_deg2(ORDER), rel=1e-12
+    )
     assert (told["minimum"], told["maximum"]) == (VALUES.min(), 1.0)
     assert told["mean"] == pytest.approx(VALUES.mean(dtype=float), rel=1e-12)
     assert told["BITN01"] == "SAT"

@@ -1,8 +1,9 @@
 """The envelope of a set of cells as polygons, for the descriptor.
 
-The convex hull is taken in the gnomonic plane about the mean direction, where great circles are straight: the
-polygon covers every cell. A set that reaches farther than 60 degrees from its middle is given as the
-quadrilaterals of coarse cells.
+The convex hull is taken in the gnomonic plane about the mean direction, where great circles are straight, of
+a few hundred coarse cells, and drawn larger by the share that their curved edges may bulge: the polygon covers
+every cell. A set that reaches farther than 60 degrees from its middle is given as the quadrilaterals of coarse
+cells.
 """
 
 import numpy as np
@@ -25,7 +26,7 @@ def envelope(cells: CellSet) -> list[NDArray[np.float64]]:
     if not cells:
         return []
     coarse = _coarse(cells, ENOUGH)
-    corners = _unit_vectors(*hpx.vertices(coarse.cells(), coarse.order))
+    corners = _unit_vectors(*hpx.vertices(coarse.cells(), coarse.order, step=4))
     points = corners.reshape(-1, 3)
     middle = points.mean(axis=0)
     length = float(np.linalg.norm(middle))
@@ -33,7 +34,8 @@ def envelope(cells: CellSet) -> list[NDArray[np.float64]]:
         few = _coarse(cells, 192)
         lon, lat = hpx.vertices(few.cells(), few.order)
         return [np.stack((one, other), axis=1) for one, other in zip(lon, lat, strict=True)]
-    return [_hull(points, middle / length)]
+    bulge = np.sqrt(hpx.cell_area_sr(coarse.order))
+    return [_hull(points, middle / length, 1.0 + bulge)]
 
 
 def _coarse(cells: CellSet, most: int) -> CellSet:
@@ -48,15 +50,15 @@ def _unit_vectors(lon_deg: NDArray[np.float64], lat_deg: NDArray[np.float64]) ->
     return np.stack((np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)), axis=-1)
 
 
-def _hull(points: Vectors, middle: Vectors) -> NDArray[np.float64]:
-    """Convex hull, counter-clockwise seen from the centre of the sphere."""
+def _hull(points: Vectors, middle: Vectors, scale: float) -> NDArray[np.float64]:
+    """Convex hull of directions in the plane about `middle`, drawn larger by `scale`."""
     east = np.cross([0.0, 0.0, 1.0], middle) if abs(middle[2]) < 0.9 else np.cross([1.0, 0.0, 0.0], middle)
     east /= np.linalg.norm(east)
     north = np.cross(middle, east)
     depth = points @ middle
     flat = np.unique(np.stack((points @ east / depth, points @ north / depth), axis=1), axis=0)
     chain = _half(flat)[:-1] + _half(flat[::-1])[:-1]
-    x, y = np.array(chain).T
+    x, y = scale * np.array(chain).T
     corner = middle + x[:, None] * east + y[:, None] * north
     lon = np.degrees(np.arctan2(corner[:, 1], corner[:, 0])) % 360.0
     return np.stack((lon, np.degrees(np.arcsin(corner[:, 2] / np.linalg.norm(corner, axis=1)))), axis=1)

@@ -148,8 +148,13 @@ def write_unit(stream: IO[bytes], cards: list[str], chunks: Iterable[NDArray[Any
 
 
 def _header(cards: list[str], datasum: int, checksum: str) -> bytes:
+    continued = (
+        [card("LONGSTRN", "OGIP 1.0", "strings may be continued")]
+        if any(len(one) > WIDTH for one in cards)
+        else []
+    )
     ends = [card("CHECKSUM", checksum, "HDU checksum"), card("DATASUM", str(datasum), "data unit checksum")]
-    text = "".join([*cards, *ends, f"{'END':<{WIDTH}}"])
+    text = "".join([*cards, *continued, *ends, f"{'END':<{WIDTH}}"])
     return text.ljust(-(-len(text) // BLOCK) * BLOCK).encode("ascii")
 
 

@@ -34,7 +34,9 @@ __all__ = [
     "Keyword",
     "Kind",
     "decode",
+    "degrade_rule_of",
     "encode",
+    "encode_name",
     "from_disk",
     "key_of",
     "keyword",
@@ -136,6 +138,8 @@ TABLE = (
     Keyword("EFFRULE", str, "how bands are combined"),
     Keyword("TILEAREA", float, "area of the own cells", "deg2"),
     Keyword("OBSAREA", float, "observed area", "deg2"),
+    Keyword("SFPAREA", float, "area of ImgSpatialFootprint on own cells", "deg2"),
+    Keyword("SFPDIFF", float, "ImgSpatialFootprint minus valid RMS", "deg2"),
     Keyword("VISINTEG", float, "integral of the visibility", "deg2"),
     Keyword("SKYPATCH", str, "patch"),
     Keyword("INREL", str, "data releases of the inputs"),
@@ -295,16 +299,25 @@ PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 def encode(text: str) -> str:
     """Text that a FITS card and an XML element hold without loss.
 
-    What is not printable ASCII, '%', blanks at the end and an '&' at the end are percent-encoded, so a value
+    What is not printable ASCII, '%', blanks at either end and an '&' at the end are percent-encoded, so a value
     cannot break out of its card.
     """
-    inner = text.rstrip(" ")
-    inner = quote(inner, safe=PRINTABLE) + "%20" * (len(text) - len(inner))
-    return f"{inner[:-1]}%26" if inner.endswith("&") else inner
+    inner = text.strip(" ")
+    before = len(text) - len(text.lstrip(" ")) if inner else 0
+    coded = "%20" * before + quote(inner, safe=PRINTABLE) + "%20" * (len(text) - len(inner) - before)
+    return f"{coded[:-1]}%26" if coded.endswith("&") else coded
+
+
+def encode_name(text: str) -> str:
+    """Text as a bare name of letters, digits and '_.+-%', beginning with none of '.+-' unless it is '-1'."""
+    coded = quote(text, safe="+").replace("~", "%7E")
+    return (
+        coded if text == NOT_USED or coded[:1] not in (".", "-", "+") else f"%{ord(coded[0]):02X}{coded[1:]}"
+    )
 
 
 def decode(text: str) -> str:
-    """The inverse of `encode`."""
+    """The inverse of `encode` and `encode_name`."""
     return unquote(text)
 
 
@@ -322,7 +335,7 @@ def keywords_of(product: Product, convention: str = "OBSERVED") -> dict[str, Sca
     known = {**product.keywords, **_from_key(product), **_from_provenance(product)}
     known |= {"COVCONV": convention} if product.key.kind in COVERAGE_TYPE else {}
     known.setdefault("WGTKIND", WEIGHT_KIND.get(product.key.kind, "VALUE"))
-    known.setdefault("DEGRULE", DEGRADE_RULE.get(product.key.kind, "NONE"))
+    known["DEGRULE"] = degrade_rule_of(product)
     unknown = sorted(name for name in known if keyword(name) is None)
     if unknown:
         raise InputError(
@@ -335,6 +348,11 @@ def keywords_of(product: Product, convention: str = "OBSERVED") -> dict[str, Sca
         if not names and row.default is not None and row.belongs_to(product.key.kind):
             result[row.name] = row.default
     return result
+
+
+def degrade_rule_of(product: Product) -> str:
+    """The rule by which a product may be degraded: its own, else that of its kind, else 'NONE'."""
+    return str(product.keywords.get("DEGRULE", DEGRADE_RULE.get(product.key.kind, "NONE")))
 
 
 def _from_key(product: Product) -> dict[str, Scalar]:

@@ -14,7 +14,7 @@ import numpy as np
 from vmpz.files.write import write_whole
 from vmpz.io.fits import Columns, columns_of, forms_of, record_chunks, row_type, split_keywords, verify
 from vmpz.io.headers import cards_of, primary_cards, table_cards, write_unit
-from vmpz.io.metadata import FRACTIONS, token_of
+from vmpz.io.metadata import FRACTIONS, degrade_rule_of, token_of
 from vmpz.io.orders import degraded
 from vmpz.parameters import MapParameters
 from vmpz.products import Product, Scalar
@@ -95,7 +95,7 @@ def _covered(product: Product) -> CellSet:
 def _multiorder(columns: Mapping[str, SkyMap], product: Product, tolerance: float) -> Columns:
     """UNIQ and value columns."""
     if len(columns) == 1:
-        rule = str(product.keywords.get("DEGRULE", "COVERAGE" if product.key.kind in FRACTIONS else "NONE"))
+        rule = degrade_rule_of(product)
         uniq, values = to_multiorder(columns["WEIGHT"], tolerance if rule in AVERAGES else 0.0, rule)
         return {"UNIQ": uniq, "WEIGHT": values.astype(columns["WEIGHT"].values.dtype)}
     rows = np.stack(

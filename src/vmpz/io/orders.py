@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from vmpz.io.metadata import degrade_rule_of
 from vmpz.products import Product
 from vmpz.sky.skymap import SkyMap
 
@@ -16,7 +17,7 @@ def degraded(product: Product, order: int | None, weight: SkyMap | None = None) 
     Parameters
     ----------
     product : Product
-        With DEGRULE among its keywords.
+        Its DEGRULE, or that of its kind, says how.
     order : int or None
     weight : SkyMap, optional
         Coverage of every cell, for the averaging rules; without it every listed cell weighs 1 (DEGWGT = 'NONE').
@@ -28,7 +29,7 @@ def degraded(product: Product, order: int | None, weight: SkyMap | None = None) 
     """
     if order is None or order == product.key.order:
         return product
-    rule = str(product.keywords.get("DEGRULE", "NONE"))
+    rule = degrade_rule_of(product)
     used = weight if rule in WEIGHED else None
     maps = {}
     for name, one in product.maps.items():

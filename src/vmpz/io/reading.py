@@ -121,7 +121,9 @@ def map_table(file: FitsFile) -> MapTable:
     moc_order = _moc_order(plain[0]) if valued and plain else None
     words = words_of(file.hdus[0].header) | words_of(unit.header)
     if not valued and "NSIDE_WK" in words:
-        raise InputError(f"{file.location}: the table of values must follow the MOC of a product, found none: the file is cut")
+        raise InputError(
+            f"{file.location}: the table of values must follow the MOC of a product, found none: the file is cut"
+        )
     index = _index_column(table, unit)
     columns = tuple(
         sorted((name for name in _value_columns(table, index)), key=lambda name: name.upper() != "WEIGHT")

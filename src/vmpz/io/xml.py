@@ -18,7 +18,17 @@ from vmpz.errors import InputError
 from vmpz.files.write import write_whole
 from vmpz.files.xml import confined, parse_xml, text_at, texts_at
 from vmpz.io.envelope import envelope
-from vmpz.io.metadata import OWN, Kind, decode, encode, keyword, keywords_of, kind_of, kind_of_name
+from vmpz.io.metadata import (
+    OWN,
+    Kind,
+    decode,
+    encode,
+    encode_name,
+    keyword,
+    keywords_of,
+    kind_of,
+    kind_of_name,
+)
 from vmpz.products import Product, Scalar
 
 __all__ = ["NAMESPACE", "Descriptor", "read_descriptor", "schema", "write_descriptor"]
@@ -174,7 +184,7 @@ def _selection(
     filters = etree.SubElement(selection, "FilterList")
     several = str(words["FILTLST"])
     for band in several.split(",") if several != "-1" else [str(words["FILTER"])]:
-        _add(etree.SubElement(filters, "Filter"), "Name", encode(band))
+        _add(etree.SubElement(filters, "Filter"), "Name", encode_name(band))
     numbers = [str(tile) for tile in tiles] or [str(words["TILEID"])]
     _add(etree.SubElement(selection, "PatchTileList"), "TileIndexList", " ".join(numbers))
 
