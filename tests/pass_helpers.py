@@ -67,7 +67,9 @@ def frame_of(planes: Mapping[str, Any], wcs: WCS, *, bits=None, star_masks=None,
     """A frame of arrays (or of planes)."""
     opened = {k: v if hasattr(v, "read") else ArrayPlane(k, v, **options) for k, v in planes.items()}
     shape = next(iter(opened.values())).shape
-    ref = FrameRef("memory", "102018211", "VIS", "VIS", shape, wcs.to_header(relax=True).tostring(sep="\n"), {})
+    ref = FrameRef(
+        "memory", "102018211", "VIS", "VIS", shape, wcs.to_header(relax=True).tostring(sep="\n"), {}
+    )
     return Frame(ref, opened, star_masks=star_masks, bits=bits)
 
 
@@ -127,12 +129,16 @@ def slow_pass(
                 value = value[finite]
                 put(f"{name}.{sample}.n", value.size)
                 for moment, function in (
-                    ("mean", np.mean), ("m2", lambda v: np.sum((v - v.mean()) ** 2)), ("min", np.min), ("max", np.max),
+                    ("mean", np.mean), ("m2", lambda v: np.sum((v - v.mean()) ** 2)),
+                    ("min", np.min), ("max", np.max),
                     ("median", np.median), ("q25", lambda v: np.quantile(v, 0.25)), ("q90", lambda v: np.quantile(v, 0.9)),
                 ):  # fmt: skip
                     put(f"{name}.{sample}.{moment}", function(value) if value.size else np.nan)
                 if "RMS" in planes:
                     weight = 1 / planes["RMS"][here & chosen].astype(np.float64)[finite] ** 2
                     put(f"{name}.{sample}.wsum", weight.sum())
-                    put(f"{name}.{sample}.wmean", np.sum(weight * value) / weight.sum() if value.size else np.nan)
+                    put(
+                        f"{name}.{sample}.wmean",
+                        np.sum(weight * value) / weight.sum() if value.size else np.nan,
+                    )
     return touched, {name: np.array(values) for name, values in out.items()}
