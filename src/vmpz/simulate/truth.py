@@ -79,8 +79,13 @@ def write_truth(folder: Path, sky: Sky, grids: Sequence[Grid], bands: Sequence[B
 # -- exposures ----------------------------------------------------------------------------------------------
 
 
-def exposure_rectangles(sky: Sky, instrument: str) -> tuple[Rectangles, NDArray[np.int64]]:
-    """Disjoint rectangles of the survey plane that together are the observed area, and the exposures of each."""
+def exposure_rectangles(
+    sky: Sky, instrument: str, *, most: int | None = None
+) -> tuple[Rectangles, NDArray[np.int64]]:
+    """Disjoint rectangles of the survey plane that together are the observed area, and the exposures of each.
+
+    Numbers above `most` are not told apart: with 1, the rectangles are just the observed area, and fewer.
+    """
     rect = sky.detectors(instrument).rectangles
     x, y = np.unique((rect.x0, rect.x1)), np.unique((rect.y0, rect.y1))
     change = np.zeros((x.size, y.size), np.int64)
@@ -92,6 +97,7 @@ def exposure_rectangles(sky: Sky, instrument: str) -> tuple[Rectangles, NDArray[
     ):
         np.add.at(change, (np.searchsorted(x, edge_x), np.searchsorted(y, edge_y)), step)
     number = change.cumsum(axis=0).cumsum(axis=1)
+    number = number if most is None else np.minimum(number, most)
     column, first = np.nonzero(np.diff(number, axis=1, prepend=0))
     following = np.append(first[1:], 0)
     count = number[column, first]
@@ -129,7 +135,7 @@ def _against(polygon: Array, rectangles: Rectangles) -> tuple[NDArray[np.bool_],
 
 def observed_fractions(sky: Sky, instrument: str, cells: CellSet) -> SkyMap:
     """Exact observed fraction of each of some cells; cells that nothing observed are absent."""
-    rectangles, _ = exposure_rectangles(sky, instrument)
+    rectangles, _ = exposure_rectangles(sky, instrument, most=1)
     lon, lat = to_angles(rectangles.quads(sky.plane).corners)
     outlines = [Polygon(corners) for corners in np.stack((lon, lat), axis=2)]
     return covered_fractions(outlines, cells.order, cells=cells)
