@@ -96,10 +96,19 @@ def mp_point(face, x, y):
     return (rho * mp.cos(phi), rho * mp.sin(phi), z)
 
 
+class PassedTwiceError(Exception):
+    """The cell is of a kind that the slow integral does not do."""
+
+
 def mp_share(region: Cap | Polygon, cell: int, order: int, digits: int = 40) -> float:
     """Share of a cell that a cap or a convex polygon covers: integral over u of the length in v inside.
 
-    Every side is taken to pass each line of constant u in the cell at most once, which the caller sees to.
+    Every side is taken to pass each line of constant u in the cell at most once.
+
+    Raises
+    ------
+    PassedTwiceError
+        One passes twice.
     """
     with mp.workdps(digits):
         (face,), (ix,), (iy,) = (one.tolist() for one in hpx.faces([cell], order))
@@ -112,6 +121,8 @@ def mp_share(region: Cap | Polygon, cell: int, order: int, digits: int = 40) -> 
         def passage(side, u):
             """Where the line of u passes a side: v, and the sign above; or None and the sign throughout."""
             low, high = height(side, u, mp.mpf(0)), height(side, u, mp.mpf(1))
+            if low * height(side, u, mp.mpf(1) / 2) < 0 and low * high > 0:
+                raise PassedTwiceError
             if low * high >= 0:
                 return None, mp.sign(low + high)
             return mp_bisected(lambda v: height(side, u, v), mp.mpf(0), mp.mpf(1)), mp.sign(high)

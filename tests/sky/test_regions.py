@@ -8,7 +8,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sky_helpers import from_tangent_plane, mp_polygon_area_deg2, mp_share, stepped_shares, tangent_square
+from sky_helpers import (
+    PassedTwiceError,
+    from_tangent_plane,
+    mp_polygon_area_deg2,
+    mp_share,
+    stepped_shares,
+    tangent_square,
+)
 from vmpz.errors import InputError
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
@@ -157,8 +164,17 @@ def test_polygon_area_is_that_of_l_huilier_in_forty_digits(place):
 def test_shares_are_the_integral_in_forty_digits(region, order):
     share = covered_fractions(region, order)
     cells, part = share.cells.cells(), np.flatnonzero(share.values < 1)
-    for row in part[:: max(len(part) // 2, 1)][:2]:
-        assert share.values[row] == pytest.approx(float(mp_share(region, int(cells[row]), order)), abs=1e-11)
+    seen = 0
+    for row in np.random.default_rng(1).permutation(part)[:8]:
+        try:
+            expected = float(mp_share(region, int(cells[row]), order))
+        except PassedTwiceError:
+            continue
+        assert share.values[row] == pytest.approx(expected, abs=1e-11)
+        seen += 1
+        if seen == 2:
+            break
+    assert seen == 2
 
 
 def test_polygons_smaller_than_a_cell_in_forty_digits():

@@ -177,11 +177,7 @@ def _chart(arc: FloatArray, s: float) -> tuple[int, int, float]:
         quadrant = 0 if x > 0.0 else 1
     else:
         quadrant = 2 if x <= 0.0 else 3
-    zone = 0
-    if z > TRANSITION:
-        zone = 1
-    elif z < -TRANSITION:
-        zone = -1
+    zone = 1 if z > TRANSITION else (-1 if z < -TRANSITION else 0)
     return quadrant, zone, math.hypot(x, y)
 
 
