@@ -105,7 +105,7 @@ def image_bytes(
     array: np.ndarray, cards: Mapping[str, Any] | None = None, *, checksum: bool = True, first: bool = True
 ) -> bytes:
     """One image HDU."""
-    begin = [("SIMPLE", True)] if first else [("XTENSION", "IMAGE")]
+    begin: list[tuple[str, Any]] = [("SIMPLE", True)] if first else [("XTENSION", "IMAGE")]
     begin += [("BITPIX", bitpix(array)), ("NAXIS", array.ndim)]
     begin += [(f"NAXIS{n + 1}", size) for n, size in enumerate(array.shape[::-1])]
     begin += [] if first else [("PCOUNT", 0), ("GCOUNT", 1)]

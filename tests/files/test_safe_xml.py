@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from vmpz.errors import InputError
-from vmpz.files.xml import parse_xml, text_at, texts_at
+from vmpz.files.xml import Element, parse_xml, text_at, texts_at
 
 TEXT = """<?xml version="1.0" encoding="UTF-8"?><!-- note --><a:Root xmlns:a="http://x/a" xmlns="http://x/b">
 <?pi x?><Data><b:Name xmlns:b="http://x/c"> one </b:Name><Name>one</Name><Other/></Data></a:Root>"""
 
 
-def root_of(folder: Path, text: str) -> object:
+def root_of(folder: Path, text: str) -> Element:
     path = folder / "a.xml"
     path.write_text(text, "utf-8")
     return parse_xml(str(path))

@@ -190,6 +190,9 @@ def test_star_masks_may_not_hold_nan(tmp_path: Path) -> None:
     (ref,) = scan(tmp_path).frames
     with pytest.raises(InputError, match="NaN is not JSON"):
         open_frame(ref, ["STARMASK"])
+    path.write_text("[]")
+    with pytest.raises(InputError, match="must be the file that was listed"):
+        open_frame(ref, ["STARMASK"])
     path.write_text("[" * 100_000)
     (ref,) = scan(tmp_path).frames
     with pytest.raises(InputError, match="must be JSON"):

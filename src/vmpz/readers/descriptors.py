@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vmpz.errors import InputError
 from vmpz.files.fits import open_regular
-from vmpz.files.xml import Element, parse_xml, text_at, texts_at
+from vmpz.files.xml import MAX_BYTES, Element, parse_xml, text_at, texts_at
 from vmpz.frames import FileRef
 from vmpz.sky.cells import CellSet
 from vmpz.sky.regions import Polygon
@@ -141,7 +141,9 @@ def tile_of(location: str) -> str:
 def xml_ref(location: str) -> FileRef:
     """Reference to a small file, identified by its whole content."""
     with open_regular(location) as handle:
-        data = handle.read()
+        data = handle.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{location}: must be at most {MAX_BYTES} bytes")
     return FileRef(location, 0, len(data), hashlib.sha256(data).hexdigest(), True)
 
 

@@ -1,5 +1,6 @@
 """Tables beside MER mosaics: PSF stamps, Layers (detectors of the exposures that went in), bright-star masks."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -131,6 +132,8 @@ def read_star_masks(ref: FileRef) -> tuple[Polygon | Cap, ...]:
         data = handle.read(MAX_JSON_BYTES + 1)
     if len(data) > MAX_JSON_BYTES:
         raise InputError(f"{ref.location}: star masks must be at most {MAX_JSON_BYTES} bytes")
+    if ref.identity and hashlib.sha256(data).hexdigest() != ref.identity:
+        raise InputError(f"{ref.location}: must be the file that was listed, found other content")
     try:
         content = json.loads(data, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
