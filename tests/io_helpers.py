@@ -16,6 +16,7 @@ import vmpz
 from vmpz.products import Product, ProductKey, Provenance
 from vmpz.sky.cells import CellSet
 from vmpz.sky.skymap import SkyMap
+from vmpz.statistics import CellStatistics
 
 CREATED = datetime(2026, 3, 14, 15, 9, 26, 535897, UTC)
 TILE = "102018211"
@@ -133,6 +134,12 @@ def products() -> dict[str, Product]:
         ),
         "depth": make(key("depth", selection=selected), {"WEIGHT": mag}, {**BITS, **DEPTH}, "mag"),
     }
+
+
+def statistics_of(cells: Any) -> CellStatistics:
+    """A few columns of cell statistics."""
+    columns = {"geom": np.ones(cells.size), "found": 1000 + cells, "RMS.good.mean": 0.001 * cells}
+    return CellStatistics(CellSet.from_cells(ORDER, cells), columns, {"rms_max": 1e6})
 
 
 def patch(product: Product) -> Product:

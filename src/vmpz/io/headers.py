@@ -32,9 +32,9 @@ def card(name: str, value: Scalar, comment: str = "") -> str:
     if len(text) > LONGEST_STRING:
         return _long_card(name, text)
     image = f"{name:<8}= {_value_text(value, text)}"
-    if comment and len(image) + 3 < WIDTH:
+    if comment and len(image) + 3 + len(comment) <= WIDTH:
         image = f"{image} / {comment}"
-    return f"{image:<{WIDTH}}"[:WIDTH]
+    return f"{image:<{WIDTH}}"
 
 
 def _value_text(value: Scalar, text: str) -> str:
