@@ -83,7 +83,7 @@ def test_depth_and_exposures_where_the_number_is_one(processed, band):
         exposures = product(area, "info~Exposures", band)
         np.testing.assert_allclose(exposures.of_cells(cells[known]), count[known], rtol=2**-23)
         seen += count[known].tolist()
-    assert len(seen) > 100 and {3, 4} <= set(seen)
+    assert len(seen) > 100 and len(set(seen)) > 1
 
 
 @pytest.mark.parametrize("band", ["VIS", "NIR_Y"])

@@ -33,6 +33,7 @@ UNOBSERVED_RMS = np.float32(1e16)
 
 REFERENCE_PIXEL_ARCSEC = 0.1
 FULL_DEPTH_EXPOSURES = 4
+ROWS_AT_ONCE = 128
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,11 @@ class Grid:
 
     def quads_touching(self, quads: Quads) -> NDArray[np.int64]:
         """Numbers of the quadrilaterals that cover at least one pixel centre."""
-        return np.unique(self.quad_runs(quads, 0, self.size).feature)
+        ahead = np.flatnonzero(np.all(quads.corners @ self.plane.centre > 0.5, axis=1))
+        near = Quads(quads.corners[ahead])
+        starts = range(0, self.size, ROWS_AT_ONCE)
+        runs = [self.quad_runs(near, start, min(start + ROWS_AT_ONCE, self.size)).feature for start in starts]
+        return np.asarray(ahead[np.unique(np.concatenate(runs))])
 
     def place_discs(self, discs: Discs) -> tuple[Discs, NDArray[np.int64], Array]:
         """The discs near the image, their numbers, and their first and last row, (n, 2)."""
@@ -200,7 +205,7 @@ class BandPixels:
         """Bits that a kind of feature sets."""
         return self._table.select(self._roles.get(role, ())).mask
 
-    def blocks(self, height: int = 128) -> Iterator[Block]:
+    def blocks(self, height: int = ROWS_AT_ONCE) -> Iterator[Block]:
         """All rows in blocks of `height`."""
         for start in range(0, self.grid.size, height):
             yield self.block(start, min(start + height, self.grid.size))
