@@ -131,7 +131,8 @@ def slow_pass(
                 for moment, function in (
                     ("mean", np.mean), ("m2", lambda v: np.sum((v - v.mean()) ** 2)),
                     ("min", np.min), ("max", np.max),
-                    ("median", np.median), ("q25", lambda v: np.quantile(v, 0.25)), ("q90", lambda v: np.quantile(v, 0.9)),
+                    ("median", np.median), ("q25", lambda v: np.quantile(v, 0.25)),
+                    ("q90", lambda v: np.quantile(v, 0.9)),
                 ):  # fmt: skip
                     put(f"{name}.{sample}.{moment}", function(value) if value.size else np.nan)
                 if "RMS" in planes:

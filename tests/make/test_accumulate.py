@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from pass_helpers import ArrayPlane, cells_of_pixels, frame_of, image_wcs, slow_pass
 from vmpz.bits import Bit, BitTable, Selection
-from vmpz.errors import InputError
+from vmpz.errors import InputError, MapMismatchError
 from vmpz.frames import image_outline
 from vmpz.kernels import pixelcells
 from vmpz.make import accumulate as module
 from vmpz.make.accumulate import accumulate, joint_good
+from vmpz.make.goodpixels import subcell_words
 from vmpz.make.runtable import run_table
 from vmpz.make.starmasks import StarMasks
 from vmpz.sky.cells import CellSet
@@ -241,6 +242,26 @@ def test_joint_good_is_the_and_of_bands(table, planes):
     np.testing.assert_array_equal(joint_good(table, kept), statistics.column("good.ALL"))
     with pytest.raises(InputError, match="must have shape"):
         joint_good(table, [])
+
+
+def test_subcell_words_show_where_good_pixels_are(planes):
+    shape, wcs = (300, 320), image_wcs(57.99, -51.59, 320, 1.0, rotation=20)
+    cut = {name: plane[: shape[0], : shape[1]] for name, plane in planes.items()}
+    table = run_table(wcs, shape, CellSet.everything(10))
+    fine = run_table(wcs, shape, table.cells.at_order(13))
+    _, kept = accumulate(frame_of(cut, wcs), table, keep_good=GOOD)
+    children = cells_of_pixels(wcs, shape, 13)
+    noise = cut["RMS"]
+    usable = np.isfinite(noise) & (noise >= np.finfo(np.float32).tiny) & (noise <= 1e6)
+    good = usable & ((cut["FLAG"].astype(np.int64) & GOOD.mask) == 0)
+    want = [
+        sum(1 << k for k in range(64) if (2 * good - 1)[children == 64 * cell + k].sum() > 0)
+        for cell in table.cells.cells()
+    ]
+    assert subcell_words(table.cells, fine, kept).tolist() == want
+    assert 0 < sum(want) < len(want) * (2**64 - 1)
+    with pytest.raises(MapMismatchError, match="have order 13, found 10"):
+        subcell_words(table.cells, table, kept)
 
 
 # -- faults ---------------------------------------------------------------------------------------------

@@ -22,10 +22,11 @@ from vmpz.bits import STARMASK, BitTable, Selection
 from vmpz.errors import InputError
 from vmpz.frames import Frame, Plane
 from vmpz.kernels import binning, goodpixels, quantiles, weights, words
+from vmpz.make.goodpixels import GoodPixels, joint_good
 from vmpz.make.orderstatistics import BlockLists, checked_percents
 from vmpz.make.runtable import RunBlock, RunTable
 from vmpz.make.starmasks import StarMasks
-from vmpz.make.totals import PLANES, SAMPLES, GoodPixels, Partial, Request, Totals
+from vmpz.make.totals import PLANES, SAMPLES, Partial, Request, Totals
 from vmpz.statistics import CellStatistics
 
 __all__ = ["GoodPixels", "accumulate", "joint_good"]
@@ -116,38 +117,6 @@ def accumulate(
             progress(rows)
     totals.verify()
     return totals.statistics(frame.star_masks is not None), totals.good_pixels()
-
-
-def joint_good(table: RunTable, planes: Iterable[GoodPixels]) -> NDArray[np.int64]:
-    """Pixels of each cell that are good in all bands.
-
-    Parameters
-    ----------
-    table : RunTable
-    planes : iterable of GoodPixels
-        Of the table's grid, at least one.
-
-    Returns
-    -------
-    int64 array (len(table.cells),)
-
-    Raises
-    ------
-    InputError
-        There is no plane, or one has another shape.
-    """
-    many = list(planes)
-    if not many or any(one.shape != table.shape for one in many):
-        raise InputError(
-            f"good-pixel planes must have shape {table.shape}, found {[one.shape for one in many]}"
-        )
-    total = np.zeros(len(table.cells), np.int64)
-    for block in table.blocks:
-        bits = np.bitwise_and.reduce([one.bits[block.start : block.stop] for one in many])
-        counts = np.zeros(block.cells.size, np.int64)
-        goodpixels.count_rows(table.shape[1], block.first, block.slot, block.row_start, bits, counts)
-        total[block.cells] += counts
-    return total
 
 
 def _check(frame: Frame, table: RunTable, request: Request, planes: Mapping[str, Plane]) -> None:

@@ -11,11 +11,12 @@ from vmpz.bits import STARMASK, Selection
 from vmpz.errors import InputError
 from vmpz.frames import Plane
 from vmpz.kernels import binning
+from vmpz.make.goodpixels import GoodPixels
 from vmpz.make.orderstatistics import ClosedLists, OrderStatistics
 from vmpz.make.runtable import RunBlock, RunTable
 from vmpz.statistics import CellStatistics
 
-__all__ = ["PLANES", "SAMPLES", "GoodPixels", "Partial", "Request", "Totals"]
+__all__ = ["PLANES", "SAMPLES", "Partial", "Request", "Totals"]
 
 PLANES = ("RMS", "BACKGROUND", "IMAGE")
 SAMPLES = ("valid", "good")
@@ -37,22 +38,6 @@ class Request:
     percents: tuple[int, ...]
     lists: tuple[tuple[str, str], ...]
     """Planes and samples whose order statistics are wanted."""
-
-
-@dataclass(frozen=True)
-class GoodPixels:
-    """Usable pixels of an area's own cells that a selection does not hit, one bit each.
-
-    Attributes
-    ----------
-    shape : (int, int)
-        Rows, columns.
-    bits : uint64 array (rows, ceil(columns / 64))
-        Lowest bit first.
-    """
-
-    shape: tuple[int, int]
-    bits: NDArray[np.uint64]
 
 
 @dataclass
