@@ -14,7 +14,7 @@ from vmpz.errors import InputError
 from vmpz.frames import image_outline
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
-from vmpz.sky.regions import Cap, Polygon, cells_inside
+from vmpz.sky.regions import Cap, Polygon, cells_inside, cells_touched
 
 WIDE = tiles.tiling("euclid-wide")
 LAST_INDEX = 102000000 - 64 + 166636 - 1
@@ -310,7 +310,7 @@ def test_each_image_owns_what_is_nearest_to_its_centre(place):
     order = 11
     areas = {name: _square(*at) for name, at in zip("dcba", _around(*place), strict=True)}
     tiling = tiles.tiling("inputs", areas=areas)
-    inside = {name: cells_inside(area, order) for name, area in areas.items()}
+    inside = {name: cells_touched(area, order) for name, area in areas.items()}
     centres = {name: _mean(area) for name, area in areas.items()}
     union = CellSet.union(inside.values())
     cells = union.cells()
@@ -327,7 +327,7 @@ def test_each_image_owns_what_is_nearest_to_its_centre(place):
 def test_equally_near_centres_go_to_the_first_id():
     areas = {"b": _square(50.0, 0.0), "a": _square(50.0, 0.0)}
     tiling = tiles.tiling("inputs", areas=areas)
-    assert tiling.owned("a", 10) == cells_inside(areas["a"], 10)
+    assert tiling.owned("a", 10) == cells_touched(areas["a"], 10)
     assert not tiling.owned("b", 10)
 
 

@@ -8,7 +8,9 @@
 Names are loaded when they are used: importing the package costs nothing.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 _HOMES = {
@@ -49,6 +51,20 @@ _HOMES = {
 _NAMES = {"load_parameters": "load", "run": "run_survey"}
 
 __all__ = sorted(_HOMES)
+
+
+class _Package(ModuleType):
+    """The package, where `vmpz.run` and `vmpz.simulate` are functions although rooms have the same names.
+
+    Importing a room would make it an attribute of its package; where the name is a public function, that one stays.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

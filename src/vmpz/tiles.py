@@ -17,7 +17,8 @@ Four tilings, rows of `TILINGS`:
 ``healpix``
     The cells of a coarse order are the tiles; the id is the nested cell number.
 ``inputs``
-    Each image is its own tile; a cell inside two outlines goes to the nearer centre, ties by id.
+    Each image is its own tile and owns every cell that its outline touches, so that no edge is lost; a cell that two
+    outlines touch goes to the nearer centre, ties by id.
 
 The grid was inferred from real tile indices and centres (DPDD, data product DpdMerTile; Kuemmel et al., ADASS XXX).
 """
@@ -36,7 +37,7 @@ from vmpz.errors import InputError
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
 from vmpz.sky.covers import unit_vectors
-from vmpz.sky.regions import Polygon, cells_inside
+from vmpz.sky.regions import Polygon, cells_inside, cells_touched
 
 __all__ = [
     "TILINGS",
@@ -302,7 +303,8 @@ class _Given:
 
     def __init__(self, areas: Mapping[str, CellSet | Polygon]) -> None:
         self._sets = {name: area for name, area in areas.items() if isinstance(area, CellSet)}
-        self._outlines = _Outlines({name: area for name, area in areas.items() if isinstance(area, Polygon)})
+        polygons = {name: area for name, area in areas.items() if isinstance(area, Polygon)}
+        self._outlines = _Outlines(polygons, cells_inside)
         _require_disjoint(self._sets)
 
     def owned(self, tile_id: str, order: int) -> CellSet:
@@ -337,12 +339,15 @@ class _Healpix:
 
 
 class _Outlines:
-    """Each image its own tile."""
+    """Outlines that may overlap: a cell in several goes to the nearest centre."""
 
     kind = "inputs"
 
-    def __init__(self, areas: Mapping[str, Polygon]) -> None:
+    def __init__(
+        self, areas: Mapping[str, Polygon], cells_of: Callable[[Polygon, int], CellSet] = cells_touched
+    ) -> None:
         self._areas = dict(areas)
+        self._cells_of = cells_of
         self._names = {name: place for place, name in enumerate(self._areas)}
         corners = [unit_vectors(*np.asarray(area.vertices).T) for area in self._areas.values()]
         sums = np.array([one.sum(axis=0) for one in corners]).reshape(-1, 3)
@@ -351,12 +356,12 @@ class _Outlines:
         self._radii = 2.0 * np.arcsin(0.5 * np.array(reach))
 
     def owned(self, tile_id: str, order: int) -> CellSet:
-        """Cells whose centre lies in the outline and nowhere nearer to the centre of another that holds it."""
+        """Cells of the outline that are not nearer to the centre of another whose cells they are too."""
         if tile_id not in self._areas:
             raise InputError(f"tile {tile_id}: the tiling {self.kind} has no such area")
-        cells = cells_inside(self._areas[tile_id], order)
+        cells = self._cells_of(self._areas[tile_id], order)
         for other in self._neighbours(tile_id):
-            shared = (cells & cells_inside(self._areas[other], order)).cells()
+            shared = (cells & self._cells_of(self._areas[other], order)).cells()
             centre = unit_vectors(*hpx.centres(shared, order))
             # Row by row, so that both sides of a near tie see the same two numbers.
             mine = (centre * self._centres[self._names[tile_id]]).sum(axis=1)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from conftest import CREATED
 from vmpz import io
@@ -192,6 +193,30 @@ def test_a_missing_optional_input_is_not_a_failure_unless_asked_for_by_name(
     assert not account.has_failed
     account = run_survey(parameters, broken / "store", choice=Choice(products=["info"]))
     assert account.has_failed
+
+
+def test_a_tile_that_saw_nothing_is_a_valid_empty_product(broken: Path, store: Path) -> None:
+    tile = one_tile(store)
+    path = plane(broken, tile, "*MOSAIC-VIS-RMS*.fits")
+    with fits.open(path) as file:
+        fits.PrimaryHDU(np.full_like(file[0].data, 1e16), file[0].header).writeto(
+            path, overwrite=True, checksum=True
+        )
+    account = run_survey(load(broken / "survey.toml"), broken / "store", created=CREATED)
+    assert not account.has_failed, account.text()
+    states = {
+        (key.kind, key.quantity): one.state
+        for key, one in account.outcomes.items()
+        if key.area == tile and key.band == "VIS"
+    }
+    for kind in (("footprint", "-"), ("coverage", "-"), ("depth", "-"), ("info", "Noise")):
+        assert states[kind] == "EMPTY"
+    assert states["bitmask", "-"] == "DONE"  # flags are counted whether observed or not
+    entry = next(
+        one for one in Store(broken / "store").entries() if one.key.area == tile and one.state == "EMPTY"
+    )
+    assert len(io.read(entry.path(".fits")).map) == 0
+    assert io.check(entry.path(".fits")) == []
 
 
 def test_effective_coverage_is_below_every_band(survey: Path, tmp_path: Path) -> None:

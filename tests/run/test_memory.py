@@ -1,0 +1,71 @@
+"""Memory: a tile's planes are streamed, a tile's map is read in its own size."""
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vmpz import io
+from vmpz.parameters import load
+from vmpz.products import Product, ProductKey
+from vmpz.sky.cells import CellSet
+from vmpz.sky.skymap import SkyMap
+from vmpz.tiles import tiling
+
+MIB = 1024
+
+
+def peak_growth(code: str, *arguments: object) -> int:
+    """How much the peak resident size (MiB) of a fresh process grows while it runs the second part of the code."""
+    prepare, measured = code.split("# --\n")
+    script = (
+        f"import sys, resource\n{prepare}\nbefore = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        f"{measured}\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1]) // MIB
+
+
+def test_a_map_of_one_tile_is_read_in_the_memory_of_its_cells(tmp_path: Path) -> None:
+    """Acceptance 30: never the 25.8 GB of the whole sky at order 14."""
+    cells = tiling("euclid-wide").owned("102018211", 14)
+    key = ProductKey("102018211", "coverage", instrument="VIS", band="VIS", order=14, release="0.1")
+    coverage = SkyMap(cells, np.ones(len(cells), np.float32))
+    words = {
+        "WGTKIND": "OBSFRAC",
+        "DEGRULE": "COVERAGE",
+        "TILEID": 102018211,
+        "INSTRUME": "VIS",
+        "FILTER": "VIS",
+    }
+    io.write_file(Product(key, {"WEIGHT": coverage}, keywords=words), tmp_path / "a.fits")
+    code = "from vmpz import io\n# --\nassert len(io.read(sys.argv[1]).map) > 19000"
+    assert peak_growth(code, tmp_path / "a.fits") < 60
+    assert isinstance(io.read(tmp_path / "a.fits").map.cells, CellSet)
+
+
+@pytest.mark.skipif(resource.getpagesize() != 4096, reason="resident sizes are counted in pages of 4 KiB")
+def test_the_pass_does_not_hold_a_plane(survey: Path, tmp_path: Path) -> None:
+    """Peak of a run with planes of 9 MB against one with planes of 81 MB: the difference is far below one plane."""
+    from vmpz.simulate import simulate
+
+    peaks = []
+    for size in (1500, 4500):
+        folder = tmp_path / str(size)
+        simulate(folder, tiles=1, size=size, bands=("VIS",), at=(57.9988, -51.5), seed=1)
+        text = (folder / "survey.toml").read_text()
+        order = load(folder / "survey.toml").maps.order
+        (folder / "survey.toml").write_text(
+            text.replace(f"order = {order}", "order = 12").replace("order = 10", "order = 11")
+        )
+        code = (
+            "from vmpz.parameters import load\nfrom vmpz.run.survey import run_survey\n# --\n"
+            "account = run_survey(load(sys.argv[1] + '/survey.toml'), sys.argv[1] + '/s', threads=1)\n"
+            "assert not account.has_failed, account.text()"
+        )
+        peaks.append(peak_growth(code, folder))
+    plane = 4 * 4500**2 / 2**20
+    assert peaks[1] - peaks[0] < plane / 2, peaks
