@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from vmpz.errors import InputError
 from vmpz.kernels import pixelcells, spans
-from vmpz.make.runtable import Positions, RunBlock, RunTable, pixel_positions
+from vmpz.make.leaves import Positions, pixel_positions
+from vmpz.make.runtable import RunBlock, RunTable
 from vmpz.sky.regions import Cap, Polygon
 
 __all__ = ["StarMasks"]
