@@ -20,10 +20,18 @@ from vmpz.io.headers import cards_of, primary_cards, table_cards, write_unit
 from vmpz.io.metadata import COVERAGE_TYPE, FRACTIONS, OWN, PRIMARY, keyword, keywords_of, to_disk, token_of
 from vmpz.parameters import MapParameters
 from vmpz.products import Product, Scalar
+from vmpz.sky.cells import CellSet
 from vmpz.sky.hpx import cell_area_deg2
-from vmpz.sky.skymap import SkyMap
 
-__all__ = ["Columns", "columns_of", "record_chunks", "split_keywords", "verify", "write_partial"]
+__all__ = [
+    "Columns",
+    "cell_chunks",
+    "columns_of",
+    "record_chunks",
+    "split_keywords",
+    "verify",
+    "write_partial",
+]
 
 ROWS = 1 << 16
 FORMS = {"i8": "K", "f4": "E", "f8": "D"}
@@ -48,9 +56,8 @@ def write_partial(product: Product, path: Path, maps: MapParameters) -> None:
     InputError
         A value cannot be written: NaN, a fraction outside [0, 1], a keyword that is not in the table.
     """
-    listed = columns_of(product, maps)
-    cells = next(iter(listed.values())).cells.cells()
-    columns: Columns = {"PIXEL": cells, **{name: one.values for name, one in listed.items()}}
+    cells, values = columns_of(product, maps)
+    columns: Columns = {"PIXEL": np.empty(0, np.int64), **values}
     primary, table = split_keywords(product, maps)
     layout: dict[str, tuple[Scalar, str]] = {
         "EXTNAME": (token_of(product.key, "healpix"), "what this is"),
@@ -61,14 +68,33 @@ def write_partial(product: Product, path: Path, maps: MapParameters) -> None:
         "INDXSCHM": ("EXPLICIT", "pixel numbers are listed"),
         "OBJECT": ("PARTIAL", "part of the sky"),
     }
-    cards = [*table_cards(forms_of(columns, product.unit), row_type(columns).itemsize, cells.size, layout)]
+    cards = table_cards(forms_of(columns, product.unit), row_type(columns).itemsize, len(cells), layout)
     with write_whole(path, verify) as temporary, temporary.open("wb") as stream:
         write_unit(stream, primary_cards(primary))
-        write_unit(stream, cards + cards_of(table), record_chunks(columns))
+        write_unit(stream, cards + cards_of(table), cell_chunks(cells, columns))
 
 
-def columns_of(product: Product, maps: MapParameters) -> dict[str, SkyMap]:
-    """The maps of a product as they stand on disk: types, convention, listed cells.
+def cell_chunks(cells: CellSet, columns: Columns) -> Iterator[NDArray[Any]]:
+    """Rows as records; cell numbers are unfolded from their ranges block by block."""
+    before = np.concatenate(([0], np.cumsum(np.diff(cells.ranges, axis=1))))
+    buffer = np.empty(min(len(cells), ROWS), row_type(columns))
+    for start in range(0, len(cells), ROWS):
+        stop = min(start + ROWS, len(cells))
+        first, last = np.searchsorted(before, (start, stop - 1), side="right") - 1
+        shift = cells.ranges[first : last + 1, 0] - before[first : last + 1]
+        block = buffer[: stop - start]
+        if first == last:
+            block["PIXEL"] = np.arange(start + shift[0], stop + shift[0])
+        else:
+            lengths = np.diff(np.clip(before[first : last + 2], start, stop))
+            block["PIXEL"] = np.arange(start, stop) + np.repeat(shift, lengths)
+        for name in list(columns)[1:]:
+            block[name] = columns[name][start:stop]
+        yield block
+
+
+def columns_of(product: Product, maps: MapParameters) -> tuple[CellSet, Columns]:
+    """Listed cells and values of a product as they stand on disk: types, convention, zeros.
 
     Raises
     ------
@@ -79,31 +105,31 @@ def columns_of(product: Product, maps: MapParameters) -> dict[str, SkyMap]:
     """
     if "WEIGHT" not in product.maps:
         raise InputError(f"{product.key}: a product with maps must have a map WEIGHT")
-    kind, cells = product.key.kind, product.map.cells
+    cells = product.map.cells
     if any(one.cells != cells for one in product.maps.values()) or cells.order != product.key.order:
         raise MapMismatchError(
             f"{product.key}: all maps must list the same cells at order {product.key.order}"
         )
     values = {name: _disk_values(name, one.values, product) for name, one in product.maps.items()}
-    if kind in COVERAGE_TYPE:
-        if maps.coverage_convention == "MER":
-            _must_be_whole(product)
-        elif not maps.write_zeros:
-            some = values["WEIGHT"] > 0
-            if not some.all():
-                return {name: SkyMap(cells, array).where(some) for name, array in values.items()}
-        values["WEIGHT"] = to_disk(values["WEIGHT"], maps.coverage_convention)
-    return {name: SkyMap(cells, array) for name, array in values.items()}
+    if product.key.kind not in COVERAGE_TYPE:
+        return cells, values
+    if maps.coverage_convention == "MER":
+        _must_be_whole(product)
+    elif not maps.write_zeros and not values["WEIGHT"].all():
+        some = values["WEIGHT"] > 0
+        cells = CellSet.from_cells(cells.order, cells.cells()[some])
+        values = {name: array[some] for name, array in values.items()}
+    return cells, {**values, "WEIGHT": to_disk(values["WEIGHT"], maps.coverage_convention)}
 
 
 def _disk_values(name: str, values: NDArray[Any], product: Product) -> NDArray[Any]:
     """Values in their type on disk."""
     if values.dtype.kind in "iub":
-        return values.astype(np.int64)
+        return values.astype(np.int64, copy=False)
     if name == "WEIGHT" and not np.isfinite(values).all():
         raise InputError(f"{product.key}: WEIGHT must be finite; unmeasured cells are left out, never NaN")
     exact = values.dtype == np.float64 and product.key.quantity == "MJD"
-    stored = values if exact else values.astype(np.float32)
+    stored = values if exact else values.astype(np.float32, copy=False)
     if name == "WEIGHT" and product.key.kind in FRACTIONS and stored.size:
         low, high = float(stored.min()), float(stored.max())
         if low < 0 or high > 1:

@@ -6,7 +6,6 @@ by UNIQ, where siblings are merged that agree in every column; a tolerance appli
 Values are intensive: integral = sum(value * cell area).
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +47,7 @@ def write_moc(product: Product, path: Path, maps: MapParameters) -> None:
     """
     coarse = maps.moc_order is not None and maps.moc_order < product.key.order
     product = degraded(product, maps.moc_order if coarse else None)
-    columns = _multiorder(columns_of(product, maps), product, maps.moc_tolerance)
+    columns = _multiorder(*columns_of(product, maps), product, maps.moc_tolerance)
     primary, table = split_keywords(product, maps)
     deepest = _deepest(columns, product.key.order)
     layout: Layout = {
@@ -92,18 +91,17 @@ def _covered(product: Product) -> CellSet:
     return product.map.where(product.map.values.astype(np.float32) > 0).cells
 
 
-def _multiorder(columns: Mapping[str, SkyMap], product: Product, tolerance: float) -> Columns:
+def _multiorder(cells: CellSet, columns: Columns, product: Product, tolerance: float) -> Columns:
     """UNIQ and value columns."""
     if len(columns) == 1:
         rule = degrade_rule_of(product)
-        uniq, values = to_multiorder(columns["WEIGHT"], tolerance if rule in AVERAGES else 0.0, rule)
-        return {"UNIQ": uniq, "WEIGHT": values.astype(columns["WEIGHT"].values.dtype)}
-    rows = np.stack(
-        [one.values.view(f"u{one.values.dtype.itemsize}").astype(np.uint64) for one in columns.values()]
-    )
+        listed = SkyMap(cells, columns["WEIGHT"])
+        uniq, values = to_multiorder(listed, tolerance if rule in AVERAGES else 0.0, rule)
+        return {"UNIQ": uniq, "WEIGHT": values.astype(columns["WEIGHT"].dtype)}
+    rows = np.stack([array.view(f"u{array.dtype.itemsize}").astype(np.uint64) for array in columns.values()])
     _, first, group = np.unique(rows, axis=1, return_index=True, return_inverse=True)
-    uniq, groups = to_multiorder(SkyMap(columns["WEIGHT"].cells, group.ravel()))
-    return {"UNIQ": uniq, **{name: one.values[first[groups]] for name, one in columns.items()}}
+    uniq, groups = to_multiorder(SkyMap(cells, group.ravel()))
+    return {"UNIQ": uniq, **{name: array[first[groups]] for name, array in columns.items()}}
 
 
 def _deepest(columns: Columns, order: int) -> int:

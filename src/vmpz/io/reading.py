@@ -259,12 +259,15 @@ def _values(found: MapTable, kind: str, convention: str) -> dict[str, NDArray[An
 
 
 def _with_gaps(values: NDArray[Any], bad: float | None) -> NDArray[Any]:
-    if values.dtype.kind != "f":
+    """Values with NaN in the place of UNSEEN and BAD_DATA."""
+    if values.dtype.kind != "f" or not values.size:
         return values
+    least, most = np.fmin.reduce(values), np.fmax.reduce(values)
     for sentinel in (UNSEEN, bad):
-        if sentinel is not None:
-            missing = np.abs(values - values.dtype.type(sentinel)) <= 1e-5 * abs(sentinel)
-            values = np.where(missing, values.dtype.type(np.nan), values) if missing.any() else values
+        margin = 1e-5 * abs(sentinel or 0.0)
+        if sentinel is not None and least <= sentinel + margin and most >= sentinel - margin:
+            missing = (values >= sentinel - margin) & (values <= sentinel + margin)
+            values = np.where(missing, values.dtype.type(np.nan), values)
     return values
 
 
