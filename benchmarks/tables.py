@@ -61,7 +61,7 @@ def _rows(folder: Path) -> Iterator[dict[str, Any]]:
         ours = seconds(lambda: plain_write(big, path.with_suffix(".plain")))
         yield {
             **row("the same without flush and verification; fitsio.write", ours, today, floor, ROWS, None),
-            "note": "header, records and checksums, straight to the file: no more than today's way does; 15 times astropy's would be below the floor",
+            "note": "header, records and checksums, straight to the file; 15 x astropy would be below the floor",
         }
 
     ours = seconds(lambda: io.read(path))

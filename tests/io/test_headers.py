@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,8 +7,9 @@ from astropy.io import fits
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import io_helpers
 from vmpz.io.headers import card, cards_of, primary_cards, write_unit
-from vmpz.io.metadata import KEYWORDS, decode, encode, keyword
+from vmpz.io.metadata import KEYWORDS, decode, encode, keyword, keywords_of
 
 
 def header_of(*cards: str) -> fits.Header:
@@ -71,9 +73,24 @@ def test_plain_text_is_written_as_it_is():
     assert encode("NIR_Y, it's 5' & more; DROP TABLE -rf") == "NIR_Y, it's 5' & more; DROP TABLE -rf"
 
 
-def test_dates_that_are_no_dates_have_no_card():
-    words = {"DATE-OBS": "-1", "DATE-END": "yesterday'; DROP", "TELESCOP": "-1"}
-    assert [image.split("=")[0].strip() for image in cards_of(words)] == ["TELESCOP"]
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("2024-05-01T01:02:03.25", "2024-05-01T01:02:03.250"),
+        ("2024-05-01T01:02:03.123456Z", "2024-05-01T01:02:03.123"),
+        ("2024-05-01T01:02:03+02:00", "2024-04-30T23:02:03.000"),
+        ("2024-05-01", "2024-05-01T00:00:00.000"),
+        ("-1", None),
+        ("yesterday'; DROP", None),
+    ],
+)
+def test_dates_are_written_as_dates_or_not_at_all(given, written):
+    product = io_helpers.products()["coverage"]
+    words = keywords_of(replace(product, keywords={**product.keywords, "DATE-OBS": given}))
+    assert words["DATE-OBS"] == (written or "-1")
+    assert [image[11:34] for image in cards_of(words) if image.startswith("DATE-OBS")] == (
+        [written] if written else []
+    )
 
 
 def test_bit_names_share_one_row():

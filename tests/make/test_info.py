@@ -283,7 +283,7 @@ def test_keys_and_needs() -> None:
     assert wanted[1].percents == {50.0}
     assert [one.inverse_variance for one in wanted] == [False, False, True, False, False, False]
     for wrong in ("Noize:MEAN", "Noise:AVERAGE"):
-        with pytest.raises((InputError, ValueError), match="must be one of|quantities are"):
+        with pytest.raises((InputError, ValueError), match=r"must be one of|quantities are"):
             info.keys(ref(), parameters(info={"maps": [wrong]}))
 
 
