@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import io_helpers
 from vmpz.errors import InputError
-from vmpz.io.metadata import INVENTORY, kind_of, kind_of_name, kind_of_token, token_of
+from vmpz.io.inventory import INVENTORY, kind_of, kind_of_name, kind_of_token, token_of
 from vmpz.io.names import FileName, descriptor_name, file_name, parse_name
 from vmpz.products import Product, ProductKey
 from vmpz.quantities import QUANTITIES

@@ -12,7 +12,8 @@ import io_helpers
 from vmpz import io
 from vmpz.errors import InputError
 from vmpz.io.envelope import envelope
-from vmpz.io.metadata import OWN, keyword, kind_of, kind_of_name
+from vmpz.io.inventory import kind_of, kind_of_name
+from vmpz.io.metadata import OWN, keyword
 from vmpz.io.xml import NAMESPACE, schema
 
 PRODUCTS = io_helpers.products()

@@ -11,7 +11,8 @@ from lxml import etree
 
 from vmpz.errors import InputError
 from vmpz.files.fits import FitsFile, open_fits
-from vmpz.io.metadata import COVERAGE_TYPE, FRACTIONS, PRIMARY, keyword, kind_of_token
+from vmpz.io.inventory import kind_of_token
+from vmpz.io.metadata import COVERAGE_TYPE, FRACTIONS, PRIMARY, keyword
 from vmpz.io.names import parse_name
 from vmpz.io.parquet import read_parquet
 from vmpz.io.reading import MapTable, map_table, read_fits

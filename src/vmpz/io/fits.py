@@ -17,7 +17,8 @@ from vmpz.errors import InputError, MapMismatchError
 from vmpz.files.fits import open_fits
 from vmpz.files.write import write_whole
 from vmpz.io.headers import cards_of, primary_cards, table_cards, write_unit
-from vmpz.io.metadata import COVERAGE_TYPE, FRACTIONS, OWN, PRIMARY, keyword, keywords_of, to_disk, token_of
+from vmpz.io.inventory import token_of
+from vmpz.io.metadata import COVERAGE_TYPE, FRACTIONS, OWN, PRIMARY, keyword, keywords_of, to_disk
 from vmpz.parameters import MapParameters
 from vmpz.products import Product, Scalar
 from vmpz.sky.cells import CellSet

@@ -1,9 +1,9 @@
-"""What stands in a product file besides its values: the one table of FITS keywords, the product inventory, the
-coverage convention.
+"""What stands in a product file besides its values: the one table of FITS keywords, and the coverage convention.
 
 Keywords come in two groups: those of the primary header, as the published cards list them, and those of the
 table (HDU 1), most of them the project's own, repeated in the XML descriptor. Unused strings of the primary
-header are written as '-1', never dropped. A new keyword or a new kind of product is one row here.
+header are written as '-1', never dropped, but for dates: the FITS standard reserves DATE-OBS and DATE-END for
+dates, so one that is not known has no card. A new keyword is one row here.
 
 Coverage convention. Inside the package, and by default on disk, a coverage-type value is the observed
 fraction (COVCONV = 'OBSERVED'). The older MER convention (1 - observed fraction, COVCONV = 'MER') is applied
@@ -14,6 +14,7 @@ WEIGHT is a float64 ('D') in MER files and the way back is exact for every fract
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -22,7 +23,6 @@ from numpy.typing import NDArray
 
 from vmpz.errors import InputError
 from vmpz.products import Product, ProductKey, Scalar
-from vmpz.quantities import QUANTITIES
 
 __all__ = [
     "COVERAGE_TYPE",
@@ -32,7 +32,6 @@ __all__ = [
     "PRIMARY",
     "TABLE",
     "Keyword",
-    "Kind",
     "decode",
     "degrade_rule_of",
     "encode",
@@ -41,11 +40,7 @@ __all__ = [
     "key_of",
     "keyword",
     "keywords_of",
-    "kind_of",
-    "kind_of_name",
-    "kind_of_token",
     "to_disk",
-    "token_of",
 ]
 
 COVERAGE_TYPE = frozenset({"footprint", "coverage", "effectivecoverage"})
@@ -167,119 +162,6 @@ def keyword(name: str) -> Keyword | None:
     return KEYWORDS.get(name)
 
 
-# -- kinds of product -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Names of one kind of product in one form; every one of them as published, mistakes included."""
-
-    kind: str
-    form: str
-    dpd: str
-    schema: str
-    format_id: str
-    data_type: str
-    element: str
-    stem: str
-    """Token of the file name without its prefix; '' where the quantity takes its place."""
-
-
-def _kind(kind: str, form: str, dpd: str, schema: str, name: str, element: str, stem: str) -> Kind:
-    prefix = "Healpix" if form == "healpix" else "MOC"
-    return Kind(
-        kind,
-        form,
-        f"Dpd{prefix}{dpd}VMPZ",
-        f"euc-le3-id-vmpz-{prefix}{schema}.xsd",
-        f"le3.id.vmpz.{prefix.lower()}{schema.lower()}",
-        f"vmpzid:{name}{prefix}VMPZ",
-        f"{element}{prefix}",
-        stem,
-    )
-
-
-def _forms(kind: str, dpd: str, schema: str, name: str, element: str, stem: str) -> list[Kind]:
-    return [_kind(kind, form, dpd, schema, name, element, stem) for form in ("healpix", "moc")]
-
-
-INVENTORY = {
-    (row.kind, row.form): row
-    for row in (
-        *_forms(
-            "footprint", "FootprintMask", "FootprintMask", "footprintMask", "FootprintMask", "FOOTPRINTMASK"
-        ),
-        *_forms("bitmask", "BitMask", "BitMask", "bitMask", "BitMask", "BITMASK"),
-        *_forms("coverage", "Coverage", "CoverageMask", "coverageMask", "CoverageMask", "COVERAGE"),
-        *_forms(
-            "effectivecoverage",
-            "EffectiveCoverage",
-            "EffectiveCoverageMask",
-            "effectiveCoverageMask",
-            "EffectiveCoverageMask",
-            "EFFECTIVECOVERAGE",
-        ),
-        *_forms("info", "InfoMap", "InfoMap", "infoMap", "InfoMap", ""),
-        *_forms("depth", "DepthMap", "DepthMap", "depthMap", "DepthMap", "DEPTHMAP"),
-        *_forms(
-            "visibility",
-            "VisibilityMask",
-            "VisibilityMask",
-            "visibilityMask",
-            "VisibilityMask",
-            "VISIBILITYMASK",
-        ),
-    )
-}
-"""(kind, form) -> names. No effective coverage was ever published as a MOC: that row follows the pattern."""
-
-TABLE_TOKENS = {"statistics": "CELLSTATISTICS", "goodpixels": "GOODPIXELS"}
-PREFIX = {"healpix": "HP", "moc": "MOC"}
-
-
-def kind_of(kind: str, form: str) -> Kind:
-    """Names of a kind of product.
-
-    Raises
-    ------
-    InputError
-        No product of that kind has that form.
-    """
-    if (kind, form) not in INVENTORY:
-        known = ", ".join(f"{one} as {other}" for one, other in INVENTORY)
-        raise InputError(f"a product with maps must be one of {known}; found {kind} as {form}")
-    return INVENTORY[kind, form]
-
-
-def token_of(key: ProductKey, form: str) -> str:
-    """Token of the file name, e.g. HPCOVERAGE, MOCDEPTHMAP, HPEXPOSURES."""
-    if key.kind in TABLE_TOKENS:
-        return TABLE_TOKENS[key.kind]
-    return PREFIX[form] + (kind_of(key.kind, form).stem or key.quantity.upper())
-
-
-def kind_of_token(token: str) -> tuple[str, str] | None:
-    """Kind and quantity ('-' if it has none) of a token, None if it is not one."""
-    for kind, name in TABLE_TOKENS.items():
-        if token == name:
-            return kind, "-"
-    for prefix in PREFIX.values():
-        stem = token.removeprefix(prefix)
-        if stem != token:
-            for row in INVENTORY.values():
-                if stem and row.stem == stem:
-                    return row.kind, "-"
-            for name in QUANTITIES:
-                if name.upper() == stem:
-                    return "info", name
-    return None
-
-
-def kind_of_name(dpd: str) -> Kind | None:
-    """The row of a DPDD name, None if there is none."""
-    return next((row for row in INVENTORY.values() if row.dpd == dpd), None)
-
-
 # -- values and convention ------------------------------------------------------------------------------------------
 
 
@@ -345,6 +227,9 @@ def keywords_of(product: Product, convention: str = "OBSERVED") -> dict[str, Sca
     for row in (*PRIMARY, *TABLE):
         names = sorted(name for name in known if keyword(name) is row)
         result |= {name: _typed(row, known[name], str(product.key)) for name in names}
+        if row.name.startswith("DATE-"):
+            result[row.name] = _date(str(result.get(row.name, NOT_USED)))
+            continue
         if not names and row.default is not None and row.belongs_to(product.key.kind):
             result[row.name] = row.default
     return result
@@ -382,6 +267,16 @@ def _from_provenance(product: Product) -> dict[str, Scalar]:
         "VERIFIED": source.verified,
         "PRODDIG": source.digest,
     }
+
+
+def _date(text: str) -> str:
+    """An ISO date and time as UTC, ``yyyy-mm-ddThh:mm:ss.sss``; '-1' for what is none."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return NOT_USED
+    moment = moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+    return moment.isoformat(timespec="milliseconds")
 
 
 def _typed(row: Keyword, value: Any, where: str) -> Scalar:

@@ -13,7 +13,8 @@ import numpy as np
 from vmpz.files.write import write_whole
 from vmpz.io.fits import Columns, columns_of, forms_of, record_chunks, row_type, split_keywords, verify
 from vmpz.io.headers import cards_of, primary_cards, table_cards, write_unit
-from vmpz.io.metadata import FRACTIONS, degrade_rule_of, token_of
+from vmpz.io.inventory import token_of
+from vmpz.io.metadata import FRACTIONS, degrade_rule_of
 from vmpz.io.orders import degraded
 from vmpz.parameters import MapParameters
 from vmpz.products import Product, Scalar

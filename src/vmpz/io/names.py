@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from urllib.parse import quote, unquote
 
 from vmpz.errors import InputError
-from vmpz.io.metadata import kind_of, token_of
+from vmpz.io.inventory import kind_of, token_of
 from vmpz.products import Product
 
 __all__ = ["CONCAT", "FileName", "descriptor_name", "file_name", "parse_name"]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from vmpz.errors import InputError, MapMismatchError
 from vmpz.files.fits import FitsFile, Hdu, open_fits
 from vmpz.files.tables import Table, read_table
+from vmpz.io.inventory import kind_of_token
 from vmpz.io.metadata import (
     COVERAGE_TYPE,
     DEGRADE_RULE,
@@ -28,7 +29,6 @@ from vmpz.io.metadata import (
     from_disk,
     key_of,
     keyword,
-    kind_of_token,
 )
 from vmpz.io.names import parse_name
 from vmpz.products import Product, Scalar

@@ -18,17 +18,8 @@ from vmpz.errors import InputError
 from vmpz.files.write import write_whole
 from vmpz.files.xml import confined, parse_xml, text_at, texts_at
 from vmpz.io.envelope import envelope
-from vmpz.io.metadata import (
-    OWN,
-    Kind,
-    decode,
-    encode,
-    encode_name,
-    keyword,
-    keywords_of,
-    kind_of,
-    kind_of_name,
-)
+from vmpz.io.inventory import Kind, kind_of, kind_of_name
+from vmpz.io.metadata import OWN, decode, encode, encode_name, keyword, keywords_of
 from vmpz.products import Product, Scalar
 
 __all__ = ["NAMESPACE", "Descriptor", "read_descriptor", "schema", "write_descriptor"]
