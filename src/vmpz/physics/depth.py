@@ -11,7 +11,6 @@ References: Euclid DPDD Q1, HEALPix depth map (2 arcsec aperture, 5 sigma); LSST
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import hyperu
 
 __all__ = [
     "HALF_LIGHT_PER_SCALE_LENGTH",
@@ -63,6 +62,8 @@ def disc_area_pixels(
     """
     scale_length = half_light_arcsec / HALF_LIGHT_PER_SCALE_LENGTH
     blur = (np.asarray(fwhm_arcsec, np.float64) / FWHM_PER_SIGMA / scale_length) ** 2
+    from scipy.special import hyperu  # only this estimator needs it, and every run would wait for it
+
     scaled_exponential_integral = hyperu(1.0, -1.0, blur)  # e**a E_3(a), without overflow
     return np.asarray(
         4.0 * np.pi * (scale_length / np.asarray(pixel_scale_arcsec)) ** 2 / scaled_exponential_integral

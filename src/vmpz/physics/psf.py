@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 __all__ = ["nearest_on_sphere"]
 
@@ -30,6 +29,8 @@ def nearest_on_sphere(
     distance_deg : array (m, k)
         Great-circle distances.
     """
+    from scipy.spatial import cKDTree  # costs as much as all else that a run imports, and few maps need it
+
     tree = cKDTree(_unit_vectors(lon_deg, lat_deg))
     k = list(range(1, min(number, len(lon_deg)) + 1))
     chord, index = tree.query(_unit_vectors(at_lon_deg, at_lat_deg), k=k)
