@@ -26,7 +26,7 @@ from numba import njit
 
 from vmpz.bits import Selection
 from vmpz.files.planes import open_plane
-from vmpz.frames import Frame, FrameRef
+from vmpz.frames import Frame, FrameRef, image_outline
 from vmpz.make.accumulate import accumulate
 from vmpz.make.runtable import RunTable, run_table
 from vmpz.sky import hpx
@@ -158,7 +158,8 @@ def reduce(paths: dict[str, str], table: RunTable, names: tuple[str, ...], **opt
 
 def table_at(lon: float = CENTRE[0], lat: float = CENTRE[1], rotation: float = 0.0) -> RunTable:
     """The run table of a tile."""
-    return run_table(mosaic_wcs(lon, lat, rotation), (SIZE, SIZE), CellSet.everything(ORDER))
+    wcs, shape = mosaic_wcs(lon, lat, rotation), (SIZE, SIZE)
+    return run_table(wcs, shape, CellSet.everything(ORDER), outline=image_outline(wcs, shape))
 
 
 def today(paths: dict[str, str]) -> float:

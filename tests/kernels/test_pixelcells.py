@@ -1,11 +1,15 @@
 """The run table against the exact assignment: the mapping and the HEALPix library, pixel by pixel."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from astropy.wcs import Sip
 
 from pass_helpers import cells_of_pixels, image_wcs
 from vmpz.frames import image_outline
 from vmpz.kernels import pixelcells
+from vmpz.make import leaves
 from vmpz.make.runtable import run_table
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
@@ -49,6 +53,21 @@ def test_no_pixel_differs_whatever_the_mapping(kind):
     table = run_table(image_wcs(31.3, -14.2, size, 0.1, **kind), (size, size), CellSet.everything(14))
     bad, compared = differing(table, np.linspace(0, size - 1, 40).astype(int))
     assert (bad, compared) == (0, 40 * size)
+
+
+def test_the_guard_decides_where_interpolation_is_not_enough(monkeypatch):
+    size, examine = 1500, leaves._examine
+    wcs = image_wcs(31.3, -14.2, size, 0.1, rotation=20, kind="SIP")
+    a, b = np.zeros((5, 5)), np.zeros((5, 5))
+    a[3, 0], b[0, 3], a[1, 2] = 1e-11, -1e-11, 5e-12
+    wcs.sip = Sip(a, b, None, None, wcs.wcs.crpix)
+    table = run_table(wcs, (size, size), CellSet.everything(16))
+    rows = np.arange(size)
+    assert table.exact > 0 and differing(table, rows)[0] == 0
+    monkeypatch.setattr(
+        leaves, "_examine", lambda *parts: replace(examine(*parts), guard=np.zeros(parts[1].size))
+    )
+    assert differing(run_table(wcs, (size, size), CellSet.everything(16)), rows)[0] > 0
 
 
 @pytest.mark.parametrize("order", [0, 5, 10, 17, 19])

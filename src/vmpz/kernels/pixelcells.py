@@ -67,6 +67,11 @@ def _to_next_edge(value: float, slope: float, curvature: float) -> Any:
     step = np.floor(value) - value
     if slope > 0.0:
         step += 1.0
+    per_edge = 1.0 / slope
+    straight = step * per_edge
+    bend = curvature * straight * per_edge
+    if abs(bend) < 0.01:  # the series is right to 1e-5 of the distance
+        return straight * (1.0 - bend * (1.0 - 2.0 * bend))
     root = slope * slope + 4.0 * curvature * step
     if root <= 0.0:
         return 1e9

@@ -3,7 +3,7 @@
 The face coordinates of HEALPix are evaluated through the image's own mapping on 5 x 5 points of each leaf (512
 pixels, halved down to 16 where needed). A leaf is smooth if all points have one base face and lie on one side of
 the parallels sin(dec) = +-2/3, where the projection has a kink, and if the biquadratic polynomial through 3 x 3 of
-them predicts the others to 1e-4 pixel. Eight times the worst prediction error is the guard of the leaf.
+them predicts the others to 1e-3 pixel. Eight times the worst prediction error is the guard of the leaf.
 """
 
 import math
@@ -133,7 +133,7 @@ def _examine(
         & (face == face[:, :1, :1]).all(axis=(1, 2))
         & ((low > margin) & (high < 1 - margin)).all(axis=0)
         & ((least > clear) | (most < -clear))
-        & (error <= 1e-4 * step + ROUNDING)
+        & (error <= 1e-3 * step + ROUNDING)
     )
     return Leaves(
         row,

@@ -129,30 +129,27 @@ def run_table(
     shapes[:, :, 0, 0] -= table[:, pixelcells.BOX_X : pixelcells.BOX_Y + 1].T
     guard = leaves.guard * float(1 << cells.order)
 
-    def block(start: int) -> tuple[RunBlock, int]:
+    def trace(start: int) -> _Runs:
         stop = min(start + BLOCK_ROWS, shape[0])
         here = np.flatnonzero((leaves.row >= start) & (leaves.row < stop))
         here = here[np.argsort(leaves.column[here], kind="stable")]
-        runs = _trace(
+        return _trace(
             start, stop, shape[1], table[here], shapes[:, here], guard[here], box_cells, exact_places
         )
-        decided = _decide(positions, start, runs, cells.order, owned)
-        return _number(start, stop, shape[1], runs, owned.size), decided
 
-    starts = range(0, shape[0], BLOCK_ROWS)
-    if threads > 1:
-        with ThreadPoolExecutor(threads) as pool:
-            done = list(pool.map(block, starts))
-    else:
-        done = [block(start) for start in starts]
-    blocks = [one for one, _ in done]
+    def number(runs: _Runs) -> RunBlock:
+        return _number(runs, shape[1], owned.size)
+
+    with ThreadPoolExecutor(threads) as pool:
+        traced = list(pool.map(trace, range(0, shape[0], BLOCK_ROWS)))
+        decided = _decide(positions, traced, cells.order, owned)
+        blocks = list(pool.map(number, traced))
     touched, numbered = _touched(owned, cells.order, blocks)
     if outline is None:
         geom = _pixel_share(positions, touched, numbered)
     else:
         geom = covered_fractions(outline, cells.order, cells=touched).of_cells(touched.cells(), 0.0)
-    decided = exact.size + sum(number for _, number in done)
-    return RunTable(wcs, shape, touched, geom, numbered, decided)
+    return RunTable(wcs, shape, touched, geom, numbered, exact.size + decided)
 
 
 # -- cells ----------------------------------------------------------------------------------------------
@@ -225,7 +222,16 @@ def _places(owned: NDArray[np.int64], cells: NDArray[np.int64]) -> NDArray[np.in
 
 # -- runs -----------------------------------------------------------------------------------------------
 
-_Runs = tuple[NDArray[Any], NDArray[np.int32], NDArray[np.int64]]
+
+@dataclass(frozen=True)
+class _Runs:
+    """Runs of the rows [start, stop), cells as places among the owned ones."""
+
+    start: int
+    stop: int
+    first: NDArray[Any]
+    cell: NDArray[np.int32]
+    row_start: NDArray[np.int64]
 
 
 def _trace(
@@ -250,7 +256,7 @@ def _trace(
             start, stop, columns, leaves, shape, guard, box_cells, exact, first, cell, row_start
         )
         if count >= 0:
-            return first[:count].copy(), cell[:count].copy(), row_start
+            return _Runs(start, stop, first[:count].copy(), cell[:count].copy(), row_start)
         if count == -2:
             raise InputError(
                 f"rows {start} to {stop}: the pixel-to-sky mapping must be continuous, found a jump"
@@ -258,25 +264,39 @@ def _trace(
         room *= 2
 
 
-def _decide(positions: Positions, start: int, runs: _Runs, order: int, owned: NDArray[np.int64]) -> int:
+def _decide(positions: Positions, blocks: list[_Runs], order: int, owned: NDArray[np.int64]) -> int:
     """Fill in the cells of open pixels; their number."""
-    first, cell, row_start = runs
-    open_ = np.flatnonzero(cell == pixelcells.OPEN)
-    if open_.size:
-        row = start + np.searchsorted(row_start, open_, side="right") - 1
-        cell[open_] = _places(owned, _cells_of_pixels(positions, first[open_], row, order))
-    return int(open_.size)
+    places = [np.flatnonzero(runs.cell == pixelcells.OPEN) for runs in blocks]
+    row = np.concatenate(
+        [
+            runs.start + np.searchsorted(runs.row_start, place, side="right") - 1
+            for runs, place in zip(blocks, places, strict=True)
+        ]
+    )
+    column = np.concatenate([runs.first[place] for runs, place in zip(blocks, places, strict=True)])
+    cells = _places(owned, _cells_of_pixels(positions, column, row, order))
+    parts = np.split(cells, np.cumsum([place.size for place in places])[:-1])
+    for runs, place, part in zip(blocks, places, parts, strict=True):
+        runs.cell[place] = part
+    return int(row.size)
 
 
-def _number(start: int, stop: int, columns: int, runs: _Runs, owned: int) -> RunBlock:
+def _number(runs: _Runs, columns: int, owned: int) -> RunBlock:
     """A block with its own dense numbering of cells."""
-    first, cell, row_start = runs
-    most = min(owned, cell.size)
+    most = min(owned, runs.cell.size)
     slot_cell, found = np.empty(most, np.int32), np.empty(most, np.int64)
     slots = pixelcells.number_slots(
-        first, cell, row_start, columns, np.full(owned, -1, np.int32), slot_cell, found
+        runs.first, runs.cell, runs.row_start, columns, np.full(owned, -1, np.int32), slot_cell, found
     )
-    return RunBlock(start, stop, first, cell, row_start, slot_cell[:slots].copy(), found[:slots].copy())
+    return RunBlock(
+        runs.start,
+        runs.stop,
+        runs.first,
+        runs.cell,
+        runs.row_start,
+        slot_cell[:slots].copy(),
+        found[:slots].copy(),
+    )
 
 
 def _touched(
@@ -297,12 +317,12 @@ def _pixel_share(positions: Positions, cells: CellSet, blocks: tuple[RunBlock, .
     """Number of pixels of each cell times their solid angle, taken at a pixel in it, in cells."""
     share = np.zeros(len(cells))
     for block in blocks:
-        slot, run = np.unique(block.slot, return_index=True)
-        slot, run = slot[slot >= 0], run[slot >= 0]
+        highest = np.maximum.accumulate(block.slot)
+        run = np.flatnonzero(np.diff(highest, prepend=-1) > 0)  # slots are numbered by their first run
         row = (block.start + np.searchsorted(block.row_start, run, side="right") - 1).astype(np.float64)
         column = block.first[run].astype(np.float64)
         area = _pixel_area_sr(positions, column, row) / hpx.cell_area_sr(cells.order)
-        share[block.cells[slot]] += block.found[slot] * area
+        share[block.cells] += block.found * area
     return share
 
 
