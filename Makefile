@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install demo test test-long lint bench docs tools constraints clean
 
