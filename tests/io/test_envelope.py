@@ -51,4 +51,4 @@ def test_what_is_too_wide_is_given_as_coarse_cells():
 
 
 def test_nothing_has_no_envelope():
-    assert envelope(CellSet(5)) == []
+    assert envelope(CellSet(5)) == ()

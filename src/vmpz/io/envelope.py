@@ -6,6 +6,8 @@ every cell. A set that reaches farther than 60 degrees from its middle is given 
 cells.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,10 +23,14 @@ REACH = 0.5
 Vectors = NDArray[np.float64]
 
 
-def envelope(cells: CellSet) -> list[NDArray[np.float64]]:
-    """Polygons (n, 2) of ICRS longitudes and latitudes in degrees that cover all cells; none for the empty set."""
+@lru_cache(maxsize=64)
+def envelope(cells: CellSet) -> tuple[NDArray[np.float64], ...]:
+    """Polygons (n, 2) of ICRS longitudes and latitudes in degrees that cover all cells; none for the empty set.
+
+    Kept for the products of one area, most of which stand on the same cells.
+    """
     if not cells:
-        return []
+        return ()
     coarse = _coarse(cells, ENOUGH)
     corners = _unit_vectors(*hpx.vertices(coarse.cells(), coarse.order, step=4))
     points = corners.reshape(-1, 3)
@@ -33,9 +39,9 @@ def envelope(cells: CellSet) -> list[NDArray[np.float64]]:
     if length < REACH or float((points @ (middle / length)).min()) < REACH:
         few = _coarse(cells, 192)
         lon, lat = hpx.vertices(few.cells(), few.order)
-        return [np.stack((one, other), axis=1) for one, other in zip(lon, lat, strict=True)]
+        return tuple(np.stack((one, other), axis=1) for one, other in zip(lon, lat, strict=True))
     bulge = np.sqrt(hpx.cell_area_sr(coarse.order))
-    return [_hull(points, middle / length, 1.0 + bulge)]
+    return (_hull(points, middle / length, 1.0 + bulge),)
 
 
 def _coarse(cells: CellSet, most: int) -> CellSet:
