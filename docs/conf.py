@@ -1,11 +1,11 @@
 """Configuration of the documentation."""
 
-from importlib.metadata import version
+from importlib import metadata
 
 project = "vmpz"
 author = "the vmpz developers"
 copyright = "2026, the vmpz developers"
-release = version("vmpz")
+release = metadata.version("vmpz")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 source_suffix = {".md": "markdown"}

@@ -248,7 +248,7 @@ def _parameters(bands: Sequence[Band], order: int, layers: bool) -> str:
         bands=json.dumps([band.name for band in bands]),
         order=order,
         info=json.dumps(info),
-        patch_order=order - 2,
+        patch_order=order - 1,
         external=EXTERNAL_FLAGS if "DECAM" in instruments else "",
     )
 
