@@ -86,7 +86,7 @@ def _flags(rng: np.random.Generator) -> np.ndarray:
         row, column = rng.integers(0, SIZE - 8, (2, hits))
         flags[row + step, column + step // 2] |= 1 << int(rng.integers(3, 10))
     flags[:, rng.integers(0, SIZE, SIZE // 300)] |= 1 << 1
-    for _ in range(SIZE * SIZE // 600000):
+    for _ in range(SIZE * SIZE // 340000):
         radius = int(rng.choice([20, 40, 80, 160, 320], p=[0.4, 0.3, 0.15, 0.1, 0.05]))
         y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
         row, column = rng.integers(radius, SIZE - radius, 2)
