@@ -1,7 +1,7 @@
 """One full mosaic tile (19200 x 19200: flags, RMS, background) through the pass, beside today's script and the floor.
 
 The tile is synthetic and made once in a temporary folder (4.4 GB, removed at the end), then read from the page cache:
-stars, bad columns, cosmic rays and borders flag 9 % of the pixels; RMS is a patchwork with 3 % noise; background
+stars, bad columns, cosmic rays and borders flag a tenth of the pixels; RMS is a patchwork with 3 % noise; background
 0.2 +- 0.02. Figures are CPU seconds (user and system) unless said otherwise, ours the best of three, today's on 1/16
 of the tile, times 16. The floor is a plain sum of the same words by one thread. ``python -m benchmarks.tile`` prints
 the rows.
