@@ -18,13 +18,14 @@ from astropy.io.fits import Header
 from vmpz.errors import InputError
 from vmpz.files.cards import Cards
 
-__all__ = ["BITPIX", "BLOCK", "Hdu", "check_data_sum", "data_sum", "fold", "read_hdu"]
+__all__ = ["BITPIX", "BLOCK", "Hdu", "check_data_sum", "checksum_text", "data_sum", "fold", "read_hdu"]
 
 BLOCK = 2880
 CARD = 80
 MAX_HEADER_BLOCKS = 2048
 BITPIX = (8, 16, 32, 64, -32, -64)
 ALL_ONES = 0xFFFFFFFF
+PUNCTUATION = frozenset(b":;<=>?@[\\]^_`")
 PRINTABLE = bytes(range(0x20, 0x7F))
 
 
@@ -158,6 +159,20 @@ def fold(total: int) -> int:
     while total > ALL_ONES:
         total = (total & ALL_ONES) + (total >> 32)
     return total
+
+
+def checksum_text(complement: int) -> str:
+    """A 32-bit complement as the 16 letters and digits of a CHECKSUM card (FITS standard 4.0, appendix J.2)."""
+    letters = bytearray(16)
+    for place in range(4):
+        quotient, rest = divmod(complement >> (24 - 8 * place) & 0xFF, 4)
+        four = [quotient + 48 + rest, quotient + 48, quotient + 48, quotient + 48]
+        while PUNCTUATION.intersection(four):
+            for i in (0, 2):
+                if four[i] in PUNCTUATION or four[i + 1] in PUNCTUATION:
+                    four[i], four[i + 1] = four[i] + 1, four[i + 1] - 1
+        letters[place::4] = bytes(four)
+    return bytes(letters[-1:] + letters[:-1]).decode("ascii")
 
 
 def check_data_sum(found: int, expected: int, where: str) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
+from vmpz.sky.covers import unit_vectors
 
 __all__ = ["envelope"]
 
@@ -32,7 +33,7 @@ def envelope(cells: CellSet) -> tuple[NDArray[np.float64], ...]:
     if not cells:
         return ()
     coarse = _coarse(cells, ENOUGH)
-    corners = _unit_vectors(*hpx.vertices(coarse.cells(), coarse.order, step=4))
+    corners = unit_vectors(*hpx.vertices(coarse.cells(), coarse.order, step=4))
     points = corners.reshape(-1, 3)
     middle = points.mean(axis=0)
     length = float(np.linalg.norm(middle))
@@ -49,11 +50,6 @@ def _coarse(cells: CellSet, most: int) -> CellSet:
     while len(cells.at_order(order)) > most:
         order -= 1
     return cells.at_order(order)
-
-
-def _unit_vectors(lon_deg: NDArray[np.float64], lat_deg: NDArray[np.float64]) -> Vectors:
-    lon, lat = np.radians(lon_deg), np.radians(lat_deg)
-    return np.stack((np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)), axis=-1)
 
 
 def _hull(points: Vectors, middle: Vectors, scale: float) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vmpz.files.fits import data_sum, fold
+from vmpz.files.hdu import checksum_text, data_sum, fold
 from vmpz.io.metadata import encode, keyword
 from vmpz.products import Scalar
 
@@ -141,7 +141,7 @@ def write_unit(stream: IO[bytes], cards: list[str], chunks: Iterable[NDArray[Any
     stream.write(bytes(-size % BLOCK))
     stream.seek(start)
     whole = fold(data_sum(_header(cards, total, "0" * 16)) + total)
-    stream.write(_header(cards, total, _checksum_text(ALL_ONES - whole)))
+    stream.write(_header(cards, total, checksum_text(ALL_ONES - whole)))
     stream.seek(0, 2)
 
 
@@ -154,24 +154,3 @@ def _header(cards: list[str], datasum: int, checksum: str) -> bytes:
     ends = [card("CHECKSUM", checksum, "HDU checksum"), card("DATASUM", str(datasum), "data unit checksum")]
     text = "".join([*cards, *continued, *ends, f"{'END':<{WIDTH}}"])
     return text.ljust(-(-len(text) // BLOCK) * BLOCK).encode("ascii")
-
-
-EXCLUDED = np.array([*range(0x3A, 0x41), *range(0x5B, 0x61)])
-"""ASCII punctuation that the encoding avoids."""
-
-
-def _checksum_text(complement: int) -> str:
-    """A complement as 16 letters and digits (FITS standard 4.0, appendix J.2)."""
-    letters = np.zeros((4, 4), np.int64)
-    for place in range(4):
-        byte = (complement >> (24 - 8 * place)) & 0xFF
-        quarter = np.full(4, byte // 4 + 0x30)
-        quarter[0] += byte % 4
-        while np.isin(quarter, EXCLUDED).any():
-            for pair in ((0, 1), (2, 3)):
-                if np.isin(quarter[list(pair)], EXCLUDED).any():
-                    quarter[pair[0]] += 1
-                    quarter[pair[1]] -= 1
-        letters[:, place] = quarter
-    text = "".join(chr(code) for code in letters.ravel())
-    return text[-1] + text[:-1]

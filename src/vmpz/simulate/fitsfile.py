@@ -17,7 +17,7 @@ from astropy.io import fits
 from astropy.io.fits import Header
 from numpy.typing import NDArray
 
-from vmpz.files.fits import data_sum, fold
+from vmpz.files.hdu import checksum_text, data_sum, fold
 from vmpz.files.write import write_whole
 
 __all__ = ["Compression", "FitsWriter", "fits_file"]
@@ -26,7 +26,6 @@ Compression = Literal["gz", "fz"] | None
 
 BLOCK = 2880
 ZEROS = "0" * 16
-PUNCTUATION = frozenset(b":;<=>?@[\\]^_`")
 
 
 class FitsWriter:
@@ -91,21 +90,7 @@ def sealed(header: Header, total: int) -> bytes:
     sealed_header["DATASUM"] = (str(total), "data unit checksum")
     text: bytes = sealed_header.tostring().encode("ascii")
     complement = ~fold(data_sum(text) + total) & 0xFFFFFFFF
-    return text.replace(b"CHECKSUM= '" + ZEROS.encode(), b"CHECKSUM= '" + _spell(complement))
-
-
-def _spell(number: int) -> bytes:
-    """A 32-bit number as 16 letters and digits whose sum, as words, is the number."""
-    letters = bytearray(16)
-    for place in range(4):
-        quotient, rest = divmod(number >> (24 - 8 * place) & 0xFF, 4)
-        four = [quotient + 48 + rest, quotient + 48, quotient + 48, quotient + 48]
-        while PUNCTUATION.intersection(four):
-            for i in (0, 2):
-                if four[i] in PUNCTUATION or four[i + 1] in PUNCTUATION:
-                    four[i], four[i + 1] = four[i] + 1, four[i + 1] - 1
-        letters[place::4] = bytes(four)
-    return bytes(letters[-1:] + letters[:-1])
+    return text.replace(b"CHECKSUM= '" + ZEROS.encode(), b"CHECKSUM= '" + checksum_text(complement).encode())
 
 
 @contextmanager
