@@ -1,6 +1,7 @@
 """Planes in memory, small frames, and the slow obvious version of the one pass."""
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,26 @@ def cells_of_pixels(wcs, shape, order, rows=None, columns=None):
     return hpx.cells_at(world[wcs.wcs.lng], world[wcs.wcs.lat], order).reshape(rows.shape)
 
 
+def most_frequent(value):
+    """By counting every value; the lowest on ties."""
+    different, times = np.unique(value, return_counts=True)
+    return different[np.argmax(times)]
+
+
+def weighted_median(value, weight):
+    """Half of the weight on either side, summed in exact arithmetic over the sorted list."""
+    order = np.argsort(value)
+    x, w = value[order], [Fraction(one) for one in weight[order]]
+    half, running, reached = sum(w) / 2, Fraction(0), None
+    for here, share in zip(x, w, strict=True):
+        running += share
+        if reached is None and running >= half:
+            reached = here
+        if running > half:
+            return (reached + here) / 2
+    raise ValueError("no weight")
+
+
 def slow_pass(
     planes: Mapping[str, Any],
     assignment,
@@ -130,7 +151,7 @@ def slow_pass(
                 put(f"{name}.{sample}.n", value.size)
                 for moment, function in (
                     ("mean", np.mean), ("m2", lambda v: np.sum((v - v.mean()) ** 2)),
-                    ("min", np.min), ("max", np.max),
+                    ("min", np.min), ("max", np.max), ("mode", most_frequent),
                     ("median", np.median), ("q25", lambda v: np.quantile(v, 0.25)),
                     ("q90", lambda v: np.quantile(v, 0.9)),
                 ):  # fmt: skip
@@ -138,6 +159,7 @@ def slow_pass(
                 if "RMS" in planes:
                     weight = 1 / planes["RMS"][here & chosen].astype(np.float64)[finite] ** 2
                     put(f"{name}.{sample}.wsum", weight.sum())
+                    put(f"{name}.{sample}.wmedian", weighted_median(value, weight) if value.size else np.nan)
                     put(
                         f"{name}.{sample}.wmean",
                         np.sum(weight * value) / weight.sum() if value.size else np.nan,

@@ -8,16 +8,17 @@ COUNT, SUM        ``sum a``; ``sum a x``: integrals over the cell divided by the
 MEAN, WMEAN       ``sum a x / sum a``; ``sum a w x / sum a w``
 MIN, MAX, MODE    extremes; most frequent value, the lowest on ties
 MEDIAN, QNN       of the list of values; quantile of NN per cent, linear between values
-WMEDIAN           half of ``sum a w`` on either side
+WMEDIAN           half of ``sum a w`` on either side; between two values where the half falls exactly between them
 STD, RMSQ         ``sqrt(sum a (x - mean)**2 / sum a)``; ``sqrt(sum a x**2 / sum a)``
 VALUE             the single value; an error where samples differ
-ARGMIN, ARGMAX    number of the sample (exposure) that gives the extreme, the lowest on ties
+ARGMIN, ARGMAX    number of the sample (exposure, stamp) that gives the extreme, the lowest on ties; pixels and points
+                  have no numbers
 ================  ==============================================================================================
 
 Samples with ``a <= A_MIN`` do not touch the cell. Samples are put into one order before anything is added, so
 the result does not depend, to the last bit, on the order or the portions in which they came. Over image
-pixels, all of the same share of the cell, the same statistics follow from the moments below
-(`Statistic.of_moments`).
+pixels, all of the same share of the cell and of weight 1/RMS^2, the same statistics follow from the moments below
+(`Statistic.of_moments`), all but ARGMIN and ARGMAX.
 
 **Cell statistics.** Columns, one float64 or int64 value per cell of the area:
 
@@ -32,8 +33,8 @@ pixels, all of the same share of the cell, the same statistics follow from the m
 ``good.<S>``           usable pixels not hit by S
 ``<P>.<sample>.<m>``   moments of plane P (RMS, BACKGROUND, IMAGE) over a sample: ``valid`` or ``good`` (usable and
                        not hit by the depth selection); m is ``n``, ``mean``, ``m2`` (sum of squared deviations from
-                       the mean), ``min``, ``max``; on request ``median``, ``qNN``, and ``wsum``, ``wmean``
-                       (weights 1/RMS^2)
+                       the mean), ``min``, ``max``; on request ``median``, ``qNN``, ``mode``, and, weighted by
+                       1/RMS^2, ``wsum``, ``wmean``, ``wmedian``
 =====================  =============================================================================================
 
 A fraction of the cell is ``geom * count / found``: exact inside, right at edges, free of lattice noise.
@@ -220,8 +221,14 @@ def _known(value: Array, s: SortedSamples) -> Array:
 
 
 def _weighted_median(s: SortedSamples) -> Array:
-    """Value at half of the weight; between two values where the half falls exactly between them."""
+    """Value at half of the weight; between two values where the half falls exactly between them.
+
+    Weights are relative to the heaviest of the cell, so that equal ones add up exactly.
+    """
     weight = s.a * s.w
+    heaviest = np.zeros(s.n_cells)
+    np.maximum.at(heaviest, s.cell, weight)
+    weight = np.divide(weight, heaviest[s.cell], out=weight, where=weight > 0)
     total = s.total(weight)
     first = np.cumsum(s.n) - s.n
     running = _running_sum(weight, first, s.n)
@@ -320,6 +327,8 @@ class Statistic:
         Order statistic of the pixels that the pass must keep.
     inverse_variance : bool
         Whether the pass must keep sums weighted by 1/RMS**2.
+    listed : str or None
+        Column that the pass must make of the list of pixels: ``mode``, or ``wmedian``, weighted by 1/RMS**2.
     """
 
     name: str
@@ -328,6 +337,7 @@ class Statistic:
     of_moments: Callable[[Moments], Array]
     percent: float | None = None
     inverse_variance: bool = False
+    listed: str | None = None
 
     def start(self, n_cells: int) -> Samples:
         """An empty collection of samples."""
@@ -357,7 +367,7 @@ class Statistic:
 def _not_of_pixels(name: str) -> Callable[[Moments], Array]:
     def refuse(moments: Moments) -> Array:
         raise MissingProductError(
-            f"{name} is a statistic of exposures; image pixels ({moments.prefix}) have none"
+            f"{name} is the number of an exposure or stamp; image pixels ({moments.prefix}) have none"
         )
 
     return refuse
@@ -396,11 +406,21 @@ STATISTICS: dict[str, Statistic] = {
             lambda m: np.sqrt(m["mean"] ** 2 + m["m2"] / m["n"]),
         ),
         Statistic("MEDIAN", "median", _quantile(0.5), lambda m: m["median"], 50.0),
-        _row("WMEDIAN", "weighted median", _weighted_median, lambda m: m["wmedian"]),
-        _row("MODE", "most frequent value", _mode, lambda m: m["mode"]),
+        Statistic("WMEDIAN", "weighted median", _weighted_median, lambda m: m["wmedian"], listed="wmedian"),
+        Statistic("MODE", "most frequent value", _mode, lambda m: m["mode"], listed="mode"),
         _row("VALUE", "the single value", _only_value, Moments.only_value),
-        _row("ARGMIN", "exposure of the lowest value", _argument(_quantile(0.0)), _not_of_pixels("ARGMIN")),
-        _row("ARGMAX", "exposure of the highest value", _argument(_quantile(1.0)), _not_of_pixels("ARGMAX")),
+        _row(
+            "ARGMIN",
+            "number of the sample of the lowest value",
+            _argument(_quantile(0.0)),
+            _not_of_pixels("ARGMIN"),
+        ),
+        _row(
+            "ARGMAX",
+            "number of the sample of the highest value",
+            _argument(_quantile(1.0)),
+            _not_of_pixels("ARGMAX"),
+        ),
     )
 }
 """All statistics by name; `statistic` also knows the quantiles Q00 to Q100."""

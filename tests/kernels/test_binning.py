@@ -136,11 +136,27 @@ def test_good_pixels_weights_and_lists(image):
                 np.testing.assert_allclose(
                     sums[k, s], [weight.sum(), np.sum(weight * value[here])], rtol=1e-12
                 )
-        end, out = np.array([0, 9]), np.zeros(9 + 29, np.int32)
-        gather(*geometry, plane, False, deciding, False, LIMITS, True, np.uint32(0xF), False, end, out)
-        for k, begin in enumerate((0, 9)):
-            here = good & (cell == k) & np.isfinite(value)
-            np.testing.assert_array_equal(out[begin : end[k]], words.ordered_words(value[here]))
+        for wanted in (0, 9 + 29):
+            end, out, beside = np.array([0, 9]), np.zeros(9 + 29, np.int32), np.zeros(wanted, np.int32)
+            gather(
+                *geometry,
+                plane,
+                False,
+                deciding,
+                False,
+                LIMITS,
+                True,
+                np.uint32(0xF),
+                False,
+                end,
+                out,
+                beside,
+            )
+            for k, begin in enumerate((0, 9)):
+                here = good & (cell == k) & np.isfinite(value)
+                np.testing.assert_array_equal(out[begin : end[k]], words.ordered_words(value[here]))
+                if wanted:
+                    np.testing.assert_array_equal(beside[begin : end[k]], words.ordered_words(noise[here]))
 
 
 @pytest.mark.parametrize("bits", [0, 1, 63, 64, 65, 128, 200])

@@ -26,6 +26,7 @@ SELECTIONS = (Selection(("A",), (1,)), Selection(("A", "TOP"), (1, 31)), Selecti
 GOOD = Selection(("A", "C"), (1, 7))
 MASKED = Selection(("C", "STARMASK"), (7, 32))
 PERCENTS = (25, 50, 90)
+LISTED = ("mode", "wmedian")
 MASKS = (
     Cap(57.99, -51.59, 0.02),
     Cap(58.08, -51.6, 0.03),
@@ -64,9 +65,11 @@ def compare(statistics, expected, moments=3e-6):
     for name, want in expected.items():
         kind = name.rsplit(".", 1)[-1]
         if name not in statistics.columns:
-            assert kind in ("median", "q25", "q90", "wsum", "wmean") or name == "bit.32"
+            assert kind in ("median", "q25", "q90", "mode", "wmedian", "wsum", "wmean") or name == "bit.32"
             continue
-        tolerance = {"mean": moments, "m2": moments, "wsum": 1e-12, "wmean": 1e-10}.get(kind, 1e-13)
+        tolerance = {"mean": moments, "m2": moments, "wsum": 1e-12, "wmean": 1e-10, "mode": 0}.get(
+            kind, 1e-13
+        )
         np.testing.assert_allclose(statistics.column(name), want, rtol=tolerance, err_msg=name)
 
 
@@ -78,7 +81,8 @@ def stored(planes, order):
 def test_every_column_is_that_of_loops_over_pixels(table, planes, order):
     statistics, good = accumulate(
         frame_of(stored(planes, order), WCS, star_masks=MASKS), table, selections=(*SELECTIONS, MASKED), good=GOOD,
-        percents=PERCENTS, percent_samples=("valid", "good"), inverse_variance=True, keep_good=MASKED, threads=2,
+        percents=PERCENTS, listed=LISTED, list_samples=("valid", "good"), inverse_variance=True, keep_good=MASKED,
+        threads=2,
     )  # fmt: skip
     drawn = StarMasks(table, MASKS)
     masked = np.concatenate([drawn.draw(block.start, block.stop) for block in table.blocks]) == 1
@@ -99,8 +103,8 @@ def test_every_column_is_that_of_loops_over_pixels(table, planes, order):
 
 def test_a_good_sample_that_star_masks_veto(table, planes):
     statistics, _ = accumulate(
-        frame_of(planes, WCS, star_masks=MASKS), table, good=MASKED, percents=(50,), percent_samples=("good",),
-        inverse_variance=True,
+        frame_of(planes, WCS, star_masks=MASKS), table, good=MASKED, percents=(50,), listed=LISTED,
+        list_samples=("good",), inverse_variance=True,
     )  # fmt: skip
     drawn = StarMasks(table, MASKS)
     masked = np.concatenate([drawn.draw(block.start, block.stop) for block in table.blocks]) == 1
@@ -177,6 +181,7 @@ def test_bytes_do_not_depend_on_threads_or_on_the_rows_read_at_a_time(table, pla
         "selections": SELECTIONS,
         "good": GOOD,
         "percents": PERCENTS,
+        "listed": LISTED,
         "inverse_variance": True,
         "keep_good": GOOD,
     }
@@ -198,11 +203,12 @@ def test_planes_that_must_be_read_in_order_are(table, planes):
 
 
 def test_areas_that_are_disjoint_give_the_pieces_of_the_whole(table, planes):
-    whole, _ = accumulate(frame_of(planes, WCS), table, selections=SELECTIONS, good=GOOD, percents=(50,))
+    options = {"selections": SELECTIONS, "good": GOOD, "percents": (50,), "listed": LISTED}
+    whole, _ = accumulate(frame_of(planes, WCS), table, **options)
     cells = table.cells.cells()
     for part in (cells[::2], cells[1::2]):
         own = run_table(WCS, SHAPE, CellSet.from_cells(ORDER, part), outline=image_outline(WCS, SHAPE))
-        piece, _ = accumulate(frame_of(planes, WCS), own, selections=SELECTIONS, good=GOOD, percents=(50,))
+        piece, _ = accumulate(frame_of(planes, WCS), own, **options)
         np.testing.assert_array_equal(piece.cells.cells(), part)
         chosen = table.cells.index(part)
         for name in piece.columns:

@@ -27,7 +27,7 @@ Array = NDArray[Any]
 def gather_rows(
     columns: int, first: Array, slot: Array, virtual: Array, row_start: Array, flags: Array, words: Array, swap: bool,
     deciding: Array, deciding_swap: bool, limits: Array, good: bool, veto: np.uint32, virtual_veto: bool,
-    end: Array, out: Array,
+    end: Array, out: Array, beside: Array,
 ) -> None:  # fmt: skip
     """Append the finite pixels of a sample to the lists of their slots.
 
@@ -45,6 +45,8 @@ def gather_rows(
         Where the list of each slot ends so far; moved on.
     out : int32 array
         The lists: ordered words.
+    beside : int32 array
+        Like `out`, for the deciding plane of the same pixels; empty where it is not wanted.
     """
     upper = limits[2] if good else limits[1]
     masked = veto if good else np.uint32(0)
@@ -60,14 +62,14 @@ def gather_rows(
             at = end[slot[k]]
             end[slot[k]] += _append(
                 flag_row[begin:stop], masked, deciding_row[begin:stop], deciding_swap, limits[0], upper,
-                word_row[begin:stop], swap, out[at : at + stop - begin],
+                word_row[begin:stop], swap, out[at : at + stop - begin], beside[at : at + stop - begin],
             )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
 def _append(
     flags: Array, veto: np.uint32, deciding: Array, deciding_swap: bool, lower: np.int32, upper: np.int32,
-    words: Array, swap: bool, out: Array,
+    words: Array, swap: bool, out: Array, beside: Array,
 ) -> int:  # fmt: skip
     """Copy the pixels of a run that are in the sample; their number."""
     union = np.uint32(0)
@@ -82,6 +84,8 @@ def _append(
         out[i] = value
     finite = least >= SMALLEST_FINITE and most <= LARGEST_FINITE
     if finite and low >= lower and high <= upper and (union & veto) == np.uint32(0):
+        for i in range(beside.size):
+            beside[i] = ordered_word(native_word(deciding[i], deciding_swap))
         return words.size
     n = 0
     for i in range(words.size):
@@ -93,6 +97,8 @@ def _append(
             and SMALLEST_FINITE <= value <= LARGEST_FINITE
         ):
             out[n] = value
+            if beside.size > 0:
+                beside[n] = place
             n += 1
     return n
 

@@ -23,7 +23,7 @@ from vmpz.errors import InputError
 from vmpz.frames import Frame, Plane
 from vmpz.kernels import binning, goodpixels, quantiles, weights, words
 from vmpz.make.goodpixels import GoodPixels, joint_good
-from vmpz.make.orderstatistics import BlockLists, checked_percents
+from vmpz.make.orderstatistics import BlockLists, Orders
 from vmpz.make.runtable import RunBlock, RunTable
 from vmpz.make.starmasks import StarMasks
 from vmpz.make.totals import PLANES, SAMPLES, Partial, Request, Totals
@@ -48,7 +48,8 @@ def accumulate(
     good: Selection | None = None,
     rms_max: float = 1e6,
     percents: Iterable[float] = (),
-    percent_samples: Iterable[str] = ("valid",),
+    listed: Iterable[str] = (),
+    list_samples: Iterable[str] = ("valid",),
     inverse_variance: bool = False,
     keep_good: Selection | None = None,
     threads: int = 1,
@@ -70,8 +71,10 @@ def accumulate(
         Largest usable RMS, units of the image.
     percents : iterable of float
         Order statistics of every float plane, whole per cents: ``qNN``, and ``median`` for 50.
-    percent_samples : iterable of str
-        The samples they are wanted for, 'valid' or 'good'.
+    listed : iterable of str
+        Also ``mode``, ``wmedian`` (the median weighted by 1/RMS**2), of every float plane.
+    list_samples : iterable of str
+        The samples that `percents` and `listed` are wanted for, 'valid' or 'good'.
     inverse_variance : bool
         Also ``wsum`` and ``wmean``.
     keep_good : Selection, optional
@@ -95,17 +98,15 @@ def accumulate(
         DATASUM, or what was asked for needs a plane or star masks that the frame does not have.
     """
     planes = {name: frame.planes[name] for name in (*PLANES, "FLAG") if name in frame.planes}
-    percents = checked_percents(percents)
+    orders = Orders.of(percents, listed)
     request = Request(
         tuple({one.text: one for one in selections}.values()),
         good or Selection((), ()),
         rms_max,
         inverse_variance,
         keep_good,
-        percents,
-        tuple(
-            (p, s) for p in PLANES for s in SAMPLES if percents and p in planes and s in set(percent_samples)
-        ),
+        orders,
+        tuple((p, s) for p in PLANES for s in SAMPLES if orders and p in planes and s in set(list_samples)),
     )
     _check(frame, table, request, planes)
     totals = Totals(table, request, planes)
@@ -133,9 +134,9 @@ def _check(frame: Frame, table: RunTable, request: Request, planes: Mapping[str,
     named = (*request.selections, request.good, *([request.keep_good] if request.keep_good else []))
     if frame.star_masks is None and any(STARMASK in selection.numbers for selection in named):
         raise InputError(f"{frame.ref.name}: the selection STARMASK needs star masks, found none")
-    if request.inverse_variance and "RMS" not in planes:
+    if (request.inverse_variance or request.orders.weighted) and "RMS" not in planes:
         raise InputError(
-            f"{frame.ref.name}: inverse-variance sums need the plane RMS, found {', '.join(planes)}"
+            f"{frame.ref.name}: inverse-variance weights need the plane RMS, found {', '.join(planes)}"
         )
 
 
@@ -231,7 +232,10 @@ class _Pass:
     def reduce(self, block: RunBlock) -> Partial:
         """Partial result of one block."""
         partial = Partial.empty(block, self.table.shape[1], self.request)
-        lists = {key: BlockLists.empty(block) for key in self.request.lists}
+        orders = self.request.orders
+        lists = {
+            key: BlockLists.empty(block, orders.weighted and key[0] != "RMS") for key in self.request.lists
+        }
         runs, virtual = self.masks.cut(block) if self.masks else (block, np.zeros(0, np.uint8))
         for start in range(block.start, block.stop, WINDOW_ROWS):
             rows = slice(start - block.start, min(start + WINDOW_ROWS, block.stop) - block.start)
@@ -241,7 +245,7 @@ class _Pass:
             bits[:] = bits[:, words.bit_places(True)]
             partial.stray[1] = int(np.uint32(partial.stray[1]).byteswap())
         finished = block.found == self.table.found[block.cells]
-        partial.lists = {key: one.close(finished, self.request.percents) for key, one in lists.items()}
+        partial.lists = {key: one.close(finished, orders) for key, one in lists.items()}
         return partial
 
     def _add(
@@ -286,7 +290,7 @@ class _Pass:
                     one = lists[name, sample]
                     quantiles.gather_rows(
                         *geometry, data[name], meaning.swaps[p], deciding, swap, meaning.limits, sample == "good",
-                        *meaning.veto, one.end, one.words,
+                        *meaning.veto, one.end, one.words[0], one.beside,
                     )  # fmt: skip
 
     def _read(self, start: int, stop: int, data_sums: dict[str, int]) -> dict[str, Words]:

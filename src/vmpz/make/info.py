@@ -302,8 +302,12 @@ def needs(key: ProductKey, ref: FrameRef, parameters: Parameters) -> PassNeeds:
     row, chosen = quantity(key.quantity), statistic(key.statistic)
     if row.source == "plane":
         percents = frozenset({chosen.percent} if chosen.percent is not None else ())
-        planes = validity_plane(ref) | {row.plane} | ({"RMS"} if chosen.inverse_variance else set())
-        return PassNeeds(planes=planes, percents=percents, inverse_variance=chosen.inverse_variance)
+        listed = frozenset({chosen.listed} if chosen.listed is not None else ())
+        weighted = chosen.inverse_variance or chosen.listed == "wmedian"
+        planes = validity_plane(ref) | {row.plane} | ({"RMS"} if weighted else set())
+        return PassNeeds(
+            planes=planes, percents=percents, listed=listed, inverse_variance=chosen.inverse_variance
+        )
     if row.source == "flag":
         return PassNeeds(planes=frozenset({"FLAG"}))
     tables = {"psf": {"PSF"}, "exposure": {"LAYERS"}, "tile": set(), "external": {row.name}}

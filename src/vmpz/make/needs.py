@@ -43,6 +43,8 @@ class PassNeeds:
         Selection that the sample ``good`` of the moments excludes (that of the depth).
     percents : frozenset of float
         Order statistics of the planes, per cent (50 = median).
+    listed : frozenset of str
+        Also ``mode`` or ``wmedian`` of the planes.
     inverse_variance : bool
         Means weighted by 1/RMS**2.
     keep_good : Selection or None
@@ -54,6 +56,7 @@ class PassNeeds:
     selections: frozenset[Selection] = frozenset()
     good: Selection | None = None
     percents: frozenset[float] = frozenset()
+    listed: frozenset[str] = frozenset()
     inverse_variance: bool = False
     keep_good: Selection | None = None
 
@@ -65,6 +68,7 @@ class PassNeeds:
             self.selections | other.selections,
             self.good or other.good,
             self.percents | other.percents,
+            self.listed | other.listed,
             self.inverse_variance or other.inverse_variance,
             self.keep_good or other.keep_good,
         )

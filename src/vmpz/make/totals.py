@@ -12,7 +12,7 @@ from vmpz.errors import InputError
 from vmpz.frames import Plane
 from vmpz.kernels import binning
 from vmpz.make.goodpixels import GoodPixels
-from vmpz.make.orderstatistics import ClosedLists, OrderStatistics
+from vmpz.make.orderstatistics import ClosedLists, Orders, OrderStatistics
 from vmpz.make.runtable import RunBlock, RunTable
 from vmpz.statistics import CellStatistics
 
@@ -35,7 +35,7 @@ class Request:
     rms_max: float
     inverse_variance: bool
     keep_good: Selection | None
-    percents: tuple[int, ...]
+    orders: Orders
     lists: tuple[tuple[str, str], ...]
     """Planes and samples whose order statistics are wanted."""
 
@@ -83,7 +83,7 @@ class Totals:
         self.n, self.mean, self.m2 = np.zeros((3, n, len(PLANES), len(SAMPLES)))
         self.low, self.high = np.full(self.n.shape, np.inf), np.full(self.n.shape, -np.inf)
         self.weights = np.zeros((n if request.inverse_variance else 0, len(PLANES), len(SAMPLES), 2))
-        self.order = {key: OrderStatistics(table, request.percents) for key in request.lists}
+        self.order = {key: OrderStatistics(table, request.orders) for key in request.lists}
         self.stray, self.stray_bits = 0, 0
         self.kept: list[NDArray[np.uint64]] = []
         self.data_sums: dict[str, int] = {}

@@ -119,6 +119,7 @@ def _pass(
         good=needed.good,
         rms_max=parameters.coverage.rms_max,
         percents=sorted(needed.percents),
+        listed=sorted(needed.listed),
         inverse_variance=needed.inverse_variance,
         keep_good=needed.keep_good,
         threads=grids.threads,
@@ -188,6 +189,7 @@ def _counted(needed: PassNeeds, ref: FrameRef, parameters: Parameters) -> dict[s
         "keep_good": needed.keep_good.text if needed.keep_good else None,
         "rms_max": parameters.coverage.rms_max,
         "percents": sorted(needed.percents),
+        "listed": sorted(needed.listed),
         "inverse_variance": needed.inverse_variance,
         "tiling": parameters.tiling.model_dump(mode="json"),
     }
@@ -203,7 +205,10 @@ def _serves(entry: Entry, counted: Mapping[str, Any], inputs: Mapping[str, str])
         and (counted["good"] is None or had["good"] == counted["good"])
         and (counted["keep_good"] is None or had["keep_good"] == counted["keep_good"])
         and had["inverse_variance"] >= counted["inverse_variance"]
-        and all(set(had[name]) >= set(counted[name]) for name in ("planes", "selections", "percents"))
+        and all(
+            set(had.get(name, ())) >= set(counted[name])
+            for name in ("planes", "selections", "percents", "listed")
+        )
         and all(made_of.get(name) == identity for name, identity in inputs.items())
     )
 
