@@ -143,7 +143,11 @@ def test_merge_joins_files_and_a_folder(
         assert run("show", path, "--json") == 0
         areas.append(json.loads(capsys.readouterr().out)["observed_area_deg2"])
     assert areas[-1] == areas[-2] == pytest.approx(sum(areas[:-2]), rel=1e-6)
-    assert run("merge", files[0], files[0], "-o", tmp_path / "c.fits") == 3
+    assert run("merge", files[0], files[0], "-o", tmp_path / "once.fits") == 0  # named twice, counted once
+    (tmp_path / "copy").mkdir()
+    copy = shutil.copy(files[0], tmp_path / "copy")
+    assert run("merge", files[0], copy, "-o", tmp_path / "c.fits") == 3
+    assert "cells must be disjoint" in capsys.readouterr().err
     assert run("merge", files[0], product(store, "depth", "VIS"), "-o", tmp_path / "c.fits") == 3
     assert not (tmp_path / "c.fits").exists()
     assert "differ" in capsys.readouterr().err

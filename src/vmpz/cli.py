@@ -5,7 +5,10 @@ kept); 5 storage; 6 verification failed; 7 engine lost; 130 interrupted. Results
 progress to standard error.
 """
 
+import contextlib
 import json
+import os
+import signal
 import sys
 import tomllib
 from pathlib import Path
@@ -39,20 +42,27 @@ Order = Annotated[int | None, typer.Option(help="HEALPix order of the result; de
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command and leave with its exit status."""
-    sys.exit(_status_of(arguments))
+    """Run a command and leave with its exit status; SIGTERM (a batch system's) ends it as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    status = _status_of(arguments)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader left; nothing is to be said when Python closes the stream
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(status)
 
 
 def _status_of(arguments: list[str] | None) -> int:
     try:
-        return int(app(args=arguments, standalone_mode=False) or DONE)
+        status = int(app(args=arguments, standalone_mode=False) or DONE)
+        return _say_interrupted() if status == INTERRUPTED else status  # typer makes a status of Ctrl-C
     except typer.Exit as leaving:
         return leaving.exit_code
     except _UsageError as error:
         error.show()
         return USAGE
     except (KeyboardInterrupt, typer.Abort):
-        return _say("interrupted; what is done is kept, run again to go on", INTERRUPTED)
+        return _say_interrupted()
     except tomllib.TOMLDecodeError as error:
         return _say(f"not TOML: {error}", USAGE)
     except BrokenPipeError:
@@ -64,8 +74,13 @@ def _status_of(arguments: list[str] | None) -> int:
 
 
 def _say(message: str, status: int) -> int:
-    typer.echo(f"vmpz: {message}", err=True)
+    with contextlib.suppress(OSError):
+        typer.echo(f"vmpz: {message}", err=True)
     return status
+
+
+def _say_interrupted() -> int:
+    return _say("interrupted; what is done is kept, run again to go on", INTERRUPTED)
 
 
 def _with_notes(error: Exception) -> str:
@@ -83,8 +98,9 @@ def _parameters(path: Path) -> Any:
     from vmpz.parameters import explain, load
 
     if not path.is_file():
+        found = "a folder" if path.is_dir() else "nothing"
         raise typer.BadParameter(
-            f"{path}: there is no such parameter file (`vmpz params --example` prints one)"
+            f"{path}: must be a parameter file (`vmpz params --example` prints one), found {found}"
         )
     try:
         return load(path)
@@ -198,8 +214,10 @@ def show(
 
     summary = summary_of(file)
     if plot is not None:
-        from vmpz.report.figures import draw, panel_of
+        from vmpz.report.figures import FORMATS, draw, panel_of
 
+        if plot.suffix.lower() not in FORMATS:
+            raise typer.BadParameter(f"{plot}: a figure must end in {', '.join(FORMATS)}")
         draw([panel_of(read_product(file))], plot, heading=file.name)
     if as_json:
         typer.echo(json.dumps(summary, indent=1, default=str))
@@ -244,9 +262,9 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Tell what the last runs made, and what is missing and why."""
-    from vmpz.run.account import Account
+    from vmpz.run.tasks import account_of
 
-    account = Account.read(store)
+    account = account_of(store)
     typer.echo(json.dumps(account.as_dict(), indent=1) if as_json else account.text())
 
 

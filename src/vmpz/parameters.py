@@ -13,9 +13,17 @@ import typing
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from vmpz.quantities import QUANTITIES
 
@@ -38,6 +46,9 @@ __all__ = [
 ]
 
 Form = Literal["healpix", "moc"]
+Forms = Annotated[list[Form], Field(min_length=1), AfterValidator(lambda forms: sorted(set(forms)))]
+"""Each form once, healpix first: where there is one, the others are read from it."""
+
 BitNames = list[str] | dict[str, list[str]]
 """Flag names for every band, or by band or instrument: ``{VIS = ["INVALID"], NISP = ["INVALID", "SATUR"]}``."""
 
@@ -87,7 +98,7 @@ class MapParameters(Section):
     """[maps]: resolution and form of all products."""
 
     order: int = Field(14, ge=0, le=20, description="HEALPix order of tile products (14 = NSIDE 16384)")
-    forms: list[Form] = Field(["healpix"], min_length=1, description="forms written for every product")
+    forms: Forms = Field(["healpix"], description="forms written for every product")
     moc_order: int | None = Field(
         None, ge=0, le=20, description="deepest order of MOC products; default `order`"
     )
@@ -202,7 +213,7 @@ class PatchParameters(Section):
     order: int | None = Field(
         None, ge=0, le=20, description="order of the merged maps; default that of the tiles"
     )
-    forms: list[Form] = Field(["healpix"], min_length=1, description="forms written")
+    forms: Forms = Field(["healpix"], description="forms written")
 
     @model_validator(mode="after")
     def _has_one_extent(self) -> "PatchParameters":
@@ -225,6 +236,27 @@ class Parameters(Section):
     depth: DepthParameters = Field(default_factory=DepthParameters)
     patches: list[PatchParameters] = Field(default_factory=list)
 
+    @model_validator(mode="after")
+    def _patches_suit_the_tiles(self) -> "Parameters":
+        maps, names = self.maps, [patch.name for patch in self.patches]
+        for number, patch in enumerate(self.patches):
+            if patch.name in names[:number]:
+                raise ValueError(
+                    f"patches.{number}.name: must be that of no other patch, found {patch.name!r}"
+                )
+            if patch.order is not None and patch.order > maps.order:
+                raise ValueError(
+                    f"patches.{number}.order: must be at most that of the tiles, {maps.order}, found {patch.order}"
+                )
+        coarse = maps.moc_order is not None and maps.moc_order < maps.order
+        combined = bool(self.coverage.effective) and self.coverage.rule != "JOINT"
+        if maps.forms == ["moc"] and coarse and (self.patches or combined):
+            raise ValueError(
+                f"maps.forms: must hold healpix where patches or a combined coverage are made of the tiles and "
+                f"moc_order {maps.moc_order} is below order {maps.order}, found {maps.forms}"
+            )
+        return self
+
 
 def names_for(bits: BitNames, band: str, instrument: str) -> tuple[str, ...] | None:
     """The flag names that apply to a band: by band, else by instrument, else `default`, else None."""
@@ -244,10 +276,13 @@ def load(path: str | Path) -> Parameters:
     pydantic.ValidationError
         A key is unknown or a value does not hold what it must.
     tomllib.TOMLDecodeError
-        The file is not TOML; the message has line and column.
+        The file is not TOML in UTF-8; the message has line and column.
     """
     path = Path(path)
-    content = tomllib.loads(path.read_text("utf-8"))
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except UnicodeDecodeError as error:
+        raise tomllib.TOMLDecodeError(f"must be UTF-8 text, found {error.reason} {error.start}") from error
     parameters = Parameters.model_validate(content)
     here = path.resolve().parent
 
@@ -271,8 +306,11 @@ def explain(error: ValidationError, path: str | Path) -> list[str]:
 
 def _explain_one(problem: Mapping[str, Any], path: str, lines: list[str]) -> str:
     place = [part for part in problem["loc"] if not _is_union_label(part)]
-    key = ".".join(str(part) for part in place)
     message = problem["msg"].removeprefix("Value error, ")
+    if not place:  # what concerns several tables names its key itself
+        name, _, message = message.partition(": ")
+        place = [int(part) if part.isdigit() else part for part in name.split(".")]
+    key = ".".join(str(part) for part in place)
     if problem["type"] == "extra_forbidden":
         known = _keys_at(place[:-1])
         near = difflib.get_close_matches(str(place[-1]), known, 1)

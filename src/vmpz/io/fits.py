@@ -139,9 +139,9 @@ def _disk_values(name: str, values: NDArray[Any], product: Product) -> NDArray[A
 
 
 def _must_be_whole(product: Product) -> None:
-    """In the MER convention absence would mean observed, so every cell of the area must be listed."""
+    """In the MER convention absence would mean observed, so every cell of the area, or its parent, must be listed."""
     area, listed = product.keywords.get("TILEAREA"), len(product.map) * cell_area_deg2(product.key.order)
-    if area is not None and abs(listed - float(area)) > AREA_TOLERANCE * float(area):
+    if area is not None and float(area) - listed > AREA_TOLERANCE * float(area):
         raise MapMismatchError(
             f"{product.key}: the MER convention must list every cell of the area, {area} deg2; found {listed} deg2"
         )

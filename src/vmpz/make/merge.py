@@ -4,8 +4,10 @@ A cell belongs to one tile, so merging is concatenation with a check; a coarser 
 (DEGRULE) of the product and weighted by coverage where the rule averages (`vmpz.sky.skymap.DEGRADE_RULES`).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +19,11 @@ __all__ = ["merge"]
 
 MUST_AGREE = (
     "BITSEL", "BITTABLE", "BITTABVR", "DEGRULE", "WGTKIND", "STATIST", "SAMPLE", "INFO", "DEPTHEST", "SNRLEVEL",
-    "APERDIAM", "CORRFAC", "EXTCORR", "EXTLAW", "PSFKIND", "SRCPROF", "MAGZERO", "EFFRULE", "FILTLST",
+    "APERDIAM", "CORRFAC", "EXTCORR", "EXTLAW", "PSFKIND", "SRCPROF", "EFFRULE", "FILTLST",
 )  # fmt: skip
+OF_THE_FILE = {"PRODDIG", "DATE-OBS", "DATE-END"}
+SAME = 1e-6
+"""Relative difference below which two numbers of headers (pixel scales, say) are one."""
 ADDED = ("TILEAREA", "OBSAREA", "VISINTEG", "SFPAREA", "SFPDIFF")
 AVERAGED = {"MEAN", "QUAD", "LOGQUAD", "LOG", "MODE"}
 
@@ -47,7 +52,8 @@ def merge(
     Raises
     ------
     MapMismatchError
-        Two products must not be merged; the message names both and what differs.
+        Two products must not be merged, or a weight is no coverage of their order and band; the message names both
+        and what differs.
     """
     if not products:
         raise MapMismatchError("a merge needs at least one product, found none")
@@ -57,17 +63,21 @@ def merge(
         _must_agree(first, other)
     order = first.key.order if order is None else order
     rule = str(first.keywords.get("DEGRULE", "NONE"))
-    weight = SkyMap.join([product.map for product in weights]) if weights and rule in AVERAGED else None
+    weight = _weight(first, weights) if weights and rule in AVERAGED else None
     maps = {}
     for name in first.maps:
-        joined = SkyMap.join([product.maps[name] for product in products])
+        joined = _joined(products, name)
         degraded = joined if order == joined.order else joined.degrade(order, rule, weight)
         maps[name] = SkyMap(degraded.cells, degraded.values.astype(joined.values.dtype))
-    keywords = {name: value for name, value in first.keywords.items() if name not in ADDED}
+    keywords = {
+        name: _common([product.keywords.get(name) for product in products])
+        for name in first.keywords
+        if name not in OF_THE_FILE and all(name in product.keywords for product in products)
+    }
     keywords |= {
-        name: float(np.sum([product.keywords[name] for product in products]))
+        name: math.fsum(float(product.keywords[name]) for product in products)
         for name in ADDED
-        if all(name in product.keywords for product in products)
+        if name in keywords
     }
     keywords |= _period(products)
     if order != first.key.order:
@@ -85,12 +95,61 @@ def _must_agree(one: Product, other: Product) -> None:
         raise MapMismatchError(
             f"{one.key} and {other.key}: units must agree, found {one.unit!r}, {other.unit!r}"
         )
-    for name in MUST_AGREE:
+    if list(one.maps) != list(other.maps):
+        raise MapMismatchError(
+            f"{one.key} and {other.key}: columns must agree, found {', '.join(one.maps)} and {', '.join(other.maps)}"
+        )
+    zero_point = (
+        () if one.key.kind == "depth" else ("MAGZERO",)
+    )  # values in image units mean nothing without it
+    for name in (*MUST_AGREE, *zero_point):
         if one.keywords.get(name) != other.keywords.get(name):
             raise MapMismatchError(
                 f"{one.key} and {other.key}: {name} must agree, found {one.keywords.get(name)!r} and "
                 f"{other.keywords.get(name)!r}"
             )
+
+
+def _joined(products: Sequence[Product], name: str) -> SkyMap:
+    """The maps of one column as one; two products that share a cell are named."""
+    maps = [product.maps[name] for product in products]
+    try:
+        return SkyMap.join(maps)
+    except MapMismatchError as error:
+        cells = np.concatenate([one.cells.cells() for one in maps])
+        order = np.argsort(cells, kind="stable")
+        again = np.flatnonzero(np.diff(cells[order]) == 0)[:1]
+        if not again.size:
+            raise
+        ends = np.cumsum([len(one) for one in maps])
+        one, other = (
+            products[int(np.searchsorted(ends, order[n], "right"))].key for n in (again[0], again[0] + 1)
+        )
+        shared = cells[order[again[0]]]
+        raise MapMismatchError(
+            f"{one} and {other}: cells must be disjoint, found {shared} in both"
+        ) from error
+
+
+def _weight(tile: Product, weights: Sequence[Product]) -> SkyMap:
+    for one in weights:
+        found = one.keywords.get("WGTKIND"), one.key.order, one.key.band
+        wanted = "OBSFRAC", tile.key.order, tile.key.band
+        if found != wanted:
+            raise MapMismatchError(
+                f"{one.key} cannot weigh {tile.key}: WGTKIND, order and band must be {wanted}, found {found}"
+            )
+    return _joined(weights, "WEIGHT")
+
+
+def _common(values: Sequence[Any]) -> Any:
+    """The value that all have; else what the header says for several: '-1', -1, or false."""
+    first = values[0]
+    if isinstance(first, float) and all(math.isclose(first, float(one), rel_tol=SAME) for one in values):
+        return first
+    if all(one == first for one in values):
+        return first
+    return False if isinstance(first, bool) else "-1" if isinstance(first, str) else type(first)(-1)
 
 
 def _period(products: Sequence[Product]) -> dict[str, str]:

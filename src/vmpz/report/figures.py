@@ -23,7 +23,10 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 
-__all__ = ["Panel", "draw", "panel_of"]
+__all__ = ["FORMATS", "Panel", "draw", "panel_of"]
+
+FORMATS = (".png", ".pdf", ".svg", ".jpg")
+"""Suffixes of the figures that can be drawn."""
 
 INK = "#1f2933"
 ABSENT = "#eceff1"
@@ -77,7 +80,7 @@ def draw(panels: Sequence[Panel], path: str | Path, heading: str = "", pixels: i
     panels : sequence of Panel
         Shown three in a row on one common sky frame.
     path : path
-        Where the figure goes.
+        Where the figure goes; its suffix is one of `FORMATS`.
     heading : str
         Title of the whole figure.
     pixels : int

@@ -1,6 +1,7 @@
 """Progress of a run: a bar on a terminal, plain lines elsewhere, always on standard error."""
 
 import sys
+from contextlib import suppress
 from types import TracebackType
 
 from rich.console import Console
@@ -20,6 +21,13 @@ __all__ = ["Reporter"]
 WORTH_SAYING = {"FAILED", "NOINPUT"}
 
 
+class _Console(Console):
+    """A console whose reader may leave: the run goes on."""
+
+    def on_broken_pipe(self) -> None:
+        """Nothing, where rich would leave the program."""
+
+
 class Reporter:
     """Told of jobs and outcomes by the run; a context manager.
 
@@ -31,7 +39,7 @@ class Reporter:
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
-        self.console = Console(stderr=True, soft_wrap=True, highlight=False)
+        self.console = _Console(stderr=True, soft_wrap=True, highlight=False)
         self.progress: Progress | None = None
         self.done = 0
         self.total = 0
@@ -71,7 +79,9 @@ class Reporter:
             self._say(f"[{self.done}/{self.total}] {name}: {made} made, {kept} kept")
         for outcome in outcomes:
             if outcome.state in WORTH_SAYING:
-                self._say(f"{outcome.state} {outcome.key}: {outcome.reason.strip().splitlines()[-1]}")
+                self._say(outcome.line)
 
     def _say(self, line: str) -> None:
-        self.console.print(line, markup=False)
+        """Tell it; a terminal that is gone does not end the run."""
+        with suppress(OSError):
+            self.console.print(line, markup=False)

@@ -6,29 +6,35 @@ missing), FAILED (with the reason). The account is a convenience: products and t
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vmpz.errors import InputError
 from vmpz.files.write import write_text
 from vmpz.products import ProductKey
 
-__all__ = ["Account", "Outcome"]
+__all__ = ["ACCOUNT", "Account", "Outcome"]
 
-NAME = "account.json"
+ACCOUNT = "account.json"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one product."""
+    """What became of one product; `reason` says why it is missing, or what it lacks."""
 
     key: ProductKey
     state: str
     reason: str = ""
     path: str = ""
     seconds: float = 0.0
-    notes: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """``STATE: product: the last line of the reason``."""
+        why = self.reason.strip().splitlines()[-1:] or [""]
+        return f"{self.state}: {self.key}: {why[0].removeprefix(f'{self.key}: ')}"
 
 
 @dataclass
@@ -55,7 +61,13 @@ class Account:
             "notes": list(self.notes),
             "counts": dict(sorted(Counter(outcome.state for outcome in self.outcomes.values()).items())),
             "products": [
-                {"key": key.text, "state": one.state, "reason": one.reason, "path": one.path}
+                {
+                    "key": key.text,
+                    "state": one.state,
+                    "reason": one.reason,
+                    "path": one.path,
+                    "seconds": one.seconds,
+                }
                 for key, one in sorted(self.outcomes.items())
             ],
         }
@@ -77,50 +89,46 @@ class Account:
             f"{band:<9} {kind + ' ' + what:<34} {state:<8} {count:>6}"
             for (band, kind, what, state), count in sorted(rows.items())
         ]
-        lines += [
-            f"{one.state}: {key}: {one.reason.strip().splitlines()[-1] if one.reason else ''}"
-            for key, one in sorted(self.outcomes.items())
-            if one.state in {"FAILED", "NOINPUT"}
-        ]
+        lines += [one.line for _, one in sorted(self.outcomes.items()) if one.reason]
         return "\n".join([*lines, *_gathered(self.notes)]) or "nothing was asked for"
 
-    def write(self, store: Path) -> None:
-        """Keep the account in the store, over what an earlier one says of the same keys."""
-        whole = Account.read(store)
-        whole.add(self.outcomes.values())
-        whole.notes = self.notes
-        content = whole.as_dict() | {
-            "products": [
-                {
-                    "key": key.text,
-                    "state": one.state,
-                    "reason": one.reason,
-                    "path": one.path,
-                    "seconds": one.seconds,
-                }
-                for key, one in sorted(whole.outcomes.items())
-            ]
-        }
-        write_text(store / NAME, json.dumps(content, indent=1) + "\n")
+    def write(self, store: Path, covers: Callable[[ProductKey], bool] = lambda key: False) -> None:
+        """Keep the account in the store, over what an earlier one says of the same keys.
+
+        Earlier outcomes of keys that this account `covers` and does not name are forgotten: the run they are of
+        would make them no more, or has mended them.
+        """
+        try:
+            earlier = Account.read(store).outcomes
+        except InputError:
+            earlier = {}
+        kept = {key: one for key, one in earlier.items() if not covers(key)}
+        whole = Account(kept | self.outcomes, notes=self.notes)
+        write_text(Path(store) / ACCOUNT, json.dumps(whole.as_dict(), indent=1) + "\n")
 
     @classmethod
     def read(cls, store: Path) -> "Account":
-        """The account of a store; empty if it has none."""
-        path = Path(store) / NAME
+        """The account of a store; empty if it has none.
+
+        Raises
+        ------
+        InputError
+            The file is not an account.
+        """
+        path = Path(store) / ACCOUNT
         if not path.is_file():
             return cls()
-        content = json.loads(path.read_text("utf-8"))
-        account = cls(notes=tuple(content.get("notes", ())))
-        account.add(
-            Outcome(
-                ProductKey.parse(row["key"]),
-                row["state"],
-                row["reason"],
-                row["path"],
-                row.get("seconds", 0.0),
+        try:
+            content = json.loads(path.read_text("utf-8"))
+            account = cls(notes=tuple(content["notes"]))
+            account.add(
+                Outcome(
+                    ProductKey.parse(row["key"]), row["state"], row["reason"], row["path"], row["seconds"]
+                )
+                for row in content["products"]
             )
-            for row in content["products"]
-        )
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}: must be the account of a store, found {error!r}") from error
         return account
 
 

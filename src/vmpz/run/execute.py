@@ -5,12 +5,17 @@ is on disk and never in the engine. Jobs may name others that must have ended be
 which they end; a bounded window of jobs is in flight.
 """
 
+import contextlib
 import heapq
+import secrets
+import signal
+import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from vmpz.errors import VmpzError
+from vmpz.files.write import StorageError
 
 __all__ = ["EngineLostError", "execute"]
 
@@ -52,7 +57,7 @@ def execute(
     *,
     workers: int = 0,
     scheduler: str | None = None,
-) -> Iterator[tuple[T, Result]]:
+) -> Generator[tuple[T, Result], None, None]:
     """Run jobs and give ``(job, result)`` as they end.
 
     Parameters
@@ -72,11 +77,15 @@ def execute(
     ------
     EngineLostError
         No worker is left or can be reached.
+    StorageError
+        A job could not write: the others could not either, so none is begun any more.
     """
     if workers == 0 and scheduler is None:
         for job in _in_order(jobs):
             try:
                 result = work(job)
+            except StorageError:
+                raise
             except Exception:  # noqa: BLE001 - a job must never take the others down; the reason is kept
                 result = failed(job, traceback.format_exc())
             yield job, result
@@ -115,6 +124,26 @@ class _Ready:
                 heapq.heappush(self.heap, number)
 
 
+@contextlib.contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Processes begun inside do not hear the Ctrl-C of the terminal: the driver alone decides and closes them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, heard)
+
+
+def _reached(connect: Callable[[], Any], scheduler: str | None) -> Any:
+    try:
+        return connect()
+    except (OSError, ValueError) as error:
+        raise EngineLostError(f"the scheduler {scheduler} must answer, found: {error}") from error
+
+
 def _on_dask(
     jobs: Sequence[T],
     work: Callable[[T], Result],
@@ -130,15 +159,19 @@ def _on_dask(
     with dask.config.set(settings):
         cluster = None
         if scheduler is None:
-            cluster = LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",
-            )
+            with _deaf_children():
+                cluster = LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    processes=True,
+                    host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0",
+                )
         try:
-            with Client(cluster if scheduler is None else scheduler, set_as_default=False) as client:
+            with _reached(lambda: Client(cluster or scheduler, set_as_default=False), scheduler) as client:
+                run = secrets.token_hex(
+                    4
+                )  # a scheduler that serves other runs too must not mix their jobs up
                 ready = _Ready(jobs)
                 running: dict[Any, T] = {}
                 ended = as_completed(loop=client.loop)
@@ -146,7 +179,7 @@ def _on_dask(
 
                 def fill() -> None:
                     while len(running) < window and (job := ready.take()) is not None:
-                        future = client.submit(work, job, key=f"{job.id}", pure=False)
+                        future = client.submit(work, job, key=f"{job.id}-{run}", pure=False)
                         running[future] = job
                         ended.add(future)
 
@@ -161,6 +194,8 @@ def _on_dask(
                         ) from error
                     if isinstance(error, KilledWorker):
                         result = failed(job, f"its worker process died: {error}")
+                    elif isinstance(error, StorageError):
+                        raise error
                     elif error is not None:
                         result = failed(job, "".join(traceback.format_exception(error)))
                     else:

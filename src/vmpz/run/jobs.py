@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from vmpz import io
@@ -23,7 +23,7 @@ from vmpz.make import RECIPES, effective, needs
 from vmpz.parameters import Parameters
 from vmpz.products import Product, ProductKey, Provenance, digest_of
 from vmpz.run.account import Outcome
-from vmpz.run.measure import Grids, Measured, good_pixels_key, joint_counts, measure, versions
+from vmpz.run.measure import Grids, Measured, frame_digest, good_pixels_of, joint_counts, measure, versions
 from vmpz.run.plan import Job
 from vmpz.run.store import Entry, Store
 from vmpz.sky.cells import CellSet
@@ -89,7 +89,8 @@ class _Band:
         return {
             **RECIPES[key.kind].section(key, self.ref, self.parameters),
             "forms": self.parameters.maps.model_dump(mode="json"),
-            "tiling": self.setting.tiling.kind,
+            "cells": self.grids.cells.digest,
+            "frame": frame_digest(self.ref),
         }
 
     def inputs(self, key: ProductKey) -> dict[str, str]:
@@ -101,7 +102,7 @@ class _Band:
         told = {f"{name}:{Path(file.location).name}": file.identity for name, file in sorted(files.items())}
         maps = RECIPES[key.kind].aux_maps(self.parameters)
         return told | {
-            f"{name}:{Path(location).name}": _identity_of(location) for name, location in maps.items()
+            f"{name}:{Path(location).name}": _identity_of(Path(location)) for name, location in maps.items()
         }
 
 
@@ -117,7 +118,7 @@ def _products_of(band: _Band) -> Iterator[Outcome]:
         entry = band.store.entry(key)
         if key in band.job.missing:
             yield band.absent(key, band.job.missing[key])
-        elif entry is not None and entry.digest == band.digest(key):
+        elif entry is not None and entry.digest == band.digest(key) and not entry.faults():
             yield Outcome(key, "KEPT", path=str(entry.path()))
         else:
             todo.append(key)
@@ -137,9 +138,9 @@ def _products_of(band: _Band) -> Iterator[Outcome]:
 
 
 def _must_serve(band: _Band) -> bool:
-    """Whether the tile's products across instruments want good pixels of this band that are not kept yet."""
+    """Whether the tile's products across instruments want good pixels of this band that are not kept, or are old."""
     wanted = needs(band.job.crossing, band.ref, band.parameters).keep_good
-    return wanted is not None and band.store.entry(good_pixels_key(band.ref, band.parameters)) is None
+    return wanted is not None and good_pixels_of(band.ref, band.store, band.parameters) is None
 
 
 def _measured(band: _Band, todo: list[ProductKey], stack: ExitStack) -> Measured:
@@ -159,7 +160,7 @@ def _one_product(band: _Band, key: ProductKey, measured: Measured) -> Outcome:
     started = time.monotonic()
     try:
         recipe = RECIPES[key.kind]
-        maps = {name: _map_from(location) for name, location in recipe.aux_maps(band.parameters).items()}
+        maps = {name: _map_from(Path(file)) for name, file in recipe.aux_maps(band.parameters).items()}
         made = recipe.make(key, measured.frame, measured.statistics, band.parameters, maps)
         provenance = Provenance(
             key.kind,
@@ -214,19 +215,17 @@ def _effective_coverage(setting: Setting, job: Job, key: ProductKey, cells: Cell
     started = time.monotonic()
     parameters = setting.parameters
     recipe = RECIPES[key.kind]
-    section = (
-        {
-            **recipe.section(key, job.frames[0], parameters),
-            "forms": parameters.maps.model_dump(mode="json"),
-        }
-        if job.frames
-        else {}
-    )
+    section = {
+        **recipe.section(key, job.frames[0], parameters),
+        "forms": parameters.maps.model_dump(mode="json"),
+        "cells": cells.digest,
+    }
     refs = [ref for ref in job.frames if ref.band in parameters.coverage.effective]
     coverages = _coverage_entries(refs, parameters, store)
     inputs = {entry.key.text: entry.digest for entry in coverages.values()}
     old = store.entry(key)
-    if old is not None and old.digest == digest_of(key.kind, recipe.version, section, inputs):
+    digest = digest_of(key.kind, recipe.version, section, inputs)
+    if old is not None and old.digest == digest and not old.faults():
         return Outcome(key, "KEPT", path=str(old.path()))
     if parameters.coverage.rule == "JOINT":
         statistics, joint = joint_counts(refs, store, Grids(cells, setting.threads), parameters)
@@ -284,12 +283,26 @@ def _common_keywords(key: ProductKey, parameters: Parameters) -> dict[str, str |
     }
 
 
-@cache
-def _identity_of(location: str) -> str:
+def _identity_of(path: Path) -> str:
     """SHA-256 of a map from outside, 'missing' where there is none: making the product then says so."""
-    return sha256_of(Path(location)) if Path(location).is_file() else "missing"
+    return _sha256_of(path, _stamp(path)) if path.is_file() else "missing"
 
 
-@cache
-def _map_from(location: str) -> SkyMap:
-    return io.read(Path(location)).map
+def _map_from(path: Path) -> SkyMap:
+    return _read_map(path, _stamp(path))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Tells a file that was replaced, so that what is remembered of it is not that of the old one."""
+    there = path.stat() if path.is_file() else None
+    return (there.st_mtime_ns, there.st_size) if there else (0, 0)
+
+
+@lru_cache(4)
+def _sha256_of(path: Path, stamp: tuple[int, int]) -> str:
+    return sha256_of(path)
+
+
+@lru_cache(1)
+def _read_map(path: Path, stamp: tuple[int, int]) -> SkyMap:
+    return io.read(path).map

@@ -4,11 +4,13 @@ The statistics are a product of their own. Their manifest says what was counted,
 product whose needs are a subset, so a new n-sigma, aperture or noise factor opens no plane.
 """
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from hashlib import sha256
 from importlib.metadata import version
 from typing import Any
 
@@ -29,9 +31,11 @@ from vmpz.run.store import Entry, Store
 from vmpz.sky.cells import CellSet
 from vmpz.statistics import CellStatistics
 
-__all__ = ["Grids", "Measured", "joint_counts", "measure", "versions"]
+__all__ = ["Grids", "Measured", "frame_digest", "good_pixels_of", "joint_counts", "measure", "versions"]
 
 PASS_VERSION = 1
+GUARDS = {"max_pixels", "verify_md5", "md5"}
+"""Options of frames that refuse inputs and change no value."""
 LIBRARIES = ("vmpz", "numpy", "numba", "astropy", "cdshealpix", "mocpy", "pyarrow")
 
 
@@ -88,11 +92,11 @@ def measure(
     if "STARMASK" in tables:
         inputs["STARMASK"] = ref.tables["STARMASK"].identity
     entry = store.entry(statistics_key(ref, parameters))
-    if entry is not None:
+    if entry is not None and not entry.faults():
         frame = stack.enter_context(open_frame(ref, tables))
         needed = needs(keys, ref, parameters, table_in(frame, parameters))
-        if _serves(entry, _counted(needed, ref, parameters), inputs) and _has_good(
-            store, ref, parameters, needed
+        if _serves(entry, _counted(needed, ref, parameters, grids.cells), inputs) and (
+            needed.keep_good is None or good_pixels_of(ref, store, parameters) is not None
         ):
             return Measured(frame, _read_statistics(entry), bool(entry.provenance["verified"]), _notes(entry))
     return _pass(ref, keys, inputs, tables, store, grids, parameters, created, stack)
@@ -126,7 +130,7 @@ def _pass(
     )
     files = {**ref.planes, **ref.tables}
     verified = bool(inputs) and all(files[name].verifiable for name in inputs)
-    counted = _counted(needed, ref, parameters)
+    counted = _counted(needed, ref, parameters, grids.cells)
     provenance = Provenance(
         "statistics", PASS_VERSION, counted, inputs, versions(), created, verified, _stray_note(statistics)
     )
@@ -152,6 +156,16 @@ def good_pixels_key(ref: FrameRef, parameters: Parameters) -> ProductKey:
     )  # fmt: skip
 
 
+def good_pixels_of(ref: FrameRef, store: Store, parameters: Parameters) -> Entry | None:
+    """The good-pixel plane that was kept by the pass whose statistics stand in the store, None if there is none."""
+    kept = store.entry(good_pixels_key(ref, parameters))
+    statistics = store.entry(statistics_key(ref, parameters))
+    if kept is None or statistics is None or kept.faults():
+        return None
+    same = {**kept.provenance, "notes": []} == {**statistics.provenance, "notes": []}
+    return kept if same else None
+
+
 def joint_counts(
     refs: Sequence[FrameRef], store: Store, grids: Grids, parameters: Parameters
 ) -> tuple[CellStatistics, NDArray[np.int64]]:
@@ -164,7 +178,7 @@ def joint_counts(
     """
     planes = []
     for ref in refs:
-        entry = store.entry(good_pixels_key(ref, parameters))
+        entry = good_pixels_of(ref, store, parameters)
         if entry is None:
             raise MissingProductError(
                 f"{ref.name}: its good pixels were not kept, so JOINT cannot be counted"
@@ -177,10 +191,20 @@ def joint_counts(
     return _read_statistics(first), joint_good(table, planes)
 
 
+def frame_digest(ref: FrameRef) -> str:
+    """SHA-256 of all that a frame is beside its files: what the reader took from headers, descriptors and options."""
+    options = {name: value for name, value in ref.options.items() if name not in GUARDS}
+    told = (
+        ref.shape, ref.wcs_cards, sorted(ref.scalars.items()), ref.bit_table, ref.footprint,
+        ref.date_obs, ref.date_end, ref.telescope, options,
+    )  # fmt: skip
+    return sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
+
+
 # -- what was counted -------------------------------------------------------------------------------------------------
 
 
-def _counted(needed: PassNeeds, ref: FrameRef, parameters: Parameters) -> dict[str, Any]:
+def _counted(needed: PassNeeds, ref: FrameRef, parameters: Parameters, cells: CellSet) -> dict[str, Any]:
     """What a pass for these needs counts, as it stands in the manifest."""
     return {
         "planes": sorted(needed.planes & ref.planes.keys()),
@@ -191,7 +215,8 @@ def _counted(needed: PassNeeds, ref: FrameRef, parameters: Parameters) -> dict[s
         "percents": sorted(needed.percents),
         "listed": sorted(needed.listed),
         "inverse_variance": needed.inverse_variance,
-        "tiling": parameters.tiling.model_dump(mode="json"),
+        "cells": cells.digest,
+        "frame": frame_digest(ref),
     }
 
 
@@ -201,7 +226,7 @@ def _serves(entry: Entry, counted: Mapping[str, Any], inputs: Mapping[str, str])
     return (
         entry.provenance["recipe_version"] == PASS_VERSION
         and had["rms_max"] == counted["rms_max"]
-        and had["tiling"] == counted["tiling"]
+        and all(had.get(name) == counted[name] for name in ("cells", "frame"))
         and (counted["good"] is None or had["good"] == counted["good"])
         and (counted["keep_good"] is None or had["keep_good"] == counted["keep_good"])
         and had["inverse_variance"] >= counted["inverse_variance"]
@@ -211,10 +236,6 @@ def _serves(entry: Entry, counted: Mapping[str, Any], inputs: Mapping[str, str])
         )
         and all(made_of.get(name) == identity for name, identity in inputs.items())
     )
-
-
-def _has_good(store: Store, ref: FrameRef, parameters: Parameters, needed: PassNeeds) -> bool:
-    return needed.keep_good is None or store.entry(good_pixels_key(ref, parameters)) is not None
 
 
 def _stray_note(statistics: CellStatistics) -> tuple[str, ...]:

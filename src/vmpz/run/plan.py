@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vmpz.errors import InputError
-from vmpz.frames import FrameRef, Manifest
+from vmpz.frames import FrameRef, Manifest, Refused
 from vmpz.make import RECIPES
 from vmpz.parameters import Parameters
 from vmpz.products import ProductKey
@@ -47,6 +47,20 @@ class Choice:
         chosen = self.products
         return chosen is None or kind in chosen or (kind == "coverage" and "effectivecoverage" in chosen)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it takes every tile, instrument and band: patches are made of whole surveys only."""
+        return self.tiles is None and self.instruments is None and self.bands is None
+
+    def covers(self, key: ProductKey) -> bool:
+        """Whether a run of this choice says all there is to say of a key, be it that it is no longer asked for."""
+        return (
+            (self.tiles is None or key.area in self.tiles)
+            and (self.instruments is None or key.instrument in self.instruments)
+            and (self.bands is None or key.band in self.bands)
+            and (key.kind == "frame" or self.takes_kind(key.kind))
+        )
+
 
 @dataclass(frozen=True)
 class Job:
@@ -83,10 +97,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """All jobs of a run, in order."""
+    """All jobs of a run, in order.
+
+    `numbers` gives the plan number of every product of the survey's tiles, whatever is chosen; `refused` says which
+    frames cannot be used, `areas` all tiles there are, with those whose frames are all refused.
+    """
 
     jobs: tuple[Job, ...]
+    numbers: Mapping[ProductKey, int]
+    areas: frozenset[str]
     notes: tuple[str, ...] = ()
+    refused: tuple[Refused, ...] = ()
 
     def summary(self, workers: int) -> dict[str, float | int | list[str]]:
         """Counts, bytes, memory and time, before anything runs."""
@@ -95,7 +116,10 @@ class Plan:
             "jobs": len(self.jobs),
             "tiles": len({job.area for job in self.jobs}),
             "products": sum(len(keys) for job in self.jobs for keys in job.keys.values()),
-            "cannot_be_made": [f"{key}: {why}" for job in self.jobs for key, why in job.missing.items()],
+            "cannot_be_made": [
+                *(f"{one.area} {one.band}: {one.reason}" for one in self.refused),
+                *(f"{key}: {why}" for job in self.jobs for key, why in job.missing.items()),
+            ],
             "input_bytes": volume,
             "memory_bytes": int(MEMORY_PER_WORKER * max(workers, 1)),
             "seconds": round(volume / BYTES_PER_SECOND / max(workers, 1), 1),
@@ -119,7 +143,10 @@ def make_plan(manifest: Manifest, parameters: Parameters, choice: Choice | None 
 
 def _plan(manifest: Manifest, parameters: Parameters, choice: Choice) -> Plan:
     frames = [ref for ref in manifest if _is_selected(ref, parameters)]
-    _must_exist(choice, frames)
+    found: list[FrameRef | Refused] = [*frames, *manifest.refused]
+    _must_exist(choice, found)
+    areas = frozenset(one.area for one in found if one.area != "-")
+    _patches_must_fit(parameters, areas)
     numbers: dict[ProductKey, int] = {}
     jobs: list[Job] = []
     for area, refs in _grouped(frames, lambda ref: ref.area):
@@ -137,7 +164,8 @@ def _plan(manifest: Manifest, parameters: Parameters, choice: Choice) -> Plan:
             served = tuple(sorted(refs, key=lambda ref: ref.band))
             mine = {key: numbers[key] for key in crossing}
             jobs.append(Job(area, "-", served, {"-": crossing}, mine, {}, (), tuple(ids)))
-    return Plan(tuple(jobs), manifest.notes)
+    refused = tuple(one for one in manifest.refused if _is_chosen(one, choice))
+    return Plan(tuple(jobs), numbers, areas, manifest.notes, refused)
 
 
 def _is_selected(ref: FrameRef, parameters: Parameters) -> bool:
@@ -147,18 +175,35 @@ def _is_selected(ref: FrameRef, parameters: Parameters) -> bool:
     )
 
 
-def _must_exist(choice: Choice, frames: Sequence[FrameRef]) -> None:
-    there = {
-        "tile": ({ref.area for ref in frames}, choice.tiles),
-        "instrument": ({ref.instrument for ref in frames}, choice.instruments),
-        "band": ({ref.band for ref in frames}, choice.bands),
-        "product": (set(RECIPES), choice.products),
-    }
-    for what, (known, asked) in there.items():
-        unknown = sorted(set(asked or ()) - known)
-        if unknown:
-            some = ", ".join(sorted(known)[:20]) or "none"
-            raise InputError(f"{what} must be among {some}; found {', '.join(unknown)}")
+def _is_chosen(refused: Refused, choice: Choice) -> bool:
+    """Whether a refused frame belongs to what was chosen; where the fault hides that, it does."""
+    return (
+        (choice.tiles is None or refused.area in {*choice.tiles, "-"})
+        and (choice.instruments is None or refused.instrument in {*choice.instruments, "-"})
+        and (choice.bands is None or refused.band in {*choice.bands, "-"})
+    )
+
+
+def _must_exist(choice: Choice, frames: Sequence[FrameRef | Refused]) -> None:
+    _must_be_among("tile", choice.tiles, {ref.area for ref in frames})
+    _must_be_among("instrument", choice.instruments, {ref.instrument for ref in frames})
+    _must_be_among("band", choice.bands, {ref.band for ref in frames})
+    _must_be_among("product", choice.products, set(RECIPES))
+
+
+def _patches_must_fit(parameters: Parameters, areas: Collection[str]) -> None:
+    for patch in parameters.patches:
+        _must_be_among(f"patch {patch.name}: tile", patch.tiles, areas)
+        if patch.name in areas:
+            raise InputError(f"patch {patch.name}: its name must not be that of a tile")
+
+
+def _must_be_among(what: str, asked: Collection[str] | None, known: Collection[str]) -> None:
+    unknown = sorted(set(asked or ()) - set(known))
+    if unknown:
+        names = sorted(set(known) - {"-"})
+        some = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+        raise InputError(f"{what} must be among {some or 'none'}; found {', '.join(unknown)}")
 
 
 def _grouped(refs: Iterable[FrameRef], by: Callable[[FrameRef], str]) -> list[tuple[str, list[FrameRef]]]:

@@ -9,19 +9,21 @@ import contextlib
 import json
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from vmpz.errors import MissingProductError, VmpzError
-from vmpz.files.write import sha256_of, sweep, write_text
+from vmpz.files.write import StorageError, sha256_of, sweep, write_text
 from vmpz.products import ProductKey, Provenance, encode
 
 __all__ = ["Entry", "Store"]
 
 MANIFEST = "manifest.json"
 LOCK = ".lock"
+LOCK_GRACE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -99,11 +101,14 @@ class Store:
         `write` gets the product's folder and returns the files it wrote there, each of them whole.
         """
         folder = self.folder(key)
-        folder.mkdir(parents=True, exist_ok=True)
-        files = [
-            {"name": path.name, "size": path.stat().st_size, "sha256": sha256_of(path)}
-            for path in write(folder)
-        ]
+        with _as_storage_error(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        written = write(folder)
+        with _as_storage_error(folder):
+            files = [
+                {"name": path.name, "size": path.stat().st_size, "sha256": sha256_of(path)}
+                for path in written
+            ]
         content = {
             "key": asdict(key),
             "state": "EMPTY" if empty else "DONE",
@@ -113,18 +118,21 @@ class Store:
         }
         write_text(folder / MANIFEST, json.dumps(content, indent=1, sort_keys=True, default=str) + "\n")
         named = {item["name"] for item in files} | {MANIFEST}
-        for path in folder.iterdir():
-            if path.name not in named:
-                path.unlink()
+        with _as_storage_error(folder):
+            for path in folder.iterdir():
+                if path.name not in named:
+                    path.unlink()
         entry = self.entry(key)
         if entry is None:
             raise MissingProductError(f"{folder}: the product just written cannot be read back")
         return entry
 
     def sweep(self) -> list[Path]:
-        """Remove what killed writers left: temporaries, and files that no manifest names."""
+        """Remove what killed writers left: temporaries, and files that no manifest names; folders of others stay."""
         removed = sweep(self.root) if self.root.is_dir() else []
         for folder in self.root.glob("*/*~*/"):
+            if not _is_of_a_product(folder):
+                continue
             entry = _read_entry(folder / MANIFEST)
             named = {item["name"] for item in entry.files} | {MANIFEST} if entry else set()
             for path in folder.iterdir():
@@ -142,32 +150,80 @@ class Store:
         VmpzError
             Another run holds the store; the message names its process and host.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
         path = self.root / LOCK
-        mine = f"{os.getpid()} {socket.gethostname()}"
-        while True:
-            try:
-                handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-                break
-            except FileExistsError:
-                holder = path.read_text().split() if path.exists() else []
-                if len(holder) == 2 and not _is_dead(int(holder[0]), holder[1]):
-                    raise VmpzError(
-                        f"{self.root}: another run holds this store: process {holder[0]} on {holder[1]} "
-                        f"(if it is gone, remove {path})"
-                    ) from None
-                path.unlink(missing_ok=True)
+        with _as_storage_error(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            while not _taken(path):
+                _take_from_the_dead(path)
         try:
-            os.write(handle, mine.encode())
-            os.close(handle)
             yield
         finally:
             path.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def _as_storage_error(place: Path) -> Iterator[None]:
+    """Whatever the system refuses inside is a failure of the storage, with its path."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        raise StorageError(error.errno, error.strerror or str(error), str(error.filename or place)) from error
+
+
+def _is_of_a_product(folder: Path) -> bool:
+    try:
+        return ProductKey.parse(folder.name).text == folder.name
+    except ValueError:
+        return False
+
+
+# -- the lock ---------------------------------------------------------------------------------------------------------
+
+
+def _taken(path: Path) -> bool:
+    """Make the lock with this process's name in it; False if there is one."""
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+    except FileExistsError:
+        return False
+    try:
+        os.write(handle, f"{os.getpid()} {socket.gethostname()}".encode())
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(handle)
+    return True
+
+
+def _take_from_the_dead(path: Path) -> None:
+    """Remove a lock whose process is gone; of two that try, one moves it away and the other starts again."""
+    try:
+        content, age = path.read_text("utf-8", "replace"), time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return
+    process, _, host = content.partition(" ")
+    if not process.isdigit():
+        if age < LOCK_GRACE_S:  # made just now, its name not yet written
+            raise VmpzError(f"{path.parent}: another run is taking this store; try again")
+    elif not _is_dead(int(process), host):
+        raise VmpzError(
+            f"{path.parent}: another run holds this store: process {process} on {host} (if it is gone, remove {path})"
+        )
+    aside = path.with_name(f"{LOCK}.{os.getpid()}.part")
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(aside)
+        if aside.read_text("utf-8", "replace") != content:
+            aside.rename(path)
+        aside.unlink(missing_ok=True)
+
+
 def _is_dead(process: int, host: str) -> bool:
+    """Whether a process of this host is gone; a lock of our own number was left by one that had it before us."""
     if host != socket.gethostname() or process == os.getpid():
-        return process == os.getpid()
+        return host == socket.gethostname()
     try:
         os.kill(process, 0)
     except ProcessLookupError:

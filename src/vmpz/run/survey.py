@@ -2,7 +2,8 @@
 
 import json
 import os
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from vmpz.products import ProductKey
 from vmpz.readers import scan_inputs
 from vmpz.run.account import Account, Outcome
 from vmpz.run.execute import execute
+from vmpz.run.instant import instant_of, now
 from vmpz.run.jobs import Setting, failed_job, run_job
 from vmpz.run.patches import make_patches
 from vmpz.run.plan import Choice, Plan, make_plan
@@ -97,6 +99,10 @@ def run_survey(
     ------
     InputError
         No input can be used, or something chosen does not exist.
+    StorageError
+        The store cannot be written to; what is done is kept.
+    VmpzError
+        Another run holds the store.
     """
     if not isinstance(parameters, Parameters):
         store = store or Path(parameters).parent / "store"
@@ -116,6 +122,7 @@ def run_survey(
         raise InputError(f"{places}: must hold at least one frame that can be used: {reasons}")
     _refuse_mixed_releases(manifest, parameters)
     plan = make_plan(manifest, parameters, choice)
+    tiling = tiling_of(parameters, manifest)
     if dry_run:
         return Account(plan=plan.summary(workers), notes=plan.notes)
     products = Store(store)
@@ -126,15 +133,19 @@ def run_survey(
             store=str(store),
             created=_created(products, parameters, created),
             threads=threads or (1 if workers or scheduler else os.cpu_count() or 1),
-            tiling=tiling_of(parameters, manifest),
+            tiling=tiling,
             by_name=choice.products is not None,
         )
         account = _execute(plan, setting, workers, scheduler, fail_fast, reporter or SilentReporter())
-        if not (fail_fast and account.has_failed) and _is_whole(choice):
-            account.add(make_patches(setting, plan, products))
-        account.add(_refused(manifest, parameters, choice))
+        stopped = fail_fast and account.has_failed
+        if choice.is_whole and not stopped:
+            account.add(make_patches(setting, plan, products, choice))
+        account.add(_refused(plan, parameters))
         account.notes = plan.notes
-        account.write(products.root)
+        if stopped:
+            account.write(products.root)
+        else:
+            account.write(products.root, choice.covers)
     return account
 
 
@@ -146,7 +157,7 @@ def _planes_of(parameters: Parameters) -> list[str] | None:
     return ["RMS", "FLAG", *(["BACKGROUND"] if background else [])]
 
 
-def _refused(manifest: Manifest, parameters: Parameters, choice: Choice) -> list[Outcome]:
+def _refused(plan: Plan, parameters: Parameters) -> list[Outcome]:
     """Frames that were found and cannot be used are failures of their tile and band."""
     return [
         Outcome(
@@ -157,8 +168,7 @@ def _refused(manifest: Manifest, parameters: Parameters, choice: Choice) -> list
             "FAILED",
             item.reason,
         )
-        for item in manifest.refused
-        if choice.tiles is None or item.area in choice.tiles
+        for item in plan.refused
     ]  # fmt: skip
 
 
@@ -187,31 +197,24 @@ def _execute(
                 reporter.ended(job.id, outcomes)
                 if fail_fast and account.has_failed:
                     break
+        except BaseException:
+            with suppress(OSError):  # what stopped the run is the error to tell
+                account.write(Path(setting.store))
+            raise
         finally:
-            account.write(Path(setting.store))
+            ended.close()
     return account
-
-
-def _is_whole(choice: Choice) -> bool:
-    """Patches are made of whole surveys only, never of a selection of tiles or bands."""
-    return choice.tiles is None and choice.instruments is None and choice.bands is None
 
 
 def _created(store: Store, parameters: Parameters, asked: str | datetime | None) -> datetime:
     """The one creation instant of a run, kept in the store for the runs that resume it."""
     kept = store.root / RUN_FILE
-    instant: str | datetime | None = asked or parameters.survey.created
-    if instant is None and kept.is_file():
-        instant = json.loads(kept.read_text("utf-8"))["created"]
-    if instant is None and "SOURCE_DATE_EPOCH" in os.environ:
-        instant = datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), UTC)
-    if instant is None:
-        instant = datetime.now(UTC)
-    if isinstance(instant, str):
+    said: str | datetime | None = asked or parameters.survey.created
+    if said is None and kept.is_file():
         try:
-            instant = datetime.fromisoformat(instant)
-        except ValueError as error:
-            raise InputError(f"created must be an ISO date and time, found {instant!r}") from error
-    instant = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+            said = str(json.loads(kept.read_text("utf-8"))["created"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{kept}: must hold the creation instant, found {error!r}; remove it") from error
+    instant = now() if said is None else instant_of(said)
     write_text(kept, json.dumps({"created": instant.isoformat()}) + "\n")
     return instant

@@ -3,7 +3,6 @@
 import os
 import platform
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,20 @@ from typing import Any
 from vmpz import io
 from vmpz.bits import table_names
 from vmpz.errors import InputError
+from vmpz.files.write import sha256_of
 from vmpz.make import RECIPES
 from vmpz.make.merge import merge
 from vmpz.parameters import MapParameters
 from vmpz.products import Product, Provenance
 from vmpz.readers import READERS
+from vmpz.run.account import ACCOUNT, Account
+from vmpz.run.instant import now
 from vmpz.run.measure import LIBRARIES, versions
 from vmpz.run.patches import MERGE_VERSION, products_of
 from vmpz.run.store import Store
 
 __all__ = [
+    "account_of",
     "check_path",
     "convert_file",
     "diagnosis",
@@ -42,6 +45,19 @@ def products_of_area(store: str | Path, area: str) -> list[Product]:
     return products_of(Store(store), area)
 
 
+def account_of(store: Path) -> Account:
+    """The account of a store.
+
+    Raises
+    ------
+    InputError
+        There is no such store, or it has no account.
+    """
+    if not (store / ACCOUNT).is_file():
+        raise InputError(f"{store}: must be a store with an {ACCOUNT}, found none")
+    return Account.read(store)
+
+
 def summary_of(path: Path) -> dict[str, Any]:
     """What a file is: kind, band, order, cells, areas, range of values, unit, keywords."""
     return io.summary(path)
@@ -54,38 +70,62 @@ def convert_file(source: Path, out: Path, order: int | None, tolerance: float) -
 
 
 def merge_files(files: Sequence[str], out: Path, order: int | None, weights: Sequence[str]) -> str:
-    """Join tile products of one kind and band; `files` are paths, folders or @LIST (one path a line)."""
+    """Join tile products of one kind and band; `files` are paths, folders or @LIST (one path a line).
+
+    A file that is named twice counts once.
+
+    Raises
+    ------
+    InputError
+        A file or list does not exist, a folder holds no product, or a file is none.
+    MapMismatchError
+        Two products must not be merged; the message names both.
+    """
     paths = _expanded(files)
-    products = [io.read(path) for path in paths]
-    merged = merge(products, "CONCAT", order, [io.read(path) for path in _expanded(weights)])
+    products = [_read_named(path) for path in paths]
+    merged = merge(products, "CONCAT", order, [_read_named(path) for path in _expanded(weights)])
     inputs = {
-        path.name: product.provenance.digest
-        if product.provenance
-        else str(product.keywords.get("PRODDIG", "-"))
+        product.key.text: str(product.keywords.get("PRODDIG") or sha256_of(path))
         for path, product in zip(paths, products, strict=True)
     }
     provenance = Provenance(
-        "merge", MERGE_VERSION, {"order": merged.key.order}, inputs, versions(), _now(),
+        "merge", MERGE_VERSION, {"order": merged.key.order}, inputs, versions(), now(),
         all(bool(product.keywords.get("VERIFIED")) for product in products),
     )  # fmt: skip
     io.write_file(merged, out, provenance=provenance, maps=MapParameters())
     return str(out)
 
 
+def _read_named(path: Path) -> Product:
+    """A product whose messages name its file."""
+    try:
+        return io.read(path)
+    except InputError as error:
+        error.add_note(f"file: {path}")
+        raise
+
+
 def _expanded(names: Sequence[str]) -> list[Path]:
+    """Files of names, each once."""
     paths: list[Path] = []
     for name in names:
         if name.startswith("@"):
-            lines = Path(name[1:]).read_text("utf-8").splitlines()
+            lines = _existing(Path(name[1:])).read_text("utf-8", "replace").splitlines()
             paths += [Path(line.strip()) for line in lines if line.strip()]
         elif Path(name).is_dir():
-            paths += sorted(Path(name).rglob("*.fits"))
+            found = sorted(Path(name).rglob("*.fits"))
+            if not found:
+                raise InputError(f"{name}: must hold products (*.fits), found none")
+            paths += found
         else:
             paths.append(Path(name))
-    for path in paths:
-        if not path.is_file():
-            raise InputError(f"{path}: there is no such file")
-    return paths
+    return list({_existing(path).resolve(): path for path in paths}.values())
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise InputError(f"{path}: must be a file, found {'a folder' if path.is_dir() else 'nothing'}")
+    return path
 
 
 def check_path(where: Path) -> tuple[int, list[str]]:
@@ -122,7 +162,15 @@ def check_path(where: Path) -> tuple[int, list[str]]:
 
 
 def list_store(where: Path) -> list[dict[str, Any]]:
-    """One row a product."""
+    """One row a product.
+
+    Raises
+    ------
+    InputError
+        There is no such folder.
+    """
+    if not where.is_dir():
+        raise InputError(f"{where}: must be a store, found {'a file' if where.exists() else 'nothing'}")
     return [
         {
             "area": entry.key.area,
@@ -151,8 +199,3 @@ def diagnosis() -> dict[str, Any]:
         "products": ", ".join(RECIPES),
         "bit tables": ", ".join(table_names()),
     }
-
-
-def _now() -> datetime:
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    return datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
