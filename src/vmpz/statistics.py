@@ -271,7 +271,7 @@ def _refuse_differences(low: Array, high: Array) -> None:
         one = different[0]
         raise InputError(
             f"VALUE needs one value per cell, found {different.size} cells where samples differ, "
-            f"e.g. {low[one]!r} and {high[one]!r}: ask for another statistic"
+            f"e.g. {float(low[one])} and {float(high[one])}: ask for another statistic"
         )
 
 
@@ -338,6 +338,11 @@ class Statistic:
     percent: float | None = None
     inverse_variance: bool = False
     listed: str | None = None
+
+    @property
+    def weighs_pixels(self) -> bool:
+        """Whether it weighs pixels by 1/RMS**2."""
+        return self.inverse_variance or self.listed == "wmedian"
 
     def start(self, n_cells: int) -> Samples:
         """An empty collection of samples."""

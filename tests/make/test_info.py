@@ -90,6 +90,21 @@ def test_persistence_is_a_fraction_of_the_cell_by_the_name_of_its_bit() -> None:
             info.make(wanted, frame(ref(), bits=bits), counted, parameters())
 
 
+@pytest.mark.parametrize(
+    ("how", "why"), [("WMEAN", "RMS"), ("WMEDIAN", "RMS"), ("ARGMIN", "number of an exp")]
+)
+def test_what_flags_cannot_give_is_said(how: str, why: str) -> None:
+    with pytest.raises(MissingProductError, match=why):
+        flag_map(count(np.array([0, 0]), np.array([1, 0], np.uint64)), 0, how)
+
+
+def test_the_only_value_of_a_flag() -> None:
+    cell, flags = np.array([0, 0, 1, 1]), np.array([1, 1, 0, 0], np.uint64)
+    assert flag_map(count(cell, flags), 0, "VALUE").values.tolist() == [1.0, 0.0]
+    with pytest.raises(InputError, match="1 cells where samples differ"):
+        flag_map(count(cell, flags[[0, 2, 2, 2]]), 0, "VALUE")
+
+
 # -- exposures ------------------------------------------------------------------------------------------
 
 
@@ -144,6 +159,10 @@ def test_dates_stay_float64() -> None:
 @pytest.mark.parametrize("per", ["exposure", "pixel"])
 def test_every_statistic_of_every_kind_of_sample(how: str, per: str) -> None:
     alone = EXPOSURES[3:] if how == "VALUE" else EXPOSURES
+    if per == "pixel" and how.startswith("ARG"):
+        with pytest.raises(MissingProductError, match="points of a cell have none"):
+            exposure_map(alone, "SAA", how, CELLS, per=per)
+        return
     found = exposure_map(alone, "SAA", how, CELLS, per=per)
     assert len(found) > 0
     assert np.all(np.isfinite(found.values))
@@ -227,6 +246,14 @@ def test_psf_means_stamps_inside_and_interpolates_elsewhere() -> None:
         assert fwhm_map[one] == pytest.approx(expected, rel=1e-5)
 
 
+def test_extreme_stamps_by_their_number_in_the_table() -> None:
+    lon, lat = LON[[0, 0, 0, 2]], LAT[[0, 0, 0, 2]]
+    stamps = PsfStamps(lon, lat, np.array([np.nan, 0.4, 0.3, 0.2]))
+    lowest, highest = (psf_maps(stamps, count(np.arange(6)), how)["WEIGHT"] for how in ("ARGMIN", "ARGMAX"))
+    assert lowest.values.tolist() == [3, 4, 4, 4, 4, 4]
+    assert highest.values.tolist() == [2, 2, 4, 2, 2, 2]
+
+
 def test_psf_product_and_its_absence() -> None:
     counted = count(np.arange(6), geom=np.array([1, 1, 0, 1, 1, 1.0]))
     stamps = PsfStamps(LON, LAT, np.full(6, 0.2))
@@ -256,7 +283,7 @@ def test_tile() -> None:
     assert product.keywords["DEGRULE"] == "MODE"
     with pytest.raises(MissingProductError, match="number as the name"):
         tile_map("field-a", counted)
-    with pytest.raises(MissingProductError, match="no input gives Tile:MEAN"):
+    with pytest.raises(MissingProductError, match="Tile is an index, for which MEAN has no meaning"):
         info.make(key("info", quantity="Tile", statistic="MEAN"), frame(ref()), counted, parameters())
 
 
@@ -281,6 +308,11 @@ def test_keys_and_needs() -> None:
     assert [one.planes for one in wanted] == [{"RMS"}, {"RMS", "BACKGROUND"}, {"RMS"}, set(), set(), set()]
     assert [one.tables for one in wanted] == [set(), set(), set(), {"PSF"}, {"LAYERS"}, set()]
     assert wanted[1].percents == {50.0}
+    assert not any(one.listed for one in wanted)
+    median = info.needs(key("info", quantity="Background", statistic="WMEDIAN"), ref(), settings)
+    assert median.planes == {"RMS", "BACKGROUND"} and median.listed == {"wmedian"}
+    both = median | info.needs(key("info", quantity="Noise", statistic="MODE"), ref(), settings)
+    assert both.listed == {"mode", "wmedian"}
     assert [one.inverse_variance for one in wanted] == [False, False, True, False, False, False]
     for wrong in ("Noize:MEAN", "Noise:AVERAGE"):
         with pytest.raises((InputError, ValueError), match=r"must be one of|quantities are"):

@@ -7,8 +7,11 @@ without a sample are absent.
 
 ======================================  ======================================================================
 Noise, Background                       pixels with a valid RMS of the planes RMS and BACKGROUND, in the units
-                                        of the mosaic (zero point in MAGZERO)
-Persistence                             fraction of the cell whose pixels carry the flag bit PERSIST
+                                        of the mosaic (zero point in MAGZERO). WMEAN and WMEDIAN weigh by
+                                        1/RMS^2; MODE is exact on the float32 values of the plane
+Persistence                             zeros and ones of the flag bit PERSIST over all pixels of the cell. MEAN
+                                        is the fraction of the cell that carries it; WMEAN and WMEDIAN do not
+                                        exist, since pixels without a valid RMS count and have no weight
 PSF                                     FWHM (arcsec) of the PSF stamps inside the cell; where there are none,
                                         of the four nearest ones, weighted by inverse distance. The number of
                                         stamps used is the column NSTAMPS
@@ -16,13 +19,17 @@ Exposures, ExposureTime, SAA, AA, BA,   detector exposures of the Layers table. 
 MJD, Airmass, Seeing ...                of exactly covered fractions, not an integer at edges; WMEAN weighs by
                                         inverse variance (Weight) where exposures have one, else by exposure
                                         time. Angles are averaged as numbers: none of them wraps in a survey
-Tile                                    index of the tile (VALUE, MODE, MIN, MAX)
+Tile                                    index of the tile (VALUE, MODE, MIN, MAX; there is nothing to count or
+                                        average in an index)
 ======================================  ======================================================================
 
 **Samples of exposure scalars** (``[info] per``). By default a sample is an exposure. With ``per = "pixel"``
 it is a point (64 in a cell): the sum over the exposures that see the point for Exposures, ExposureTime and
 Weight, their mean for the rest. Extremes and other statistics of Exposures are always of points: how often
 the least observed point of a cell was observed.
+
+**ARGMIN, ARGMAX** number exposures, or stamps, from 1 in the order of their table. Pixels and points have none.
+**VALUE** is an error where the samples of a cell differ.
 
 **Unit** of the quantity; **keywords** INFO, STATIST, SAMPLE, WGTKIND = VALUE or COUNT, DEGRULE by quantity
 and statistic (NONE: the map cannot be degraded).
@@ -70,7 +77,7 @@ NEAREST_STAMPS = 4
 POINT_LEVELS = 3
 """Points of a cell: the centres of its cells this many orders deeper."""
 ADDITIVE = {"Exposures", "ExposureTime", "Weight"}
-INDEX_STATISTICS = {"VALUE", "MODE", "MIN", "MAX"}
+INDEX_STATISTICS = ("VALUE", "MODE", "MIN", "MAX")
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,11 @@ def flag_map(statistics: CellStatistics, number: int, name: str = "MEAN") -> Sky
 
 def _flag_values(statistics: CellStatistics, number: int, chosen: Statistic) -> Array:
     """Moments of zeros and ones follow from their numbers; the mean is over the cell, as in a bit mask."""
+    if chosen.weighs_pixels:
+        raise MissingProductError(
+            f"{chosen.name} weighs pixels by 1/RMS**2; a flag bit is counted over all pixels, also those without a "
+            f"valid RMS: ask for MEAN or MEDIAN"
+        )
     n = statistics.column("found").astype(np.float64)
     ones = statistics.column(f"bit.{number:02d}").astype(np.float64)
     mean = np.divide(ones, n, out=np.zeros(n.size), where=n > 0)
@@ -151,7 +163,7 @@ def exposure_map(
     name : str
         Quantity; 'Exposures' needs no scalar.
     statistic_name : str
-        ARGMIN and ARGMAX give the number of the exposure, counted from 1.
+        ARGMIN and ARGMAX give the number of the exposure, counted from 1; points have none.
     cells : CellSet
         The area's own cells.
     per : {'exposure', 'pixel'}
@@ -160,8 +172,12 @@ def exposure_map(
     Raises
     ------
     MissingProductError
-        An exposure does not have the scalar.
+        An exposure does not have the scalar, or the number of a point is asked for.
     """
+    if per == "pixel" and statistic_name in ("ARGMIN", "ARGMAX"):
+        raise MissingProductError(
+            f"{name}: {statistic_name} is the number of an exposure; the points of a cell have none"
+        )
     collect = _per_point if per == "pixel" else _per_exposure
     chosen = statistic(statistic_name)
     return measured_map(cells, chosen.finish(collect(exposures, name, cells)), quantity(name).dtype)
@@ -246,17 +262,19 @@ def _psf_values(psf: PsfStamps | None, statistics: CellStatistics, chosen: Stati
     if psf is None or not good.any():
         raise MissingProductError("PSF needs stamps with a FWHM; there are none")
     lon, lat, fwhm = (column[good] for column in (psf.lon_deg, psf.lat_deg, psf.fwhm_arcsec))
+    stamp = np.flatnonzero(good) + 1
     cells = statistics.cells
     samples = Samples(len(cells))
     place = cells.index(hpx.cells_at(lon, lat, cells.order))
-    samples.add(place[place >= 0], fwhm[place >= 0])
+    samples.add(place[place >= 0], fwhm[place >= 0], number=stamp[place >= 0])
     empty = np.flatnonzero(np.bincount(place[place >= 0], minlength=len(cells)) == 0)
     index, distance = nearest_on_sphere(
         lon, lat, *hpx.centres(cells.cells()[empty], cells.order), NEAREST_STAMPS
     )
     closeness = 1.0 / np.maximum(distance, 1e-9)
     share = index.shape[1] * closeness / closeness.sum(axis=1, keepdims=True)
-    samples.add(np.repeat(empty, index.shape[1]), fwhm[index].ravel(), share.ravel())
+    near = index.ravel()
+    samples.add(np.repeat(empty, index.shape[1]), fwhm[near], share.ravel(), number=stamp[near])
     number = STATISTICS["COUNT"].finish(samples)
     inside = statistics.column("geom") > 0
     return Collected(np.where(inside, chosen.finish(samples), np.nan), "STAMP", {"NSTAMPS": np.rint(number)})
@@ -303,8 +321,7 @@ def needs(key: ProductKey, ref: FrameRef, parameters: Parameters) -> PassNeeds:
     if row.source == "plane":
         percents = frozenset({chosen.percent} if chosen.percent is not None else ())
         listed = frozenset({chosen.listed} if chosen.listed is not None else ())
-        weighted = chosen.inverse_variance or chosen.listed == "wmedian"
-        planes = validity_plane(ref) | {row.plane} | ({"RMS"} if weighted else set())
+        planes = validity_plane(ref) | {row.plane} | ({"RMS"} if chosen.weighs_pixels else set())
         return PassNeeds(
             planes=planes, percents=percents, listed=listed, inverse_variance=chosen.inverse_variance
         )
@@ -383,7 +400,12 @@ def _collect(
         per = _per(row, chosen.name, parameters)
         found = exposure_map(frame.exposures, row.name, chosen.name, statistics.cells, per=per)
         return {"WEIGHT": found}, per.upper()
-    if row.source == "tile" and chosen.name in INDEX_STATISTICS:
+    if row.source == "tile":
+        if chosen.name not in INDEX_STATISTICS:
+            raise MissingProductError(
+                f"{ref.name}: {row.name} is an index, for which {chosen.name} has no meaning: "
+                f"ask for one of {', '.join(INDEX_STATISTICS)}"
+            )
         return {"WEIGHT": tile_map(ref.area, statistics)}, "PIXEL"
     raise MissingProductError(f"{ref.name}: no input gives {row.name}:{chosen.name}")
 
