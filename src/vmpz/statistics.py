@@ -31,6 +31,8 @@ pixels, all of the same share of the cell and of weight 1/RMS^2, the same statis
 ``bit.NN``             pixels with flag bit NN set (32 = inside a star mask)
 ``flagged.<S>``        pixels hit by any bit of selection S (`Selection.text`)
 ``good.<S>``           usable pixels not hit by S
+``subcells``           on request: one 64-bit word, bit k set where more than half of the pixels of the k-th
+                       sub-cell (nested, three orders deeper) are good for the coverage
 ``<P>.<sample>.<m>``   moments of plane P (RMS, BACKGROUND, IMAGE) over a sample: ``valid`` or ``good`` (usable and
                        not hit by the depth selection); m is ``n``, ``mean``, ``m2`` (sum of squared deviations from
                        the mean), ``min``, ``max``; on request ``median``, ``qNN``, ``mode``, and, weighted by

@@ -75,6 +75,7 @@ def needs(key: ProductKey, ref: FrameRef, parameters: Parameters) -> PassNeeds:
         planes=validity_plane(ref) | flag_planes(selection),
         tables=mask_tables(selection),
         selections=frozenset({selection}),
+        keep_good=selection if parameters.coverage.subcells else None,
     )
 
 
@@ -85,6 +86,7 @@ def section(key: ProductKey, ref: FrameRef, parameters: Parameters) -> dict[str,
         "bits": key.selection,
         "table": f"{table.name} {table.version}" if table else "-",
         "rms_max": parameters.coverage.rms_max,
+        "subcells": parameters.coverage.subcells,
         "zeros": keeps_zeros(parameters.maps),
     }
 

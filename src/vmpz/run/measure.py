@@ -7,7 +7,7 @@ product whose needs are a subset, so a new n-sigma, aperture or noise factor ope
 import json
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from hashlib import sha256
@@ -22,6 +22,7 @@ from vmpz.errors import MissingProductError
 from vmpz.frames import Frame, FrameRef
 from vmpz.make import PassNeeds, needs
 from vmpz.make.accumulate import GoodPixels, accumulate, joint_good
+from vmpz.make.goodpixels import SUBCELL_ORDERS, subcell_words
 from vmpz.make.needs import table_in
 from vmpz.make.runtable import RunTable, run_table
 from vmpz.parameters import Parameters
@@ -61,6 +62,13 @@ class Grids:
                 ref.wcs, ref.shape, self.cells, outline=ref.outline(), threads=self.threads
             )
         return self._tables[grid]
+
+    def fine(self, ref: FrameRef) -> RunTable:
+        """The run table of a frame's grid on the sub-cells of the job's cells; large, so it is not kept."""
+        cells = self.of(ref).cells
+        return run_table(
+            ref.wcs, ref.shape, cells.at_order(cells.order + SUBCELL_ORDERS), threads=self.threads
+        )
 
 
 @dataclass(frozen=True)
@@ -128,6 +136,9 @@ def _pass(
         keep_good=needed.keep_good,
         threads=grids.threads,
     )
+    if good is not None and parameters.coverage.subcells:
+        words = subcell_words(statistics.cells, grids.fine(ref), good)
+        statistics = replace(statistics, columns={**statistics.columns, "subcells": words})
     files = {**ref.planes, **ref.tables}
     verified = bool(inputs) and all(files[name].verifiable for name in inputs)
     counted = _counted(needed, ref, parameters, grids.cells)
@@ -215,6 +226,7 @@ def _counted(needed: PassNeeds, ref: FrameRef, parameters: Parameters, cells: Ce
         "percents": sorted(needed.percents),
         "listed": sorted(needed.listed),
         "inverse_variance": needed.inverse_variance,
+        "subcells": parameters.coverage.subcells and needed.keep_good is not None,
         "cells": cells.digest,
         "frame": frame_digest(ref),
     }
@@ -229,7 +241,7 @@ def _serves(entry: Entry, counted: Mapping[str, Any], inputs: Mapping[str, str])
         and all(had.get(name) == counted[name] for name in ("cells", "frame"))
         and (counted["good"] is None or had["good"] == counted["good"])
         and (counted["keep_good"] is None or had["keep_good"] == counted["keep_good"])
-        and had["inverse_variance"] >= counted["inverse_variance"]
+        and all(had.get(name, False) >= counted[name] for name in ("inverse_variance", "subcells"))
         and all(
             set(had.get(name, ())) >= set(counted[name])
             for name in ("planes", "selections", "percents", "listed")
