@@ -31,6 +31,38 @@ def test_what_is_shipped() -> None:
     assert [name for name in wanted if bit_table(name).kind == "code"] == ["decam-cp-codes"]
 
 
+# As published, bit by bit: VIS before the changes of versions 14 and 15, and the data quality layer of NIR.
+VIS = {
+    0: "INVALID", 1: "HOT", 2: "COLD", 3: "SAT", 4: "COSMIC", 5: "GHOST", 6: "QUADEDGE", 7: "BAD_COLUMN",
+    8: "BAD_CLUSTER", 9: "CR_REGION", 12: "OVRCOL", 13: "EXTOBJ", 14: "SCATLIGHT", 15: "CHARINJ", 16: "NEARCHARINJ",
+    17: "SATXTALKGHOST", 18: "STARSIGNAL", 19: "SATURATEDSTAR", 20: "CTICORRECTION", 21: "ADCMAX", 22: "TXERROR",
+    23: "STITCHBLOCK", 24: "OBJECTS",
+}  # fmt: skip
+NIR = [
+    "INVALID", "OBMASK", "DISCONNECTED", "ZEROQE", "BADBASE", "LOWQE", "SUPERQE", "HOT", "RTN", "SNOWBALL", "SATUR",
+    "NLINEAR", "NLMODFAIL", "PERSIST", "PERMODFAIL", "DARKNODET", "COSMIC", "FLATLH", "GHOST", "SCATTER", "MOVING",
+    "TRANS", "CROSSTALK", "FLOWER", "VIGNET",
+]  # fmt: skip
+
+
+def test_every_bit_has_its_published_number() -> None:
+    later = {**{number: name for number, name in VIS.items() if number != 16}, 22: "NO_DATA"}
+    assert names("vis-pf13") == VIS
+    assert names("vis-pf14") == later
+    assert names("vis-pf15") == {n: name for n, name in later.items() if n not in (13, 14, 19, 20)}
+    assert names("nir") == dict(enumerate(NIR))
+
+
+def test_default_vetoes() -> None:
+    """Those that public readers use; before version 14 no bit said that there are no data."""
+    assert {name: bit_table(name).default for name in ("vis-pf13", "vis-pf14", "vis-pf15", "nir")} == {
+        "vis-pf13": ("INVALID", "SAT"),
+        "vis-pf14": ("INVALID", "SAT", "NO_DATA"),
+        "vis-pf15": ("INVALID", "SAT", "NO_DATA"),
+        "nir": ("INVALID", "SATUR"),
+    }
+
+
 def test_vis_tables_follow_the_published_versions() -> None:
     assert names("vis-pf13")[22] == "TXERROR"
     assert names("vis-pf13")[16] == "NEARCHARINJ"

@@ -43,6 +43,16 @@ def test_mistakes_are_named_with_their_line(tmp_path: Path, line: int, text: str
     assert expected in message
 
 
+@pytest.mark.parametrize(("value", "key"), [("0", ""), ("{VIS = -1.5}", ".VIS")])
+def test_a_factor_of_noise_is_positive(tmp_path: Path, value: str, key: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(f'[[inputs]]\nlocation = "."\n[depth]\ncorrelated_noise = {value}\n')
+    with pytest.raises(ValidationError) as caught:
+        load(path)
+    said = [line for line in explain(caught.value, path) if "greater than 0" in line]
+    assert [line.split(": ")[1] for line in said] == [f"depth.correlated_noise{key}"]
+
+
 def test_mistakes_in_lists_of_tables_point_at_the_right_one(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text(

@@ -49,6 +49,8 @@ Form = Literal["healpix", "moc"]
 Forms = Annotated[list[Form], Field(min_length=1), AfterValidator(lambda forms: sorted(set(forms)))]
 """Each form once, healpix first: where there is one, the others are read from it."""
 
+Factor = Annotated[float, Field(gt=0)]
+
 BitNames = list[str] | dict[str, list[str]]
 """Flag names for every band, or by band or instrument: ``{VIS = ["INVALID"], NISP = ["INVALID", "SATUR"]}``."""
 
@@ -113,9 +115,10 @@ class MapParameters(Section):
 class FootprintParameters(Section):
     """[footprint]"""
 
-    source: Literal["rms", "outline", "layers"] = Field(
+    source: Literal["rms", "outline", "descriptor", "layers"] = Field(
         "rms",
-        description="valid RMS pixels, the mosaic outline, or the detector polygons of the Layers table",
+        description="valid RMS pixels, the mosaic outline, ImgSpatialFootprint of the descriptor, or the detector "
+        "polygons of the Layers table",
     )
     values: Literal["fraction", "binary"] = Field(
         "fraction", description="observed fraction, or 1 where it is > 0"
@@ -196,7 +199,7 @@ class DepthParameters(Section):
     half_light_arcsec: float = Field(
         0.3, gt=0, description="half-light radius of the exponential disc (EXTENDED)"
     )
-    correlated_noise: float | dict[str, float] = Field(
+    correlated_noise: Factor | dict[str, Factor] = Field(
         1.0, description="factor C on the aperture noise, one for all or by band"
     )
     correlated_noise_source: str = Field("-1", description="where C came from, written to CORRSRC")
@@ -323,7 +326,7 @@ def _explain_one(problem: Mapping[str, Any], path: str, lines: list[str]) -> str
 
 
 def _is_union_label(part: Any) -> bool:
-    return isinstance(part, str) and ("[" in part or part in {"float", "str", "int"})
+    return isinstance(part, str) and ("[" in part or part in {"float", "constrained-float", "str", "int"})
 
 
 def _keys_at(place: list[Any]) -> list[str]:

@@ -93,6 +93,24 @@ def test_keys_choose_by_name_by_band_and_by_table() -> None:
         bitmask.keys(ref(), parameters(bitmask={"bits": ["INVALID"]}))
 
 
+def test_the_digest_sees_what_matters_and_no_more() -> None:
+    """Flagged fractions have no polarity: a bit mask is the same in either convention of coverage."""
+    of = ref(bit_table="vis-pf15")
+    (only,) = bitmask.keys(of, parameters())
+    plain, mer, zeros, joint = (
+        bitmask.section(only, of, parameters(**one))
+        for one in (
+            {},
+            {"maps": {"coverage_convention": "MER"}},
+            {"maps": {"write_zeros": True}},
+            {"bitmask": {"per_bit": False}},
+        )
+    )
+    assert plain == mer
+    assert plain != zeros
+    assert plain != joint
+
+
 def test_without_a_table_there_is_no_default_bit_mask() -> None:
     of = ref()
     (only,) = bitmask.keys(of, parameters())

@@ -147,6 +147,19 @@ def test_the_product_states_everything_used() -> None:
         depth.section(full.key, ref(band="NIR_Y"), settings)
 
 
+def test_the_source_of_a_factor_stands_only_where_there_is_one() -> None:
+    of, counted = ref(), flat()
+    for factor, stated in (
+        ({"NIR_Y": 1.5}, (1.0, "-1")),
+        ({"NIR_Y": 1.5, "default": 2.0}, (2.0, "apertures")),
+        ({"VIS": 1.25}, (1.25, "apertures")),
+        (1.0, (1.0, "apertures")),
+    ):
+        chosen = parameters(depth={"correlated_noise": factor, "correlated_noise_source": "apertures"})
+        made = depth.make(key("depth"), frame(of), counted, chosen).keywords
+        assert (made["CORRFAC"], made["CORRSRC"]) == stated
+
+
 def test_no_zero_point_is_an_error() -> None:
     """Fault 20."""
     without = ref(scalars={"pixel_scale_arcsec": 0.1})

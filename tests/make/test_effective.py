@@ -1,5 +1,7 @@
 """Effective coverage: JOINT on pixels, MIN and PRODUCT of maps, and the bounds that hold between them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -71,6 +73,23 @@ def test_products_and_what_they_need() -> None:
             effective.make(KEY, arguments["refs"], counted.cells, by_min, coverages=arguments["coverages"])
     with pytest.raises(MissingProductError, match="were not kept"):
         effective.make(KEY, bands, counted.cells, joint)
+
+
+def test_joint_pixels_must_be_the_same_pixels() -> None:
+    """A band on another grid of the same shape would be joined to the wrong pixels."""
+    joint = parameters(coverage={"effective": BANDS[:2]})
+    counted = count(np.zeros(4, np.int64))
+    one = ref(band="VIS")
+    respelled = replace(one, band="NIR_Y", wcs_cards=one.wcs_cards.replace("10.0", "1.0E1"))
+    moved = replace(one, band="NIR_Y", wcs_cards=one.wcs_cards.replace("CRPIX1  = 50.5", "CRPIX1  = 50.6"))
+    larger = replace(one, band="NIR_Y", shape=(100, 102))
+    made = effective.make(
+        KEY, [one, respelled], counted.cells, joint, statistics=counted, joint=np.array([3])
+    )
+    assert made.map.values[0] == 0.75
+    for other, found in ((moved, r"0\.1 px away"), (larger, r"\(100, 102\)")):
+        with pytest.raises(InputError, match=rf"JOINT needs the pixels of 102018211 VIS.*{found}"):
+            effective.make(KEY, [one, other], counted.cells, joint, statistics=counted, joint=np.array([3]))
 
 
 def test_good_pixels_are_kept_for_joint_alone() -> None:

@@ -102,6 +102,11 @@ def test_the_stated_footprint_and_what_no_exposure_reached() -> None:
     assert product.keywords["SFPAREA"] == pytest.approx(stated, rel=1e-12)
     assert product.keywords["SFPDIFF"] == pytest.approx(stated - 1.2 * area, rel=1e-6)
     alone = footprint_map(COUNTED, source="descriptor", descriptor=Polygon(corners))
+    asked = parameters(footprint={"source": "descriptor"})
+    assert footprint.needs(product.key, of, asked).planes == set()
+    assert footprint.make(product.key, frame(of), COUNTED, asked).map == alone
+    with pytest.raises(MissingProductError, match="ImgSpatialFootprint"):
+        footprint.make(product.key, frame(ref()), COUNTED, asked)
     assert alone.integral_deg2() == pytest.approx(stated, rel=1e-6)
     with pytest.raises(MissingProductError, match="ImgSpatialFootprint"):
         footprint_map(COUNTED, source="descriptor")

@@ -36,7 +36,7 @@ from vmpz.make.needs import (
     table_for,
     table_in,
 )
-from vmpz.make.values import bit_keywords, fraction_map, frame_keywords, keeps_zeros
+from vmpz.make.values import bit_keywords, fraction_map, frame_keywords
 from vmpz.parameters import Parameters
 from vmpz.products import Product, ProductKey
 from vmpz.sky.cells import CellSet
@@ -104,7 +104,7 @@ def section(key: ProductKey, ref: FrameRef, parameters: Parameters) -> dict[str,
         "bits": key.selection,
         "table": f"{table.name} {table.version}" if table else "-",
         "per_bit": parameters.bitmask.per_bit,
-        "zeros": keeps_zeros(parameters.maps),
+        "zeros": parameters.maps.write_zeros,
     }
 
 

@@ -5,8 +5,9 @@ noise alone:
 
 ``m = ZP - 2.5 log10(n C RMS sqrt(A))``
 
-with ZP the AB zero point (MAGZERO), RMS the noise per image pixel of the cell, C the factor of correlated
-noise (CORRFAC, from CORRSRC; 1 = none) and A an area in image pixels given by the estimator (DEPTHEST):
+with ZP the AB zero point (MAGZERO), RMS the noise per image pixel of the cell in flux units of ZP, C the factor
+of correlated noise (CORRFAC, from CORRSRC; 1 and '-1' for a band that is given none) and A an area in image
+pixels given by the estimator (DEPTHEST):
 
 ``APERTURE``
     A circular aperture of diameter D (APERDIAM): ``pi (D/2)**2 / px**2``. With n = 5 and D = 2 arcsec this is
@@ -21,7 +22,7 @@ noise (CORRFAC, from CORRSRC; 1 = none) and A an area in image pixels given by t
 
 **Noise of a cell** (``[depth] source``). ``rms``: the quadratic mean of the RMS over usable pixels outside
 the vetoed bits (BITSEL), which agrees with the degrade rule at every order. ``info``: the info map
-Noise:RMSQ, over all valid pixels.
+Noise:RMSQ, over all valid pixels (BITSEL = '-1', and `rms_max` does not cut).
 
 **Extinction** (``[depth.extinction]``) makes the limit shallower by ``A_b = R_b E(B-V)``, E(B-V) being the
 value of the given map at the cell centre, R_b of the law named in EXTLAW. A cell without noise or without
@@ -211,9 +212,15 @@ def section(key: ProductKey, ref: FrameRef, parameters: Parameters) -> dict[str,
 
 
 def correlated_noise_of(chosen: DepthParameters, band: str) -> float:
-    """The factor C of a band; 1 for a band that is not named."""
+    """The factor C of a band: its own, else `default`, else 1."""
     factor = chosen.correlated_noise
     return float(factor.get(band, factor.get("default", 1.0)) if isinstance(factor, Mapping) else factor)
+
+
+def has_correlated_noise(chosen: DepthParameters, band: str) -> bool:
+    """Whether the parameters give a factor C to the band, so that its source is theirs."""
+    factor = chosen.correlated_noise
+    return not isinstance(factor, Mapping) or band in factor or "default" in factor
 
 
 def coefficient_of(coefficients: Mapping[str, float], band: str) -> float:
@@ -255,6 +262,7 @@ def make(
     if zero_point is None or not np.isfinite(zero_point):
         raise InputError(f"{ref.name}: a depth needs an AB zero point, found {zero_point}")
     correlated, scale = correlated_noise_of(chosen, ref.band), pixel_scale(ref)
+    source = chosen.correlated_noise_source if has_correlated_noise(chosen, ref.band) else "-1"
     kind = _psf_kind(chosen, frame.psf is not None, "psf_fwhm_arcsec" in ref.scalars)
     depth = depth_map(
         statistics,
@@ -271,6 +279,7 @@ def make(
         **_definition_keywords(chosen, kind),
         "PIXSCALE": scale,
         "CORRFAC": correlated,
+        "CORRSRC": source,
         "MAGZERO": float(zero_point),
     }
     return Product(key, {"WEIGHT": depth}, keywords=keywords, unit=_unit(chosen))
@@ -313,7 +322,6 @@ def _definition_keywords(chosen: DepthParameters, psf_kind: str) -> dict[str, Sc
         "APERDIAM": chosen.aperture_arcsec if has_aperture else -1.0,
         "PSFKIND": psf_kind,
         "SRCPROF": f"EXPDISC {chosen.half_light_arcsec:g} arcsec" if extended else "-1",
-        "CORRSRC": chosen.correlated_noise_source,
         "EXTCORR": chosen.extinction is not None,
         "EXTLAW": chosen.extinction.law if chosen.extinction else "-1",
     }

@@ -37,6 +37,9 @@ from vmpz.statistics import CellStatistics
 
 __all__ = ["combined_map", "joint_map", "keys", "make", "needs", "section"]
 
+SAME_GRID_PX = 1e-3
+"""Images whose pixels lie less than this apart have one grid."""
+
 
 def joint_map(statistics: CellStatistics, joint: NDArray[Any], *, zeros: bool = False) -> SkyMap:
     """JOINT: the fraction from counts of pixels that are good in every band.
@@ -135,6 +138,8 @@ def make(
     ------
     MissingProductError
         A band of the effective coverage has no frame here, or what its rule needs was not given.
+    InputError
+        JOINT, and the images of two bands do not share their pixels.
     """
     bands, rule, zeros = parameters.coverage.effective, parameters.coverage.rule, keeps_zeros(parameters.maps)
     used = [ref for ref in refs if ref.band in bands]
@@ -147,6 +152,7 @@ def make(
             f"{key}: JOINT needs the good pixels of {', '.join(bands)}, which were not kept"
         )
     else:
+        _refuse_other_grids(used)
         effective = joint_map(statistics, joint, zeros=zeros)
     keywords = {
         **frame_keywords(*used),
@@ -163,3 +169,21 @@ def _refuse_missing(key: ProductKey, bands: Sequence[str], there: set[str], what
         raise MissingProductError(
             f"{key}: effective coverage of {', '.join(bands)} needs {what} of each; none of {', '.join(absent)}"
         )
+
+
+def _refuse_other_grids(refs: Sequence[FrameRef]) -> None:
+    """Pixels are joint only where they are the same pixels: one shape, and corners and centre at the same place."""
+    first = refs[0]
+    rows, columns = first.shape
+    x = np.array([0.0, columns - 1.0, 0.0, columns - 1.0, columns / 2])
+    y = np.array([0.0, 0.0, rows - 1.0, rows - 1.0, rows / 2])
+    for other in refs[1:]:
+        if (other.shape, other.wcs_cards) == (first.shape, first.wcs_cards):
+            continue
+        back = first.wcs.celestial.all_world2pix(*other.wcs.celestial.all_pix2world(x, y, 0), 0)
+        shift = float(np.abs(np.array(back) - (x, y)).max())
+        if other.shape != first.shape or not shift < SAME_GRID_PX:
+            raise InputError(
+                f"{other.name}: JOINT needs the pixels of {first.name}, {first.shape}; found {other.shape}, "
+                f"{shift:.3g} px away: choose rule MIN or PRODUCT"
+            )

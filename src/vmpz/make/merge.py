@@ -25,6 +25,7 @@ OF_THE_FILE = {"PRODDIG", "DATE-OBS", "DATE-END"}
 SAME = 1e-6
 """Relative difference below which two numbers of headers (pixel scales, say) are one."""
 ADDED = ("TILEAREA", "OBSAREA", "VISINTEG", "SFPAREA", "SFPDIFF")
+WEIGHT_KINDS = {"coverage", "footprint"}
 AVERAGED = {"MEAN", "QUAD", "LOGQUAD", "LOG", "MODE"}
 
 
@@ -42,7 +43,8 @@ def merge(
     order : int, optional
         Order of the merged map, at most that of the tiles (the default).
     weights : sequence of Product
-        Coverage of the same tiles: the weight of averaging rules. Without it listed children weigh 1 (DEGWGT NONE).
+        Coverage (or footprint) of the same tiles: the weight of averaging rules. Without it listed children weigh 1
+        (DEGWGT NONE). A parent cell without weight is left out.
 
     Returns
     -------
@@ -53,7 +55,7 @@ def merge(
     ------
     MapMismatchError
         Two products must not be merged, or a weight is no coverage of their order and band; the message names both
-        and what differs.
+        and what differs. Or a product has no weight anywhere.
     """
     if not products:
         raise MapMismatchError("a merge needs at least one product, found none")
@@ -63,7 +65,7 @@ def merge(
         _must_agree(first, other)
     order = first.key.order if order is None else order
     rule = str(first.keywords.get("DEGRULE", "NONE"))
-    weight = _weight(first, weights) if weights and rule in AVERAGED else None
+    weight = _weight(products, weights) if weights and rule in AVERAGED else None
     maps = {}
     for name in first.maps:
         joined = _joined(products, name)
@@ -81,7 +83,7 @@ def merge(
     }
     keywords |= _period(products)
     if order != first.key.order:
-        keywords["DEGWGT"] = "NONE" if weight is None else "COVERAGE"
+        keywords["DEGWGT"] = "NONE" if weight is None else weights[0].key.kind.upper()
     keywords |= {"TILEID": -1, "LISTID": area}
     return Product(replace(first.key, area=area, order=order), maps, None, keywords, first.unit)
 
@@ -131,15 +133,23 @@ def _joined(products: Sequence[Product], name: str) -> SkyMap:
         ) from error
 
 
-def _weight(tile: Product, weights: Sequence[Product]) -> SkyMap:
+def _weight(products: Sequence[Product], weights: Sequence[Product]) -> SkyMap:
+    tile, kind = products[0], weights[0].key.kind
     for one in weights:
-        found = one.keywords.get("WGTKIND"), one.key.order, one.key.band
-        wanted = "OBSFRAC", tile.key.order, tile.key.band
+        found = one.key.kind, one.key.order, one.key.band
+        wanted = kind if kind in WEIGHT_KINDS else "coverage", tile.key.order, tile.key.band
         if found != wanted:
             raise MapMismatchError(
-                f"{one.key} cannot weigh {tile.key}: WGTKIND, order and band must be {wanted}, found {found}"
+                f"{one.key} cannot weigh {tile.key}: kind, order and band must be {wanted}, found {found}"
             )
-    return _joined(weights, "WEIGHT")
+    weight = _joined(weights, "WEIGHT")
+    areas = {one.key.area for one in weights}
+    for one in products:
+        if one.key.area not in areas and len(one.map) and not one.map.cells & weight.cells:
+            raise MapMismatchError(
+                f"{one.key}: its average needs its own {kind}, found none among the weights"
+            )
+    return weight
 
 
 def _common(values: Sequence[Any]) -> Any:

@@ -20,7 +20,6 @@ class Instrument:
     ----------
     name : str
         Value of Instrument and INSTRUME.
-    telescope : str
     columns, rows : int
         Detectors along x (east) and y (north).
     width_arcsec, height_arcsec, gap_x_arcsec, gap_y_arcsec : float
@@ -32,7 +31,6 @@ class Instrument:
     """
 
     name: str
-    telescope: str
     columns: int
     rows: int
     width_arcsec: float
@@ -84,9 +82,9 @@ class Band:
 INSTRUMENTS = {
     one.name: one
     for one in (
-        Instrument("VIS", "Euclid", 6, 6, 409.6, 413.2, 12.7, 63.6, "3-4", "vis-pf14"),
-        Instrument("NISP", "Euclid", 4, 4, 612.0, 612.0, 48.9, 98.3, "2-3", "nir"),
-        Instrument("DECAM", "CTIO", 5, 3, 538.6, 1077.2, 52.9, 40.2, "2-3", "desdm"),
+        Instrument("VIS", 6, 6, 409.6, 413.2, 12.7, 63.6, "3-4", "vis-pf14"),
+        Instrument("NISP", 4, 4, 612.0, 612.0, 48.9, 98.3, "2-3", "nir"),
+        Instrument("DECAM", 5, 3, 538.6, 1077.2, 52.9, 40.2, "2-3", "desdm"),
     )
 }
 """Instrument name to its focal plane."""
