@@ -317,6 +317,7 @@ def test_the_project_reads_its_own_survey(small_survey, sky):
             np.stack(grid.plane.angles(*grid.corners().T)).min(axis=1),
             atol=1e-10,
         )
+        assert ref.telescope == ("NOAO" if ref.instrument == "DECAM" else "Euclid")
         with open_frame(ref, ["FLAG", "PSF", "LAYERS", "STARMASK"]) as frame:
             read = np.asarray(frame.planes["FLAG"].read(0, 320)).astype(np.int32)
             assert np.array_equal(read, plane(folder, ref.area, ref.band, "flag"))

@@ -1,9 +1,9 @@
 """Coverage: the fraction of every cell that is observed, usable and not flagged, for one band.
 
-**Definition.** The share of the cell's area whose pixels have a usable RMS (finite, > 0, <= ``rms_max``),
-none of the vetoed flag bits, and lie outside the bright-star masks. Always coverage <= footprint, in every
-cell, where the footprint is that of valid pixels (source ``rms``) or of the mosaic outline; a union of detector
-polygons is another measurement.
+**Definition.** The share of the cell's area whose pixels have a usable RMS (finite, > 0, <= ``rms_max``, by default
+1e6 in units of the image), none of the vetoed flag bits, and lie outside the bright-star masks. Always coverage
+<= footprint, in every cell, where the footprint is that of valid pixels (source ``rms``) or of the mosaic outline; a
+union of detector polygons is another measurement.
 
 **Formula.** ``f = f_geom good / found``, counted jointly on pixels.
 
