@@ -1,7 +1,6 @@
 """Planes in memory, small frames, and the slow obvious version of the one pass."""
 
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -89,17 +88,11 @@ def most_frequent(value):
 
 
 def weighted_median(value, weight):
-    """Half of the weight on either side, summed in exact arithmetic over the sorted list."""
+    """Half of the weight on either side of the sorted list, summed in extended precision."""
     order = np.argsort(value)
-    x, w = value[order], [Fraction(one) for one in weight[order]]
-    half, running, reached = sum(w) / 2, Fraction(0), None
-    for here, share in zip(x, w, strict=True):
-        running += share
-        if reached is None and running >= half:
-            reached = here
-        if running > half:
-            return (reached + here) / 2
-    raise ValueError("no weight")
+    running = np.cumsum(weight[order].astype(np.longdouble))
+    reached, passed = (np.searchsorted(running, running[-1] / 2, side) for side in ("left", "right"))
+    return (value[order[reached]] + value[order[passed]]) / 2
 
 
 def slow_pass(
