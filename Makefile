@@ -47,7 +47,7 @@ tools:           ## programs that some tests use (Debian packages, as root)
 constraints:     ## compile the pinned, hashed constraints again
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	    --no-emit-index-url --extra test --extra oracles --extra lint -o constraints.txt pyproject.toml constraints-build.in
+	    --no-emit-index-url --extra test --extra oracles --extra lint --extra fast -o constraints.txt pyproject.toml constraints-build.in
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --no-emit-index-url --extra docs -o constraints-docs.txt pyproject.toml
 
