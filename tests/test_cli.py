@@ -1,7 +1,9 @@
 """The command line as a user meets it: results, messages, exit status."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -201,3 +203,59 @@ def test_storage_that_refuses_ends_with_its_own_status(
     (tmp_path / "file").write_text("not a folder")
     assert run("run", survey, "--store", tmp_path / "file" / "s") == 5
     assert "file" in capsys.readouterr().err
+
+
+def test_what_is_not_there_is_refused(
+    survey: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, message, status in (
+        (("status", tmp_path), "must be a store", 3),
+        (("list", tmp_path / "no"), "must be a store, found nothing", 3),
+        (("merge", f"@{tmp_path}/no", "-o", tmp_path / "o.fits"), "must be a file, found nothing", 3),
+        (("merge", tmp_path, "-o", tmp_path / "o.fits"), "must hold products", 3),
+        (("run", tmp_path), "found a folder", 2),
+        (("run", survey, "--store", tmp_path / "s", "--created", "today"), "must be an ISO date", 2),
+        (("show", product(store, "depth", "VIS"), "--plot", tmp_path / "a.xyz"), "a figure must end in", 2),
+    ):
+        assert run(*words) == status, words
+        told = " ".join(capsys.readouterr().err.replace("\u2502", " ").split())
+        assert message in told, (words, told)
+
+
+def test_the_epoch_of_the_environment_must_be_a_number(
+    survey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    assert run("run", survey, "--store", tmp_path / "s") == 2
+    assert "SOURCE_DATE_EPOCH must be a whole number" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interrupted_run_says_so_and_keeps_what_is_done(survey: Path, tmp_path: Path, name: str) -> None:
+    command = [sys.executable, "-m", "vmpz", "run", str(survey), "--store", str(tmp_path / "s")]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stderr is not None and "[1/8]" in child.stderr.readline()
+    child.send_signal(getattr(signal, name))
+    _, error = child.communicate(timeout=60)
+    assert child.returncode == 130 and "interrupted; what is done is kept" in error
+    assert "Traceback" not in error and not (tmp_path / "s" / ".lock").exists()
+    assert run("check", tmp_path / "s") == 0 and run("status", tmp_path / "s") == 0
+
+
+def test_a_terminal_that_is_gone_does_not_end_the_run(survey: Path, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [
+        sys.executable,
+        "-m",
+        "vmpz",
+        "run",
+        str(survey),
+        "--store",
+        str(tmp_path / "s"),
+        "--bands",
+        "VIS",
+    ]
+    assert subprocess.run(command, stdout=subprocess.PIPE, stderr=writer, check=False).returncode == 0
+    os.close(writer)
+    assert len({entry.key.area for entry in Store(tmp_path / "s").entries()}) == 4

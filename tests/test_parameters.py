@@ -93,3 +93,42 @@ def test_a_patch_has_exactly_one_extent() -> None:
 def test_the_documented_parameters_are_the_present_ones() -> None:
     page = Path(__file__).parents[1] / "docs" / "parameters.toml"
     assert page.read_text("utf-8") == example(), "run `vmpz params --example > docs/parameters.toml`"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            '[[patches]]\nname = "a"\nall = true\n[[patches]]\nname = "a"\nall = true\n',
+            "patches.1.name: must be",
+        ),
+        (
+            '[maps]\norder = 9\n[[patches]]\nname = "a"\nall = true\norder = 10\n',
+            "patches.0.order: must be at most",
+        ),
+        (
+            '[maps]\nforms = ["moc"]\nmoc_order = 9\n[[patches]]\nname = "a"\nall = true\n',
+            "maps.forms: must hold healpix",
+        ),
+    ],
+)
+def test_tables_that_do_not_suit_one_another_are_told_with_their_key(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(text + '[[inputs]]\nlocation = "."\n')
+    with pytest.raises(ValidationError) as caught:
+        load(path)
+    (message,) = explain(caught.value, path)
+    assert expected in message and message.startswith(f"{path}:")
+
+
+def test_forms_are_taken_once_healpix_first() -> None:
+    told = Parameters(inputs=[{"location": "."}], maps={"forms": ["moc", "healpix", "moc"]})
+    assert told.maps.forms == ["healpix", "moc"]
+
+
+def test_a_file_that_is_no_text_is_no_toml(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_bytes(b"\xff\xfe[maps]")
+    with pytest.raises(tomllib.TOMLDecodeError, match="UTF-8"):
+        load(tmp_path / "c.toml")

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from vmpz.run.execute import execute
+from vmpz.files.write import StorageError
+from vmpz.run.execute import EngineLostError, execute
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,12 @@ def work(job: Sum) -> int:
     if sum(job.numbers) == 666:
         os.kill(os.getpid(), signal.SIGKILL)
     return sum(job.numbers)
+
+
+def full(job: Sum) -> int:
+    if job.id == "full":
+        raise StorageError(28, "No space left on device", "store/a.fits")
+    return work(job)
 
 
 def failed(job: Sum, reason: str) -> str:
@@ -54,3 +61,16 @@ def test_workers_give_what_serial_gives_and_survive_a_killed_process(count: int)
     assert "must not sum below zero" in results["bad"]
     assert "process died" in results["killer"]
     assert results["last"] == 5
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_full_disk_ends_everything(workers: int) -> None:
+    jobs = [Sum("full", (28,)), *JOBS]
+    with pytest.raises(StorageError, match="No space left on device") as caught:
+        list(execute(jobs, full, failed, workers=workers))
+    assert caught.value.filename == "store/a.fits"
+
+
+def test_a_scheduler_that_does_not_answer_is_an_engine_that_is_lost() -> None:
+    with pytest.raises(EngineLostError, match="nowhere"):
+        list(execute(JOBS, work, failed, scheduler="nowhere"))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmpz.errors import VmpzError
-from vmpz.files.write import write_text
+from vmpz.files.write import StorageError, write_text
 from vmpz.products import ProductKey, Provenance
 from vmpz.run.store import Store
 
@@ -112,7 +112,7 @@ def test_killed_writers_leave_nothing_under_a_final_name(tmp_path: Path) -> None
     """Kill a process that writes again and again, at many moments: every named file is whole."""
     code = (
         "import sys; from pathlib import Path\n"
-        "from vmpz.files.write import write_text\n"
+        "from vmpz.files.write import StorageError, write_text\n"
         "print('ready', flush=True)\n"
         "n = 0\n"
         "while True:\n"
@@ -133,3 +133,30 @@ def test_killed_writers_leave_nothing_under_a_final_name(tmp_path: Path) -> None
             assert len(text) == 200_000 and len(set(text)) == 1
     Store(tmp_path).sweep()
     assert not list(tmp_path.glob(".*.part"))
+
+
+def test_a_lock_of_another_host_is_held_whatever_its_number(tmp_path: Path) -> None:
+    (tmp_path / ".lock").write_text(f"{os.getpid()} elsewhere")
+    with pytest.raises(VmpzError, match="on elsewhere"), Store(tmp_path).lock():
+        pass
+    (tmp_path / ".lock").write_text("")
+    with pytest.raises(VmpzError, match="is taking this store"), Store(tmp_path).lock():
+        pass
+    os.utime(tmp_path / ".lock", (0, 0))
+    with Store(tmp_path).lock():
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_folders_of_others_are_not_swept(tmp_path: Path) -> None:
+    path = tmp_path / "x" / "notes~old" / "keep.txt"
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    assert Store(tmp_path).sweep() == [] and path.exists()
+
+
+def test_a_folder_that_cannot_be_made_is_a_failure_of_the_storage(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    (tmp_path / KEY.area).write_text("in the way")
+    with pytest.raises(StorageError, match=KEY.area):
+        store.put(KEY, provenance(), writer("a.fits", "one"))

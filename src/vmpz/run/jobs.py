@@ -18,7 +18,7 @@ from pathlib import Path
 from vmpz import io
 from vmpz.errors import InputError, MissingProductError, VmpzError
 from vmpz.files.write import StorageError, sha256_of
-from vmpz.frames import FrameRef
+from vmpz.frames import FileRef, FrameRef
 from vmpz.make import RECIPES, effective, needs
 from vmpz.parameters import Parameters
 from vmpz.products import Product, ProductKey, Provenance, digest_of
@@ -93,13 +93,16 @@ class _Band:
             "frame": frame_digest(self.ref),
         }
 
-    def inputs(self, key: ProductKey) -> dict[str, str]:
-        """Identity of every input that this product depends on."""
+    def files(self, key: ProductKey) -> dict[str, FileRef]:
+        """The files that this product depends on, by plane or table; the frame's first plane if there is none."""
         needed = RECIPES[key.kind].needs(key, self.ref, self.parameters)
         files = {name: file for name, file in self.ref.planes.items() if name in needed.planes}
         files |= {name: file for name, file in self.ref.tables.items() if name in needed.tables}
-        files = files or dict(sorted(self.ref.planes.items())[:1])
-        told = {f"{name}:{Path(file.location).name}": file.identity for name, file in sorted(files.items())}
+        return dict(sorted((files or dict(sorted(self.ref.planes.items())[:1])).items()))
+
+    def inputs(self, key: ProductKey) -> dict[str, str]:
+        """Identity of every input that this product depends on."""
+        told = {f"{name}:{Path(file.location).name}": file.identity for name, file in self.files(key).items()}
         maps = RECIPES[key.kind].aux_maps(self.parameters)
         return told | {
             f"{name}:{Path(location).name}": _identity_of(Path(location)) for name, location in maps.items()
@@ -169,7 +172,7 @@ def _one_product(band: _Band, key: ProductKey, measured: Measured) -> Outcome:
             band.inputs(key),
             versions(),
             band.setting.created + timedelta(microseconds=band.job.numbers[key]),
-            measured.verified,
+            all(file.verifiable for file in band.files(key).values()),
             (*band.ref.notes, *measured.notes),
         )
         entry = store_product(band.store, made, provenance, band.parameters)

@@ -27,7 +27,7 @@ def make_patches(setting: Setting, plan: Plan, store: Store, choice: Choice) -> 
     What is merged are the products that the parameters ask for, never what else an earlier run left in the store;
     the numbers (time stamps) follow from the plan alone.
     """
-    number = len(plan.numbers)
+    number = plan.total
     for patch in setting.parameters.patches:
         areas = plan.areas if patch.all else frozenset(patch.tiles or ())
         tiles = [key for key in plan.numbers if key.area in areas and key.kind in MAP_KINDS]

@@ -7,6 +7,7 @@ what else runs.
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from vmpz.errors import InputError
 from vmpz.frames import FrameRef, Manifest, Refused
@@ -15,6 +16,8 @@ from vmpz.parameters import Parameters
 from vmpz.products import ProductKey
 
 __all__ = ["Choice", "Job", "Plan", "PlanError", "make_plan"]
+
+T = TypeVar("T")
 
 BYTES_PER_SECOND = 1.2e9
 """Throughput of one process used in time estimates: the pass on uncompressed planes in the page cache."""
@@ -99,12 +102,13 @@ class Job:
 class Plan:
     """All jobs of a run, in order.
 
-    `numbers` gives the plan number of every product of the survey's tiles, whatever is chosen; `refused` says which
-    frames cannot be used, `areas` all tiles there are, with those whose frames are all refused.
+    `numbers` gives the plan number of every product of the survey's tiles, whatever is chosen, out of `total`;
+    `refused` says which frames cannot be used, `areas` all tiles there are, with those whose frames are all refused.
     """
 
     jobs: tuple[Job, ...]
     numbers: Mapping[ProductKey, int]
+    total: int
     areas: frozenset[str]
     notes: tuple[str, ...] = ()
     refused: tuple[Refused, ...] = ()
@@ -147,25 +151,25 @@ def _plan(manifest: Manifest, parameters: Parameters, choice: Choice) -> Plan:
     _must_exist(choice, found)
     areas = frozenset(one.area for one in found if one.area != "-")
     _patches_must_fit(parameters, areas)
-    numbers: dict[ProductKey, int] = {}
     jobs: list[Job] = []
-    for area, refs in _grouped(frames, lambda ref: ref.area):
+    grouped = _grouped(frames, lambda ref: ref.area)
+    all_shares = {area: _shares(refs, parameters) for area, refs in grouped}
+    numbers, total = _numbers(frames, manifest.refused, all_shares, parameters)
+    for area, refs in grouped:
         crossing = _crossing_keys(refs, parameters, choice)
-        shares = _shares(refs, parameters)
+        shares = all_shares[area]
         ids = []
         for instrument, bands in _grouped(refs, lambda ref: ref.instrument):
             job = _band_job(area, instrument, bands, shares, parameters, choice, numbers, crossing)
             if job.frames:
                 ids.append(job.id)
                 jobs.append(job)
-        for key in _keys_of("tile", refs[0], parameters):
-            numbers[key] = len(numbers)
         if crossing:
             served = tuple(sorted(refs, key=lambda ref: ref.band))
             mine = {key: numbers[key] for key in crossing}
             jobs.append(Job(area, "-", served, {"-": crossing}, mine, {}, (), tuple(ids)))
     refused = tuple(one for one in manifest.refused if _is_chosen(one, choice))
-    return Plan(tuple(jobs), numbers, areas, manifest.notes, refused)
+    return Plan(tuple(jobs), numbers, total, areas, manifest.notes, refused)
 
 
 def _is_selected(ref: FrameRef, parameters: Parameters) -> bool:
@@ -206,8 +210,8 @@ def _must_be_among(what: str, asked: Collection[str] | None, known: Collection[s
         raise InputError(f"{what} must be among {some or 'none'}; found {', '.join(unknown)}")
 
 
-def _grouped(refs: Iterable[FrameRef], by: Callable[[FrameRef], str]) -> list[tuple[str, list[FrameRef]]]:
-    groups: dict[str, list[FrameRef]] = {}
+def _grouped(refs: Iterable[T], by: Callable[[T], str]) -> list[tuple[str, list[T]]]:
+    groups: dict[str, list[T]] = {}
     for ref in refs:
         groups.setdefault(by(ref), []).append(ref)
     return sorted(groups.items())
@@ -248,6 +252,33 @@ def _shares(refs: Sequence[FrameRef], parameters: Parameters) -> dict[str, tuple
     return {band: tuple(keys) for band, keys in shares.items()}
 
 
+def _numbers(
+    frames: Sequence[FrameRef],
+    refused: Iterable[Refused],
+    shares: Mapping[str, Mapping[str, tuple[ProductKey, ...]]],
+    parameters: Parameters,
+) -> tuple[dict[ProductKey, int], int]:
+    """A number for every product, area by area and band by band, and how many were given away.
+
+    A refused frame takes as many as a band makes: once it is mended, no other product has to change its time stamp.
+    """
+    numbers: dict[ProductKey, int] = {}
+    total = 0
+    most = max((len(keys) for bands in shares.values() for keys in bands.values()), default=0)
+    first = {ref.area: ref for ref in reversed(frames)}
+    found: list[FrameRef | Refused] = [*frames, *refused]
+    places = {(one.area, one.instrument, one.band) for one in found}
+    for area, bands in _grouped(places, lambda place: place[0]):
+        for _, _, band in sorted(bands):
+            keys = shares.get(area, {}).get(band)
+            numbers |= {key: total + n for n, key in enumerate(keys or ())}
+            total += most if keys is None else len(keys)
+        across = _keys_of("tile", first.get(area, frames[0]), parameters) if frames else ()
+        numbers |= {key: total + n for n, key in enumerate(across) if area in first}
+        total += len(across)
+    return numbers, total
+
+
 def _lacks(key: ProductKey, ref: FrameRef, parameters: Parameters) -> tuple[str, ...]:
     return RECIPES[key.kind].needs(key, ref, parameters).missing(ref)
 
@@ -259,7 +290,7 @@ def _band_job(
     shares: Mapping[str, tuple[ProductKey, ...]],
     parameters: Parameters,
     choice: Choice,
-    numbers: dict[ProductKey, int],
+    numbers: Mapping[ProductKey, int],
     crossing: tuple[ProductKey, ...],
 ) -> Job:
     keys: dict[str, tuple[ProductKey, ...]] = {}
@@ -268,8 +299,6 @@ def _band_job(
     taken = []
     for ref in sorted(refs, key=lambda ref: ref.band):
         possible = shares[ref.band]
-        for key in possible:
-            numbers[key] = len(numbers)
         wanted = tuple(key for key in possible if choice.takes_kind(key.kind))
         if not choice.takes(ref) or not (wanted or crossing):
             continue

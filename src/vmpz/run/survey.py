@@ -136,11 +136,13 @@ def run_survey(
             tiling=tiling,
             by_name=choice.products is not None,
         )
-        account = _execute(plan, setting, workers, scheduler, fail_fast, reporter or SilentReporter())
+        account = Account()
+        account.add(_refused(plan, parameters))
+        if not (fail_fast and account.has_failed):
+            _execute(account, plan, setting, workers, scheduler, fail_fast, reporter or SilentReporter())
         stopped = fail_fast and account.has_failed
         if choice.is_whole and not stopped:
             account.add(make_patches(setting, plan, products, choice))
-        account.add(_refused(plan, parameters))
         account.notes = plan.notes
         if stopped:
             account.write(products.root)
@@ -183,9 +185,15 @@ def _refuse_mixed_releases(manifest: Manifest, parameters: Parameters) -> None:
 
 
 def _execute(
-    plan: Plan, setting: Setting, workers: int, scheduler: str | None, fail_fast: bool, reporter: Progress
-) -> Account:
-    account = Account()
+    account: Account,
+    plan: Plan,
+    setting: Setting,
+    workers: int,
+    scheduler: str | None,
+    fail_fast: bool,
+    reporter: Progress,
+) -> None:
+    """Do the jobs of the plan and add what became of them to the account; it is kept whatever stops the run."""
     with reporter:
         reporter.start(len(plan.jobs))
         ended = execute(
@@ -203,7 +211,6 @@ def _execute(
             raise
         finally:
             ended.close()
-    return account
 
 
 def _created(store: Store, parameters: Parameters, asked: str | datetime | None) -> datetime:
