@@ -391,3 +391,14 @@ def test_the_summary_says_what_a_file_is(path):
     assert told["mean"] == pytest.approx(VALUES.mean(dtype=float), rel=1e-12)
     assert told["BITN01"] == "SAT"
     assert json.dumps(told)
+
+
+@pytest.mark.parametrize("name", ["NPIX", "UNIQ", "anything"])
+def test_the_column_of_a_moc_1_may_have_any_name(name, path):
+    uniq = 4 * 4**ORDER + CELLS
+    product = io.read(table({name: uniq}, path, ORDERING="NUNIQ", MOCORDER=ORDER, NSIDE=None, INDXSCHM=None))
+    assert np.array_equal(product.map.cells.cells(), CELLS)
+
+
+def test_the_band_of_a_mask_with_published_table_keywords_alone(path):
+    assert io.read(table(as_weight(VALUES), path, MASKBAND="NIR_H")).key.band == "NIR_H"

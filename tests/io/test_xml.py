@@ -121,6 +121,8 @@ def test_the_projects_keywords_are_repeated_with_units(written):
     _, _, path, descriptor = written
     header = fits.getheader(path, 2 if "MOC" in path.name else 1)
     found = {one.findtext("Key"): one for one in root_of(descriptor).iterfind("Parameters/Parameter")}
+    unit = found.pop("TUNIT2", None)
+    assert (None if unit is None else unit.findtext("Value")) == header.get("TUNIT2")
     assert set(found) == {name for name in header if (row := keyword(name)) and row.name in OWN}
     for name, one in found.items():
         assert one.findtext("Unit") == (keyword(name).unit or None)
@@ -316,3 +318,15 @@ def test_headers_with_nasty_values_are_valid(text, tmp_path):
     path = io.write_file(product, tmp_path / "a.fits")
     told = subprocess.run([fitsverify, str(path)], capture_output=True, text=True).stdout
     assert "0 warning(s) and 0 error(s)" in told, told
+
+
+def test_band_and_tile_come_from_the_descriptor_where_the_file_names_none(coverage):
+    _, descriptor = coverage
+    told = io.read_descriptor(descriptor)
+    with fits.open(told.path) as file:
+        for name in ("FILTER", "MASKBAND", "TILEID"):
+            for unit in file:
+                unit.header.remove(name, ignore_missing=True)
+        file.writeto(told.path, overwrite=True, checksum=True)
+    key = io.read(descriptor).key
+    assert (key.band, key.area) == (told.filters[0], str(told.tiles[0]))

@@ -1,5 +1,6 @@
 """Reader `euclid-mer`: joining, descriptors, tables, bits, releases."""
 
+import gzip
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -407,3 +408,40 @@ def test_two_areas_of_one_tile(tmp_path: Path) -> None:
     (tmp_path / "two.xml").write_text(write.tile_xml("1", [18]))
     with pytest.raises(InputError, match=r"found two in .*one.xml and .*two.xml"):
         read_tiles(str(tmp_path))
+
+
+def test_leftovers_beside_a_described_frame_do_not_replace_it(tmp_path: Path) -> None:
+    described(tmp_path)
+    flag = tmp_path / write.name_of("FLAG")
+    (tmp_path / f"{flag.name}.gz").write_bytes(gzip.compress(flag.read_bytes()))
+    (frame,) = scan(tmp_path).frames
+    assert {"IMAGE", "RMS", "FLAG"} <= set(frame.planes)
+    assert any(f"{flag.name}.gz" in note for note in frame.notes)
+
+
+def test_a_file_compressed_since_it_was_described_is_found(tmp_path: Path) -> None:
+    paths = write.write_band(tmp_path)
+    sums = {"FLAG": "0" * 32}
+    (tmp_path / "VIS.xml").write_text(
+        write.mosaic_xml({kind: path.name for kind, path in paths.items()}, md5=sums)
+    )
+    flag = paths["FLAG"]
+    Path(f"{flag}.gz").write_bytes(gzip.compress(flag.read_bytes()))
+    flag.unlink()
+    (frame,) = scan(tmp_path).frames
+    assert frame.planes["FLAG"].location == f"{flag}.gz"
+    assert frame.options["md5"] == {}
+
+
+@pytest.mark.parametrize("tail", [".md5", ".part", ".jpg"])
+def test_what_is_no_fits_file_is_no_plane(tail: str, tmp_path: Path) -> None:
+    rms = write.write_band(tmp_path)["RMS"]
+    Path(f"{rms}{tail}".replace("20241102", "20271102")).write_text("not an image")
+    (frame,) = scan(tmp_path).frames
+    assert frame.planes["RMS"].location == str(rms)
+
+
+def test_a_filter_may_be_written_as_the_token_of_the_file_name(tmp_path: Path) -> None:
+    write.write_band(tmp_path, "NIR_Y", kinds=["RMS"], changes={"RMS": {"FILTER": "NIR-Y"}})
+    (frame,) = scan(tmp_path).frames
+    assert (frame.instrument, frame.band) == ("NISP", "NIR_Y")

@@ -31,7 +31,7 @@ from vmpz.io.parquet import (
 from vmpz.io.reading import read_fits
 from vmpz.io.xml import NAMESPACE, read_descriptor, write_descriptor
 from vmpz.parameters import MapParameters
-from vmpz.products import Product, Provenance
+from vmpz.products import Product, Provenance, Scalar
 from vmpz.sky.skymap import SkyMap
 
 __all__ = [
@@ -144,7 +144,7 @@ def read(path: str | Path) -> Product:
     """Read a product: FITS (partial HEALPix, weighted or plain MOC), Parquet, or the file a descriptor names.
 
     Checksums are verified. Of a descriptor, the release and the keywords are taken over, which a
-    strict FITS file lacks.
+    strict FITS file lacks, and the one band and the one tile where the file names none.
 
     Raises
     ------
@@ -158,7 +158,9 @@ def read(path: str | Path) -> Product:
         return read_fits(path)
     told = read_descriptor(path)
     product = read_fits(told.path)
-    words = {**product.keywords, **told.parameters}
+    alone: dict[str, Scalar] = {"FILTER": told.filters[0]} if len(told.filters) == 1 else {}
+    alone |= {"TILEID": told.tiles[0]} if len(told.tiles) == 1 else {}
+    words = {**alone, **product.keywords, **told.parameters}
     words.pop("COVCONV", None)
     key = product.key
     key = key_of(key.kind, key.quantity, key.order, words, key.area, told.release)

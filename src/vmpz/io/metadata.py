@@ -309,7 +309,7 @@ def key_of(
         statistic=_or_dash(words.get("STATIST", NOT_USED)) if kind == "info" else "-",
         selection=_selection(words),
         instrument=_or_dash(words.get("INSTRUME", NOT_USED)),
-        band=_or_dash(words.get("FILTER", NOT_USED)),
+        band=_or_dash(words.get("FILTER", words.get("MASKBAND", NOT_USED))),
         order=order,
         release=release,
     )

@@ -117,7 +117,7 @@ def map_table(file: FitsFile) -> MapTable:
             f"{file.location}: must hold a HEALPix table, found no binary table in {len(file.hdus)} HDUs"
         )
     unit = (valued or plain)[0]
-    table = read_table(file, unit)
+    table = _as_moc(read_table(file, unit), unit)
     moc_order = _moc_order(plain[0]) if valued and plain else None
     words = words_of(file.hdus[0].header) | words_of(unit.header)
     if not valued and "NSIDE_WK" in words:
@@ -131,10 +131,19 @@ def map_table(file: FitsFile) -> MapTable:
     return MapTable(unit, table, index, columns, words, moc_order)
 
 
+def _as_moc(table: Table, unit: Hdu) -> Table:
+    """The only column of a plain MOC under the name of its numbering; MOC 1 leaves its name free (NPIX...)."""
+    role = {"NUNIQ": "UNIQ", "RANGE": "RANGE"}.get(str(unit.header.get("ORDERING", "")).upper())
+    if role is None or len(table.columns) != 1:
+        return table
+    (numbers,) = table.columns.values()
+    return Table({role: numbers}, {role: ""}, table.where)
+
+
 def _index_column(table: Table, unit: Hdu) -> str:
-    for name in ("PIXEL", "UNIQ", "RANGE", "NPIX"):
+    for name in ("PIXEL", "UNIQ", "RANGE"):
         if name in table:
-            return {"NPIX": "UNIQ"}.get(name, name)
+            return name
     if unit.header.get("INDXSCHM") == "IMPLICIT" or unit.header.get("OBJECT") == "FULLSKY":
         return ""
     raise InputError(

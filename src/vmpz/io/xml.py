@@ -104,7 +104,7 @@ def write_descriptor(
     _selection(data, names, product, words, tiles)
     _coverage(data, product)
     etree.SubElement(root, "QualityFlags")
-    _parameters(etree.SubElement(root, "Parameters"), words)
+    _parameters(etree.SubElement(root, "Parameters"), words, product.unit)
     with write_whole(path) as temporary:
         temporary.write_bytes(etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=True))
 
@@ -190,7 +190,11 @@ def _coverage(data: etree._Element, product: Product) -> None:
             _add(vertex, "C2", f"{lat:.10f}")
 
 
-def _parameters(parameters: etree._Element, words: Mapping[str, Scalar]) -> None:
+def _parameters(parameters: etree._Element, words: Mapping[str, Scalar], unit: str) -> None:
+    if unit:
+        one = etree.SubElement(parameters, "Parameter")
+        _add(one, "Key", "TUNIT2")
+        _add(one, "Value", encode(unit))
     for name, value in words.items():
         row = keyword(name)
         if row is None or row.name not in OWN:

@@ -167,11 +167,18 @@ def _frame(group: Group, options: Mapping[str, Any]) -> FrameRef:
         notes=(*group.notes, *found.notes),
         options={
             "flag_bits": found.flag_bits,
-            "md5": dict(mosaic.md5) if mosaic else {},
+            "md5": _stated_md5(group),
             "verify_md5": bool(options.get("verify_md5", False)),
             "max_pixels": int(number_option(options, "max_pixels", MAX_PIXELS)),
         },
     )
+
+
+def _stated_md5(group: Group) -> dict[str, str]:
+    """MD5 of the files that lie there under the very name in the descriptor, not compressed since."""
+    stated = {} if group.mosaic is None else group.mosaic.md5
+    names = {} if group.mosaic is None else group.mosaic.files
+    return {kind: md5 for kind, md5 in stated.items() if Path(group.files.get(kind, "")).name == names[kind]}
 
 
 def _read_planes(group: Group, band: Band, options: Mapping[str, Any]) -> _Collected:
@@ -196,7 +203,7 @@ def _read_planes(group: Group, band: Band, options: Mapping[str, Any]) -> _Colle
 def _read_cards(hdu: Hdu, kind: str, band: Band, found: _Collected) -> None:
     cards = hdu.cards
     name = cards.optional_text("FILTER")
-    if name is not None and name != band.name:
+    if name is not None and band_named(name) != band:
         raise cards.error("FILTER", f"must be {band.name}, as the file name or descriptor says")
     value = cards.optional_number("MAGZERO")
     if value is not None:

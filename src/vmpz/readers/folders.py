@@ -9,7 +9,7 @@ import filecmp
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,7 +53,7 @@ BANDS = {
 
 BY_NAME = {band.name: band for band in BANDS.values()}
 
-TAIL = r"_TILE(?P<tile>\d{1,12})-[0-9A-Za-z]+_(?P<time>\d{8}T\d{6}(?:\.\d+)?)Z"
+TAIL = r"_TILE(?P<tile>\d{1,12})-[0-9A-Za-z]+_(?P<time>\d{8}T\d{6}(?:\.\d+)?)Z.*\.(?:fits(?:\.gz|\.fz)?|json)"
 TOKEN = r"(?P<band>[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)?)"
 KINDS = {
     kind: re.compile(f"EUC_MER_{pattern.replace('BAND', TOKEN)}{TAIL}")
@@ -114,12 +114,12 @@ def find_groups(location: Path, options: Mapping[str, Any]) -> Iterator[Group | 
     mosaics, refused = _read_descriptors(index, options)
     if not mosaics and not refused and not any(_parse_name(name)[1] for name in index):
         raise InputError(f"{location}: must hold MER mosaics, found no file or descriptor of one")
-    groups = list(_described(mosaics, index, location, options))
-    named = {path for group in groups if isinstance(group, Group) for path in group.files.values()}
-    refused += [group for group in groups if isinstance(group, Refused)]
-    groups = [group for group in groups if isinstance(group, Group)]
-    groups += [*refused, *_loose(index, named, refused, options)]
-    yield from sorted(groups, key=lambda group: (_tile(group), _name(group)))
+    found = list(_described(mosaics, index, location, options))
+    refused += [group for group in found if isinstance(group, Refused)]
+    groups = [group for group in found if isinstance(group, Group)]
+    named = {path for group in groups for path in group.files.values()}
+    loose = _without_remnants(groups, _loose(index, named, refused, options))
+    yield from sorted([*groups, *refused, *loose], key=lambda group: (_tile(group), _name(group)))
 
 
 def _walk(root: Path) -> dict[str, list[Path]]:
@@ -136,7 +136,7 @@ def _walk(root: Path) -> dict[str, list[Path]]:
 def _parse_name(name: str) -> tuple[str, re.Match[str] | None]:
     """Kind of a file, and its band, tile and time, from a published name."""
     for kind, pattern in KINDS.items():
-        match = pattern.match(name)
+        match = pattern.fullmatch(name)
         if match:
             return kind, match
     return "-", None
@@ -209,8 +209,14 @@ def _described(
 
 
 def _named_file(mosaic: Mosaic, name: str, index: dict[str, list[Path]], root: Path) -> str:
-    """The file that a descriptor means: beside it, in its data folder, or the only one of that name below the root."""
+    """The file that a descriptor means: beside it, in its data folder, or the only one of that name below the root.
+
+    Archives compress files without touching their descriptors, so where the name is nowhere, that with or without
+    ``.gz`` is taken.
+    """
     folder = Path(mosaic.ref.location).parent
+    twin = name.removesuffix(".gz") if name.endswith(".gz") else f"{name}.gz"
+    name = twin if name not in index and twin in index else name
     elsewhere = [path for path in index.get(name, []) if path.parent != folder]
     if not (folder / name).exists() and len(elsewhere) == 1:
         folder = elsewhere[0].parent
@@ -241,6 +247,26 @@ def _loose(
         except InputError as error:
             band = band_named(name)
             yield Refused(tile, band.instrument, band.name, str(error))
+
+
+def _without_remnants(
+    described: Iterable[Group], loose: Iterable[Group | Refused]
+) -> Iterator[Group | Refused]:
+    """Loose frames, but for those that lack a main plane of a described one: copies and leftovers beside it, noted."""
+    for group in loose:
+        files = group.files if isinstance(group, Group) else None
+        fuller = [
+            other
+            for other in described
+            if files is not None
+            and (other.tile, _name(other)) == (_tile(group), _name(group))
+            and (MAIN_PLANES & set(other.files)) - set(files)
+        ]
+        for other in fuller:
+            names = sorted(Path(path).name for path in (files or {}).values())
+            other.notes.append(f"left out, named by no descriptor: {', '.join(names)}")
+        if not fuller:
+            yield group
 
 
 def _by_frame(
