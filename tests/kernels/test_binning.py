@@ -89,7 +89,7 @@ def test_rows_interpreted_are_rows_compiled(image):
     nothing = np.zeros((0, 0), np.uint32)
     results = []
     for function in either(binning.add_rows):
-        counts, moments = np.zeros((2, 35 + 4), np.int32), np.zeros((2, 3, 3, 6))
+        counts, moments = np.zeros((2, 35 + 4), np.int32), np.zeros((2, 3, 2, 6))
         moments[..., 4], moments[..., 5] = np.inf, -np.inf
         stray = np.zeros(2, np.int64)
         planes = (noise.view(np.uint32), value.byteswap().view(np.uint32), nothing, nothing)

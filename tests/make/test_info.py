@@ -255,7 +255,8 @@ def test_extreme_stamps_by_their_number_in_the_table() -> None:
 
 
 def test_psf_product_and_its_absence() -> None:
-    counted = count(np.arange(6), geom=np.array([1, 1, 0, 1, 1, 1.0]))
+    rms = np.array([1, 1, 1e16, 1, 1, 1.0])  # the third cell was not observed
+    counted = count(np.arange(6), planes={"RMS": rms})
     stamps = PsfStamps(LON, LAT, np.full(6, 0.2))
     wanted = key("info", quantity="PSF", statistic="MEAN")
     product = info.make(wanted, frame(ref(), psf=stamps), counted, parameters())
@@ -305,7 +306,7 @@ def test_keys_and_needs() -> None:
     assert [f"{one.quantity}:{one.statistic}" for one in made] == maps[:-1]
     assert made[5].band == made[5].instrument == "-"
     wanted = [info.needs(one, ref(), settings) for one in made]
-    assert [one.planes for one in wanted] == [{"RMS"}, {"RMS", "BACKGROUND"}, {"RMS"}, set(), set(), set()]
+    assert [one.planes for one in wanted] == [{"RMS"}, {"RMS", "BACKGROUND"}, {"RMS"}, {"RMS"}, set(), set()]
     assert [one.tables for one in wanted] == [set(), set(), set(), {"PSF"}, {"LAYERS"}, set()]
     assert wanted[1].percents == {50.0}
     assert not any(one.listed for one in wanted)

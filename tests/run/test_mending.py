@@ -65,18 +65,13 @@ def spoil(path: Path) -> bytes:
 # -- products ---------------------------------------------------------------------------------------------------------
 
 
-def test_kinds_chosen_one_by_one_end_in_the_same_names_and_words(two: Parameters, tmp_path: Path) -> None:
-    """A pass that reads fewer planes may group its sums otherwise: values agree to the last bit of float32."""
+def test_kinds_chosen_one_by_one_end_in_the_same_bytes(two: Parameters, tmp_path: Path) -> None:
+    """What a pass counts for one product does not depend on what else it counts."""
     run_survey(two, tmp_path / "all", created=CREATED)
     for kind in ("info", "depth", "coverage", "bitmask", "footprint"):
         run_survey(two, tmp_path / "each", created=CREATED, choice=Choice(products=[kind]))
     run_survey(two, tmp_path / "each", created=CREATED)
-    each, whole = files_of(tmp_path / "each", ".fits"), files_of(tmp_path / "all", ".fits")
-    assert each.keys() == whole.keys()
-    for name in whole:
-        one, other = io.read(tmp_path / "each" / name), io.read(tmp_path / "all" / name)
-        assert one.keywords == other.keywords and one.map.cells == other.map.cells
-        np.testing.assert_allclose(one.map.values, other.map.values, rtol=2.0**-23)
+    assert files_of(tmp_path / "each", ".fits") == files_of(tmp_path / "all", ".fits")
 
 
 def test_an_altered_product_is_made_again(two: Parameters, tmp_path: Path) -> None:

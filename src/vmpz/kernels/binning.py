@@ -329,9 +329,9 @@ def add_rows(
         The selection that good pixels must not be hit by.
     counts : int32 array (slots, 2 + 33 + 2 s)
         Added to: pixels not valid, not usable; with each bit; hit by each selection; usable and hit by it.
-    moments : float64 array (slots, 3, 3, 6)
-        Added to, by plane and sample (valid or good where the pieces have both alike, valid, good where not):
-        n, pivot, sum d, sum d**2, min, max; starts as 0, 0, 0, 0, inf, -inf.
+    moments : float64 array (slots, 3, 2, 6)
+        Added to, by plane and sample (valid, good): n, pivot, sum d, sum d**2, min, max; starts as 0, 0, 0, 0, inf,
+        -inf. What is added for valid pixels does not depend on what makes a pixel good.
     stray : int64 array (2,)
         Added to: pixels with unknown bits, OR of these bits.
     """
@@ -402,7 +402,9 @@ def add_rows(
                         if clear:
                             state[:n] |= np.int32(1)
                         one = _piece(value, swap, state, VALID, valid)
-                    _merge(moments, cell, p, 0 if good == valid else 1, one)
-                    if 0 < good < valid:
-                        _merge(moments, cell, p, 2, _piece(value, swap, state, GOOD, good))
+                    _merge(moments, cell, p, 0, one)
+                    if good == valid:
+                        _merge(moments, cell, p, 1, one)
+                    elif good > 0:
+                        _merge(moments, cell, p, 1, _piece(value, swap, state, GOOD, good))
                 begin = stop

@@ -27,6 +27,8 @@ from vmpz.make.orderstatistics import BlockLists, Orders
 from vmpz.make.runtable import RunBlock, RunTable
 from vmpz.make.starmasks import StarMasks
 from vmpz.make.totals import PLANES, SAMPLES, Partial, Request, Totals
+from vmpz.sky.cells import CellSet
+from vmpz.sky.regions import Polygon, covered_fractions
 from vmpz.statistics import CellStatistics
 
 __all__ = ["GoodPixels", "accumulate", "joint_good"]
@@ -118,6 +120,23 @@ def accumulate(
             progress(rows)
     totals.verify()
     return totals.statistics(frame.star_masks is not None), totals.good_pixels()
+
+
+def over_area(statistics: CellStatistics, cells: CellSet, outline: Polygon) -> CellStatistics:
+    """The same statistics on all own cells of an area.
+
+    Cells that hold no pixel centre have counts of 0, no moments (NaN), and the exact share of the outline as ``geom``.
+    """
+    place = cells.index(statistics.cells.cells())
+    columns = {}
+    for name, values in statistics.columns.items():
+        absent = np.nan if values.dtype.kind == "f" and not name.endswith(".wsum") else 0
+        columns[name] = np.full(len(cells), absent, values.dtype)
+        columns[name][place] = values
+    share = covered_fractions(outline, cells.order, cells=cells).of_cells(cells.cells(), 0.0)
+    columns["geom"] = np.asarray(share, np.float64)
+    columns["geom"][place] = statistics.column("geom")
+    return CellStatistics(cells, columns, statistics.scalars)
 
 
 def _check(frame: Frame, table: RunTable, request: Request, planes: Mapping[str, Plane]) -> None:

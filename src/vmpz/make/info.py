@@ -242,7 +242,7 @@ def psf_maps(psf: PsfStamps | None, statistics: CellStatistics, name: str = "MEA
     ----------
     psf : PsfStamps
     statistics : CellStatistics
-        Column geom: the PSF is given where the image is.
+        Column valid: the PSF is given where the image was observed.
     name : str
         Statistic of the FWHM of the stamps in a cell, or of the nearest ones, weighted by inverse distance.
 
@@ -276,7 +276,7 @@ def _psf_values(psf: PsfStamps | None, statistics: CellStatistics, chosen: Stati
     near = index.ravel()
     samples.add(np.repeat(empty, index.shape[1]), fwhm[near], share.ravel(), number=stamp[near])
     number = STATISTICS["COUNT"].finish(samples)
-    inside = statistics.column("geom") > 0
+    inside = statistics.column("valid") > 0
     return Collected(np.where(inside, chosen.finish(samples), np.nan), "STAMP", {"NSTAMPS": np.rint(number)})
 
 
@@ -328,7 +328,8 @@ def needs(key: ProductKey, ref: FrameRef, parameters: Parameters) -> PassNeeds:
     if row.source == "flag":
         return PassNeeds(planes=frozenset({"FLAG"}))
     tables = {"psf": {"PSF"}, "exposure": {"LAYERS"}, "tile": set(), "external": {row.name}}
-    return PassNeeds(tables=frozenset(tables[row.source]))
+    planes = validity_plane(ref) if row.source == "psf" else frozenset()
+    return PassNeeds(planes=planes, tables=frozenset(tables[row.source]))
 
 
 def section(key: ProductKey, ref: FrameRef, parameters: Parameters) -> dict[str, Any]:

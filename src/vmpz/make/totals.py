@@ -60,7 +60,7 @@ class Partial:
     def empty(cls, block: RunBlock, columns: int, request: Request) -> "Partial":
         """Nothing counted yet."""
         slots = block.cells.size
-        moments = np.zeros((slots, len(PLANES), 1 + len(SAMPLES), 6))
+        moments = np.zeros((slots, len(PLANES), len(SAMPLES), 6))
         moments[..., 4], moments[..., 5] = np.inf, -np.inf
         kept = (block.stop - block.start, -(-columns // 64)) if request.keep_good is not None else (0, 0)
         return cls(
@@ -93,8 +93,7 @@ class Totals:
         here = partial.block.cells
         self.counts[here] += partial.counts
         for sample in range(len(SAMPLES)):
-            for part in (0, 1 + sample):
-                self._add_moments(here, sample, partial.moments[:, :, part])
+            self._add_moments(here, sample, partial.moments[:, :, sample])
         if self.request.inverse_variance:
             self.weights[here] += partial.weights
         for key, closed in partial.lists.items():

@@ -26,6 +26,7 @@ from vmpz.run.account import Outcome
 from vmpz.run.measure import Grids, Measured, frame_digest, good_pixels_of, joint_counts, measure, versions
 from vmpz.run.plan import Job
 from vmpz.run.store import Entry, Store
+from vmpz.run.tilings import must_be_regular
 from vmpz.sky.cells import CellSet
 from vmpz.sky.skymap import SkyMap
 from vmpz.tiles import Tiling
@@ -49,6 +50,8 @@ def run_job(setting: Setting, job: Job) -> list[Outcome]:
     """Do one job; a failing product is an outcome, storage that fails is an error of the whole run."""
     try:
         cells = setting.tiling.owned(job.area, setting.parameters.maps.order)
+        for ref in job.frames if setting.tiling.kind == "euclid-wide" else ():
+            must_be_regular(ref)
     except VmpzError as error:
         return failed_job(job, str(error))
     work = _across_bands if job.instrument == "-" else _band_after_band

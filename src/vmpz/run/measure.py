@@ -21,7 +21,7 @@ from vmpz import io
 from vmpz.errors import MissingProductError
 from vmpz.frames import Frame, FrameRef
 from vmpz.make import PassNeeds, needs
-from vmpz.make.accumulate import GoodPixels, accumulate, joint_good
+from vmpz.make.accumulate import GoodPixels, accumulate, joint_good, over_area
 from vmpz.make.goodpixels import SUBCELL_ORDERS, subcell_words
 from vmpz.make.needs import table_in
 from vmpz.make.runtable import RunTable, run_table
@@ -96,6 +96,10 @@ def measure(
     """
     wanted = needs(keys, ref, parameters)
     tables = wanted.tables & ref.tables.keys()
+    if wanted.planes and parameters.coverage.star_masks and "STARMASK" in ref.tables:
+        tables |= {
+            "STARMASK"
+        }  # they cut the runs of pixels, so sums must see them whatever products are made
     inputs = {name: ref.planes[name].identity for name in sorted(wanted.planes & ref.planes.keys())}
     if "STARMASK" in tables:
         inputs["STARMASK"] = ref.tables["STARMASK"].identity
@@ -136,6 +140,7 @@ def _pass(
         keep_good=needed.keep_good,
         threads=grids.threads,
     )
+    statistics = over_area(statistics, grids.cells, ref.outline())
     if good is not None and parameters.coverage.subcells:
         words = subcell_words(statistics.cells, grids.fine(ref), good)
         statistics = replace(statistics, columns={**statistics.columns, "subcells": words})
@@ -198,8 +203,10 @@ def joint_counts(
     first = store.entry(statistics_key(refs[0], parameters)) if refs else None
     if first is None:
         raise MissingProductError("effective coverage needs the statistics of at least one band, found none")
-    table = grids.of(refs[0])
-    return _read_statistics(first), joint_good(table, planes)
+    table, statistics = grids.of(refs[0]), _read_statistics(first)
+    counts = np.zeros(len(statistics.cells), np.int64)
+    counts[statistics.cells.index(table.cells.cells())] = joint_good(table, planes)
+    return statistics, counts
 
 
 def frame_digest(ref: FrameRef) -> str:

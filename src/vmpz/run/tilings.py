@@ -1,12 +1,18 @@
 """The tiling of a run: what the parameters say, or what suits the inputs."""
 
-from vmpz.frames import Manifest
+import math
+
+import numpy as np
+
+from vmpz.errors import InputError
+from vmpz.frames import FrameRef, Manifest
 from vmpz.parameters import Parameters
 from vmpz.readers.descriptors import read_tiles
 from vmpz.run.plan import PlanError
-from vmpz.tiles import Tiling, tiling
+from vmpz.sky.covers import unit_vectors
+from vmpz.tiles import Tiling, tile, tiling
 
-__all__ = ["tiling_of"]
+__all__ = ["must_be_regular", "tiling_of"]
 
 DEFAULTS = {"euclid-mer": "euclid-wide"}
 
@@ -36,6 +42,29 @@ def tiling_of(parameters: Parameters, manifest: Manifest) -> Tiling:
     if kind == "inputs":
         return tiling(kind, areas={ref.area: ref.outline() for ref in manifest})
     return tiling(kind)
+
+
+def must_be_regular(ref: FrameRef) -> None:
+    """Refuse an image that is not that of the regular tile of its name.
+
+    Extended tiles keep their index and move their centre; DEEP and SPECIAL tiles may have an index in the range of the
+    grid. What they own is not what the grid says, so they need the tiling mer-tiles.
+
+    Raises
+    ------
+    InputError
+        The centre is off by more than two pixels, or the area by more than 1 %.
+    """
+    image, regular = ref.outline(), tile(ref.area).outline()
+    centres = [unit_vectors(*np.asarray(one.vertices).T).sum(axis=0) for one in (image, regular)]
+    apart = np.linalg.norm(np.subtract(*(one / np.linalg.norm(one) for one in centres)))
+    pixel = math.radians(math.sqrt(image.area_deg2 / (ref.shape[0] * ref.shape[1])))
+    if apart > 2.0 * pixel or abs(image.area_deg2 / regular.area_deg2 - 1.0) > 0.01:
+        raise InputError(
+            f"{ref.name}: the image must be that of regular tile {ref.area}, {regular.area_deg2:.4f} deg2 about its "
+            f"centre; found {image.area_deg2:.4f} deg2, centre off by {math.degrees(apart) * 3600.0:.1f} arcsec: extended, "
+            "DEEP and SPECIAL tiles need [tiling] kind = mer-tiles"
+        )
 
 
 def _default(manifest: Manifest) -> str:
