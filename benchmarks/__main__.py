@@ -39,7 +39,8 @@ def line(row: dict[str, object]) -> str:
         ours / floor if isinstance(floor, float | int) and isinstance(ours, float | int) and floor else None
     )
     ratio = row.get("ratio")
-    cells = [row["operation"], row["unit"], ours, row.get("today"), floor, ratio, above, row.get("target")]
+    operation = str(row["operation"]).replace(" | ", "; ")
+    cells = [operation, row["unit"], ours, row.get("today"), floor, ratio, above, row.get("target")]
     return "| " + " | ".join(figure(cell) for cell in cells) + " |"
 
 
@@ -58,7 +59,7 @@ def main() -> None:
             lines.append(line(row))
             print(lines[-1], flush=True)
             if row.get("note"):
-                notes.append(f"- {row['operation']}: {row['note']}")
+                notes.append(f"- {str(row['operation']).replace(' | ', '; ')}: {row['note']}")
     text = head + "\n".join(lines) + "\n" + ("\n" + "\n".join(notes) + "\n" if notes else "")
     if notes:
         print("\n" + "\n".join(notes))

@@ -62,8 +62,8 @@ def must_be_regular(ref: FrameRef) -> None:
     if apart > 2.0 * pixel or abs(image.area_deg2 / regular.area_deg2 - 1.0) > 0.01:
         raise InputError(
             f"{ref.name}: the image must be that of regular tile {ref.area}, {regular.area_deg2:.4f} deg2 about its "
-            f"centre; found {image.area_deg2:.4f} deg2, centre off by {math.degrees(apart) * 3600.0:.1f} arcsec: extended, "
-            "DEEP and SPECIAL tiles need [tiling] kind = mer-tiles"
+            f"centre; found {image.area_deg2:.4f} deg2, centre off by {math.degrees(apart) * 3600.0:.1f} arcsec: "
+            "extended, DEEP and SPECIAL tiles need [tiling] kind = mer-tiles"
         )
 
 
