@@ -250,7 +250,7 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
     middle = timed(lambda: reduce(paths, table, ("RMS",), percents=(50,)))[0] - plane
     weighed = timed(lambda: reduce(paths, table, ("RMS", "BACKGROUND"), inverse_variance=True))[0]
     sorting = today_median(paths, table)
-    process = whole_process(str(folder))
+    process = min((whole_process(str(folder)) for _ in range(3)), key=lambda one: one["wall"])
     pixels = SIZE * SIZE
     return [
         _row("tile, geometry and pass", "CPU s", geometry + one, script, floor, ">= 100x today"),
