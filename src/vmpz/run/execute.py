@@ -174,14 +174,26 @@ def _on_dask(
                 )  # a scheduler that serves other runs too must not mix their jobs up
                 ready = _Ready(jobs)
                 running: dict[Any, T] = {}
+                accused: dict[
+                    str, T
+                ] = {}  # jobs that were there when a process died: each is tried once more, alone
+                alone: set[str] = set()
                 ended = as_completed(loop=client.loop)
                 window = WINDOW_PER_WORKER * max(workers, len(client.scheduler_info()["workers"]), 1)
 
+                def submit(job: T) -> None:
+                    attempt = "again" if job.id in alone else "first"
+                    future = client.submit(work, job, key=f"{job.id}-{run}-{attempt}", pure=False)
+                    running[future] = job
+                    ended.add(future)
+
                 def fill() -> None:
                     while len(running) < window and (job := ready.take()) is not None:
-                        future = client.submit(work, job, key=f"{job.id}-{run}", pure=False)
-                        running[future] = job
-                        ended.add(future)
+                        submit(job)
+                    if not running and accused:
+                        suspect = accused.pop(next(iter(accused)))
+                        alone.add(suspect.id)
+                        submit(suspect)
 
                 fill()
                 while running:
@@ -192,10 +204,15 @@ def _on_dask(
                         raise EngineLostError(
                             f"no worker is left to run {job.id}; run again to resume"
                         ) from error
+                    if isinstance(error, StorageError):
+                        raise error
+                    if isinstance(error, KilledWorker) and job.id not in alone:
+                        accused[job.id] = job
+                        future.release()
+                        fill()
+                        continue
                     if isinstance(error, KilledWorker):
                         result = failed(job, f"its worker process died: {error}")
-                    elif isinstance(error, StorageError):
-                        raise error
                     elif error is not None:
                         result = failed(job, "".join(traceback.format_exception(error)))
                     else:
