@@ -9,33 +9,24 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from vmpz.errors import InputError
 from vmpz.io.checking import check
-from vmpz.io.fits import write_partial
+from vmpz.io.forms import FORMS, form_named, form_of
 from vmpz.io.metadata import COVERAGE_TYPE, key_of
-from vmpz.io.moc import write_moc
 from vmpz.io.names import descriptor_name, file_name
 from vmpz.io.orders import degraded
-from vmpz.io.parquet import (
-    bit_plane_table,
-    read_bit_plane,
-    read_parquet,
-    read_statistics,
-    statistics_table,
-    write_parquet,
-)
+from vmpz.io.parquet import bit_plane_table, read_bit_plane, read_statistics, statistics_table
 from vmpz.io.reading import read_fits
 from vmpz.io.xml import NAMESPACE, read_descriptor, write_descriptor
-from vmpz.parameters import MapParameters
+from vmpz.parameters import MangleParameters, MapParameters
 from vmpz.products import Product, Provenance, Scalar
 from vmpz.sky.skymap import SkyMap
 
 __all__ = [
-    "Form",
+    "FORMS",
     "bit_plane_table",
     "check",
     "convert",
@@ -49,10 +40,6 @@ __all__ = [
     "write_file",
 ]
 
-Form = Literal["healpix", "moc", "parquet"]
-WRITERS = {"healpix": write_partial, "moc": write_moc}
-FORM_OF = {".moc.fits": "moc", ".fits": "healpix", ".parquet": "parquet"}
-
 
 def write(
     product: Product,
@@ -60,6 +47,7 @@ def write(
     form: str = "healpix",
     *,
     maps: MapParameters | None = None,
+    mangle: MangleParameters | None = None,
     tiles: Sequence[int] = (),
     namespace: str = NAMESPACE,
 ) -> tuple[Path, ...]:
@@ -73,6 +61,8 @@ def write(
     form : {'healpix', 'moc', 'parquet'}
     maps : MapParameters, optional
         Convention, zeros, strictness, order and tolerance of a MOC; default the published layout.
+    mangle : MangleParameters, optional
+        How polygons are made.
     tiles : sequence of int
         Tiles of a patch, for the descriptor.
     namespace : str
@@ -91,10 +81,9 @@ def write(
     maps = maps or MapParameters()
     folder = Path(folder)
     path = folder / str(file_name(product, form))
-    if form == "parquet":
-        write_parquet(product, path)
+    write_file(product, path, form=form, maps=maps, mangle=mangle)
+    if not form_named(form, path).described:
         return (path,)
-    write_file(product, path, form=form, maps=maps)
     descriptor = folder / descriptor_name(product, form)
     write_descriptor(
         product, descriptor, path, form, convention=maps.coverage_convention, tiles=tiles, namespace=namespace
@@ -109,6 +98,7 @@ def write_file(
     form: str | None = None,
     provenance: Provenance | None = None,
     maps: MapParameters | None = None,
+    mangle: MangleParameters | None = None,
 ) -> Path:
     """Write one file at a place of one's own, without descriptor.
 
@@ -122,6 +112,7 @@ def write_file(
     provenance : Provenance, optional
         Instead of the product's own.
     maps : MapParameters, optional
+    mangle : MangleParameters, optional
 
     Raises
     ------
@@ -129,14 +120,9 @@ def write_file(
         The name says no form, or the product cannot be written so.
     """
     path = Path(path)
-    form = form or next((known for suffix, known in FORM_OF.items() if path.name.endswith(suffix)), "")
+    how = form_of(path) if form is None else form_named(form, path)
     product = product if provenance is None else replace(product, provenance=provenance)
-    if form == "parquet":
-        write_parquet(product, path)
-    elif form in WRITERS:
-        WRITERS[form](product, path, maps or MapParameters())
-    else:
-        raise InputError(f"{path}: a product file must end in {', '.join(FORM_OF)}")
+    how.write(product, path, maps or MapParameters(), mangle or MangleParameters())
     return path
 
 
@@ -152,10 +138,8 @@ def read(path: str | Path) -> Product:
         The file does not hold what it must; the message names file, HDU and keyword or column.
     """
     path = Path(path)
-    if path.name.endswith(".parquet"):
-        return read_parquet(path)
     if not path.name.endswith(".xml"):
-        return read_fits(path)
+        return form_of(path, "healpix").read(path)
     told = read_descriptor(path)
     product = read_fits(told.path)
     alone: dict[str, Scalar] = {"FILTER": told.filters[0]} if len(told.filters) == 1 else {}

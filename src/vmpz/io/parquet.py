@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vmpz.errors import InputError
 from vmpz.files.write import write_whole
+from vmpz.parameters import MapParameters
 from vmpz.products import Product, ProductKey
 from vmpz.sky.cells import CellSet
 from vmpz.statistics import CellStatistics
@@ -63,7 +64,7 @@ def read_statistics(table: pa.Table) -> CellStatistics:
     return CellStatistics(cells, columns, json.loads(metadata.get(SCALARS, b"{}")))
 
 
-def write_parquet(product: Product, path: Path) -> None:
+def write_parquet(product: Product, path: Path, maps: MapParameters) -> None:
     """Write the table of a product, whole or not at all.
 
     Raises

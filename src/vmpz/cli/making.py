@@ -1,0 +1,127 @@
+"""Verbs that make: surveys, products, patches."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from vmpz.cli.base import DONE, FAILED_TILES, UNVERIFIED, AsJson, Order, app, parameters_of, parts_of
+
+__all__ = ["convert", "demo", "merge", "run", "simulate"]
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Argument(help="Folder to make.")],
+    tiles: Annotated[int, typer.Option(min=1, help="Number of tiles.")] = 4,
+    size: Annotated[int, typer.Option(min=64, help="Pixels along the 32' side (19200 = 0.1 arcsec).")] = 1200,
+    bands: Annotated[str, typer.Option(help="Bands, comma-separated.")] = "VIS,NIR_Y",
+    at: Annotated[tuple[float, float], typer.Option(metavar="RA DEC", help="Where, in degrees.")] = (
+        57.9988,
+        -51.5,
+    ),
+    seed: Annotated[int, typer.Option(help="Seed of everything that is random.")] = 1,
+    compress: Annotated[Literal["gz", "fz"] | None, typer.Option(help="Compress the images.")] = None,
+) -> None:
+    """Write a survey in the real formats, with its truth, ready to run."""
+    from vmpz.simulate import simulate as make
+
+    where = make(
+        out, tiles=tiles, size=size, bands=tuple(parts_of(bands) or ()), at=at, seed=seed, compress=compress
+    )
+    typer.echo(where)
+
+
+@app.command()
+def run(
+    survey: Annotated[Path, typer.Argument(help="Parameter file.", metavar="SURVEY.toml")],
+    store: Annotated[
+        Path | None, typer.Option(help="Where products go; default `store` beside the file.")
+    ] = None,
+    tiles: Annotated[str | None, typer.Option(help="Tile ids, comma-separated.")] = None,
+    instruments: Annotated[str | None, typer.Option(help="Instruments, comma-separated.")] = None,
+    bands: Annotated[str | None, typer.Option(help="Bands, comma-separated.")] = None,
+    products: Annotated[str | None, typer.Option(help="Kinds of product, comma-separated.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of one process; default all cores.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Local worker processes; 0 = serial.")] = 0,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler.")] = None,
+    created: Annotated[str | None, typer.Option(help="Creation instant of all products (ISO, UTC).")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Make the products of a survey: stage 1, then its patches; go on where an earlier run stopped."""
+    from vmpz.report.progress import Reporter
+    from vmpz.run.plan import Choice
+    from vmpz.run.survey import run_survey
+
+    parameters = parameters_of(survey)
+    account = run_survey(
+        parameters,
+        store or survey.parent / "store",
+        choice=Choice(parts_of(tiles), parts_of(instruments), parts_of(bands), parts_of(products)),
+        threads=threads,
+        workers=workers,
+        scheduler=scheduler,
+        created=created,
+        dry_run=dry_run,
+        fail_fast=fail_fast,
+        reporter=Reporter(quiet=as_json),
+    )
+    typer.echo(json.dumps(account.as_dict(), indent=1) if as_json else account.text())
+    return FAILED_TILES if account.has_failed else DONE
+
+
+@app.command()
+def merge(
+    files: Annotated[
+        list[str], typer.Argument(help="Tile products: files, a folder, or @LIST.", metavar="FILE...")
+    ],
+    out: Annotated[Path, typer.Option("--output", "-o", help="File to write (.fits, .moc.fits).")],
+    order: Order = None,
+    weight: Annotated[list[str] | None, typer.Option(help="Coverage files that weigh the average.")] = None,
+) -> None:
+    """Join tile products into one map, at any coarser order."""
+    from vmpz.run.tasks import merge_files
+
+    typer.echo(merge_files(files, out, order=order, weights=weight or []))
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="Product file.", metavar="IN")],
+    out: Annotated[Path, typer.Argument(help="File to write: .fits partial HEALPix, .moc.fits MOC.")],
+    order: Order = None,
+    tolerance: Annotated[float, typer.Option(min=0, help="Largest change of a value in a MOC.")] = 0.0,
+) -> None:
+    """Write a product in another form or at a coarser order."""
+    from vmpz.run.tasks import convert_file
+
+    typer.echo(convert_file(source, out, order=order, tolerance=tolerance))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Argument(help="Folder to make.")] = Path("demo"),
+    size: Annotated[int, typer.Option(min=64, help="Pixels along the 32' side of a tile.")] = 1200,
+) -> int:
+    """Simulate a small survey, run stage 1 on it, verify the products and draw them."""
+    from vmpz.parameters import load
+    from vmpz.report.gallery import gallery
+    from vmpz.report.progress import Reporter
+    from vmpz.run.survey import run_survey
+    from vmpz.run.tasks import check_path
+    from vmpz.simulate import simulate as make
+
+    survey, store = out / "survey", out / "store"
+    make(survey, tiles=4, size=size, bands=("VIS", "NIR_Y"), at=(57.9988, -51.5), seed=1)
+    account = run_survey(load(survey / "survey.toml"), store, reporter=Reporter())
+    typer.echo(account.text())
+    count, faults = check_path(store)
+    typer.echo(f"{count} files verified, {len(faults)} faults")
+    for path in gallery(store, "demo", out / "figures"):
+        typer.echo(f"figure {path}")
+    return FAILED_TILES if account.has_failed else UNVERIFIED if faults else DONE

@@ -1,0 +1,1 @@
+"""Verbs that combine maps: masks from cuts, set algebra."""

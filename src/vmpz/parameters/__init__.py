@@ -1,0 +1,47 @@
+"""Parameters: validated once at the door, frozen, passed whole.
+
+One model per product and one for the run. Units stand in the names (`_arcsec`, `_deg`), defaults are the published
+ones. A parameter file is TOML; `load` reads one, `explain` turns a validation error into lines of the form
+``file:line: key: what must hold``, `example` prints every parameter with its meaning and default.
+"""
+
+from vmpz.parameters.base import BitNames, Form, Forms, Section
+from vmpz.parameters.stage1 import (
+    BitmaskParameters,
+    CoverageParameters,
+    DepthParameters,
+    ExtinctionParameters,
+    FootprintParameters,
+    InfoParameters,
+    InputParameters,
+    MapParameters,
+    SurveyParameters,
+    TilingParameters,
+)
+from vmpz.parameters.stage2 import MangleParameters, PatchParameters
+from vmpz.parameters.text import example, explain, load
+from vmpz.parameters.whole import Parameters, names_for
+
+__all__ = [
+    "BitNames",
+    "BitmaskParameters",
+    "CoverageParameters",
+    "DepthParameters",
+    "ExtinctionParameters",
+    "FootprintParameters",
+    "Form",
+    "Forms",
+    "InfoParameters",
+    "InputParameters",
+    "MangleParameters",
+    "MapParameters",
+    "Parameters",
+    "PatchParameters",
+    "Section",
+    "SurveyParameters",
+    "TilingParameters",
+    "example",
+    "explain",
+    "load",
+    "names_for",
+]

@@ -1,0 +1,68 @@
+"""All parameters of a run, and what must hold between their groups."""
+
+from collections.abc import Mapping
+
+from pydantic import Field, model_validator
+
+from vmpz.parameters.base import BitNames, Section
+from vmpz.parameters.stage1 import (
+    BitmaskParameters,
+    CoverageParameters,
+    DepthParameters,
+    FootprintParameters,
+    InfoParameters,
+    InputParameters,
+    MapParameters,
+    SurveyParameters,
+    TilingParameters,
+)
+from vmpz.parameters.stage2 import MangleParameters, PatchParameters
+
+__all__ = ["Parameters", "names_for"]
+
+
+class Parameters(Section):
+    """All parameters of a run."""
+
+    survey: SurveyParameters = Field(default_factory=SurveyParameters)
+    tiling: TilingParameters = Field(default_factory=TilingParameters)
+    inputs: list[InputParameters] = Field(min_length=1, description="where the frames are")
+    maps: MapParameters = Field(default_factory=MapParameters)
+    footprint: FootprintParameters = Field(default_factory=FootprintParameters)
+    bitmask: BitmaskParameters = Field(default_factory=BitmaskParameters)
+    coverage: CoverageParameters = Field(default_factory=CoverageParameters)
+    info: InfoParameters = Field(default_factory=InfoParameters)
+    depth: DepthParameters = Field(default_factory=DepthParameters)
+    mangle: MangleParameters = Field(default_factory=MangleParameters)
+    patches: list[PatchParameters] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _patches_suit_the_tiles(self) -> "Parameters":
+        maps, names = self.maps, [patch.name for patch in self.patches]
+        for number, patch in enumerate(self.patches):
+            if patch.name in names[:number]:
+                raise ValueError(
+                    f"patches.{number}.name: must be that of no other patch, found {patch.name!r}"
+                )
+            if patch.order is not None and patch.order > maps.order:
+                raise ValueError(
+                    f"patches.{number}.order: must be at most that of the tiles, {maps.order}, found {patch.order}"
+                )
+        coarse = maps.moc_order is not None and maps.moc_order < maps.order
+        combined = bool(self.coverage.effective) and self.coverage.rule != "JOINT"
+        if maps.forms == ["moc"] and coarse and (self.patches or combined):
+            raise ValueError(
+                f"maps.forms: must hold healpix where patches or a combined coverage are made of the tiles and "
+                f"moc_order {maps.moc_order} is below order {maps.order}, found {maps.forms}"
+            )
+        return self
+
+
+def names_for(bits: BitNames, band: str, instrument: str) -> tuple[str, ...] | None:
+    """The flag names that apply to a band: by band, else by instrument, else `default`, else None."""
+    if isinstance(bits, Mapping):
+        for key in (band, instrument, "default"):
+            if key in bits:
+                return tuple(bits[key])
+        return None
+    return tuple(bits)
