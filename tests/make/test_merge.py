@@ -114,7 +114,7 @@ def test_what_else_is_refused() -> None:
         merge([], "patch")
     with pytest.raises(MapMismatchError, match="found 1000 in both"):
         merge([coverage("1", 1000, 1.0), coverage("2", 1000, 1.0)], "patch")
-    with pytest.raises(MapMismatchError, match="differ in area alone"):
+    with pytest.raises(MapMismatchError, match="VIS coverage and 2 NIR_Y coverage: band must agree"):
         merge([coverage("1", 1000, 1.0), tile("coverage", "2", 1001, [1.0], COVERAGE, band="NIR_Y")], "patch")
     with pytest.raises(MapMismatchError, match="not degradable"):
         merge([tile("info", "1", 1000, [1.0], {"DEGRULE": "NONE"})], "patch", ORDER - 1)

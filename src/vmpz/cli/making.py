@@ -87,7 +87,8 @@ def merge(
     """Join tile products into one map, at any coarser order."""
     from vmpz.run.tasks import merge_files
 
-    typer.echo(merge_files(files, out, order=order, weights=weight or []))
+    merge_files(files, out, order=order, weights=weight or [])
+    typer.echo(out)
 
 
 @app.command()

@@ -13,31 +13,48 @@ from typing import Any
 
 import numpy as np
 
+from vmpz.errors import InputError
 from vmpz.io.checking import check
+from vmpz.io.envelope import ENOUGH
+from vmpz.io.fits import verify
 from vmpz.io.forms import FORMS, form_named, form_of
 from vmpz.io.metadata import COVERAGE_TYPE, key_of
+from vmpz.io.multiband import bands_in, publish_multiband, read_multiband, write_multiband
 from vmpz.io.names import descriptor_name, file_name
 from vmpz.io.orders import degraded
+from vmpz.io.paramsxml import Told, read_parameters, write_parameters
 from vmpz.io.parquet import bit_plane_table, read_bit_plane, read_statistics, statistics_table
 from vmpz.io.reading import read_fits
+from vmpz.io.rows import convention_of
 from vmpz.io.xml import NAMESPACE, read_descriptor, write_descriptor
 from vmpz.parameters import MangleParameters, MapParameters
 from vmpz.products import Product, Provenance, Scalar
+from vmpz.sky.cells import CellSet
 from vmpz.sky.skymap import SkyMap
 
 __all__ = [
     "FORMS",
+    "Told",
     "bit_plane_table",
     "check",
+    "convention_of",
     "convert",
+    "degraded",
+    "describe",
+    "publish_multiband",
     "read",
     "read_bit_plane",
     "read_descriptor",
+    "read_multiband",
+    "read_parameters",
     "read_statistics",
     "statistics_table",
     "summary",
+    "verify",
     "write",
     "write_file",
+    "write_multiband",
+    "write_parameters",
 ]
 
 
@@ -91,6 +108,31 @@ def write(
     return path, descriptor
 
 
+def describe(
+    product: Product, path: Path, cells: CellSet, *, convention: str = "OBSERVED", tiles: Sequence[int] = ()
+) -> Path:
+    """Write the descriptor of a partial HEALPix file whose map is not in memory, beside the file.
+
+    Parameters
+    ----------
+    product : Product
+        Key, keywords, unit and provenance; its maps are not looked at.
+    path : Path
+        The file, under its published name.
+    cells : CellSet
+        The cells that it lists.
+    convention : {'OBSERVED', 'MER'}
+    tiles : sequence of int
+        Tiles of a patch.
+    """
+    while len(cells) > ENOUGH:  # the envelope looks at no more
+        cells = cells.at_order(cells.order - 1)
+    shown = replace(product, maps={"WEIGHT": SkyMap(cells, np.ones(len(cells), np.uint8))})
+    descriptor = path.parent / descriptor_name(product, "healpix")
+    write_descriptor(shown, descriptor, path, "healpix", convention=convention, tiles=tiles)
+    return descriptor
+
+
 def write_file(
     product: Product,
     path: str | Path,
@@ -126,29 +168,46 @@ def write_file(
     return path
 
 
-def read(path: str | Path) -> Product:
+def read(path: str | Path, band: str | None = None) -> Product:
     """Read a product: FITS (partial HEALPix, weighted or plain MOC), Parquet, or the file a descriptor names.
 
     Checksums are verified. Of a descriptor, the release and the keywords are taken over, which a
     strict FITS file lacks, and the one band and the one tile where the file names none.
 
+    Parameters
+    ----------
+    path : path
+    band : str, optional
+        The band that is wanted: needed for a file that holds several.
+
     Raises
     ------
     InputError
-        The file does not hold what it must; the message names file, HDU and keyword or column.
+        The file does not hold what it must; the message names file, HDU and keyword or column. Or it holds another
+        band, or several and none was named.
     """
     path = Path(path)
     if not path.name.endswith(".xml"):
-        return form_of(path, "healpix").read(path)
+        return _read_file(path, band)
     told = read_descriptor(path)
-    product = read_fits(told.path)
+    product = _read_file(told.path, band)
     alone: dict[str, Scalar] = {"FILTER": told.filters[0]} if len(told.filters) == 1 else {}
     alone |= {"TILEID": told.tiles[0]} if len(told.tiles) == 1 else {}
     words = {**alone, **product.keywords, **told.parameters}
+    if band is not None:  # of several, the descriptor says what they share
+        words = {**told.parameters, **product.keywords}
     words.pop("COVCONV", None)
     key = product.key
     key = key_of(key.kind, key.quantity, key.order, words, key.area, told.release)
     return replace(product, key=key, keywords=words)
+
+
+def _read_file(path: Path, band: str | None) -> Product:
+    form = form_of(path, "healpix")
+    product = read_fits(path, band) if form.read is read_fits else form.read(path)
+    if band not in (None, product.key.band):
+        raise InputError(f"{path}: must hold the band {band}, found {product.key.band}")
+    return product
 
 
 def convert(
@@ -158,6 +217,7 @@ def convert(
     *,
     tolerance: float = 0.0,
     weight: str | Path | None = None,
+    band: str | None = None,
 ) -> Path:
     """Write a product in another form or at a coarser order.
 
@@ -171,8 +231,10 @@ def convert(
         Largest change of a value in a MOC.
     weight : path, optional
         Coverage of the same cells, for averaging rules; without it every listed cell weighs 1.
+    band : str, optional
+        The band of a source that holds several.
     """
-    product = read(source)
+    product = read(source, band)
     coverage = None if weight is None or order is None else read(weight).map
     product = degraded(product, order, coverage)
     return write_file(product, out, maps=MapParameters(moc_tolerance=tolerance))
@@ -181,6 +243,9 @@ def convert(
 def summary(path: str | Path) -> dict[str, Any]:
     """What a file is, in plain values: kind, band, order, cells, areas (deg2), range, unit, keywords."""
     path = Path(path)
+    held = read_descriptor(path).path if path.name.endswith(".xml") else path
+    if form_of(held, "healpix").read is read_fits and bands_in(held):
+        return _summary_of_bands(path, read_multiband(held))
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
         product = read(path)
@@ -202,6 +267,24 @@ def summary(path: str | Path) -> dict[str, Any]:
     told |= {"unit": product.unit, "columns": ",".join(product.maps or product.table.column_names)}
     told |= {"notes": [str(note.message) for note in notes]} if notes else {}
     return told | {name: value for name, value in product.keywords.items() if name not in told}
+
+
+def _summary_of_bands(path: Path, products: dict[str, Product]) -> dict[str, Any]:
+    """What a file of several bands is: what they share, then each band's cells, areas and range under its name."""
+    keys = [product.key for product in products.values()]
+    told: dict[str, Any] = {"file": path.name, "bytes": path.stat().st_size}
+    told |= {
+        name: ",".join(dict.fromkeys(getattr(key, name) for key in keys))
+        for name in ("kind", "quantity", "statistic", "instrument", "band", "area", "release")
+    }
+    told |= {"order": keys[0].order, "unit": ",".join(dict.fromkeys(one.unit for one in products.values()))}
+    first = next(iter(products.values()))
+    told |= {
+        name: first.keywords[name] for name in ("SKYPATCH", "BANDREL", "BANDPRC") if name in first.keywords
+    }
+    for band, product in products.items():
+        told |= {f"{band} {name}": value for name, value in _of_map(product.map, product.key.kind).items()}
+    return told
 
 
 def _of_map(one: SkyMap, kind: str) -> dict[str, Any]:

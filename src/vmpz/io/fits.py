@@ -20,7 +20,7 @@ from vmpz.io.headers import cards_of, primary_cards, table_cards, write_unit
 from vmpz.io.inventory import token_of
 from vmpz.io.metadata import COVERAGE_TYPE, FRACTIONS, OWN, PRIMARY, keyword, keywords_of, to_disk
 from vmpz.parameters import MapParameters
-from vmpz.products import Product, Scalar
+from vmpz.products import Product, ProductKey, Scalar
 from vmpz.sky.cells import CellSet
 from vmpz.sky.hpx import cell_area_deg2
 
@@ -28,6 +28,8 @@ __all__ = [
     "Columns",
     "cell_chunks",
     "columns_of",
+    "must_be_whole",
+    "partial_layout",
     "record_chunks",
     "split_keywords",
     "verify",
@@ -60,37 +62,34 @@ def write_partial(product: Product, path: Path, maps: MapParameters) -> None:
     cells, values = columns_of(product, maps)
     columns: Columns = {"PIXEL": np.empty(0, np.int64), **values}
     primary, table = split_keywords(product, maps)
-    layout: dict[str, tuple[Scalar, str]] = {
-        "EXTNAME": (token_of(product.key, "healpix"), "what this is"),
-        "PIXTYPE": ("HEALPIX", "HEALPix pixels"),
-        "ORDERING": ("NESTED", "numbering"),
-        "COORDSYS": ("C", "equatorial (ICRS)"),
-        "NSIDE": (1 << product.key.order, "resolution"),
-        "INDXSCHM": ("EXPLICIT", "pixel numbers are listed"),
-        "OBJECT": ("PARTIAL", "part of the sky"),
-    }
+    layout = partial_layout(product.key)
     cards = table_cards(forms_of(columns, product.unit), row_type(columns).itemsize, len(cells), layout)
     with write_whole(path, verify) as temporary, temporary.open("wb") as stream:
         write_unit(stream, primary_cards(primary))
         write_unit(stream, cards + cards_of(table), cell_chunks(cells, columns))
 
 
+def partial_layout(key: ProductKey) -> dict[str, tuple[Scalar, str]]:
+    """Keywords of the layout of a partial HEALPix table, with their comments."""
+    return {
+        "EXTNAME": (token_of(key, "healpix"), "what this is"),
+        "PIXTYPE": ("HEALPIX", "HEALPix pixels"),
+        "ORDERING": ("NESTED", "numbering"),
+        "COORDSYS": ("C", "equatorial (ICRS)"),
+        "NSIDE": (1 << key.order, "resolution"),
+        "INDXSCHM": ("EXPLICIT", "pixel numbers are listed"),
+        "OBJECT": ("PARTIAL", "part of the sky"),
+    }
+
+
 def cell_chunks(cells: CellSet, columns: Columns) -> Iterator[NDArray[Any]]:
     """Rows as records; cell numbers are unfolded from their ranges block by block."""
-    before = np.concatenate(([0], np.cumsum(np.diff(cells.ranges, axis=1))))
     buffer = np.empty(min(len(cells), ROWS), row_type(columns))
-    for start in range(0, len(cells), ROWS):
-        stop = min(start + ROWS, len(cells))
-        first, last = np.searchsorted(before, (start, stop - 1), side="right") - 1
-        shift = cells.ranges[first : last + 1, 0] - before[first : last + 1]
-        block = buffer[: stop - start]
-        if first == last:
-            block["PIXEL"] = np.arange(start + shift[0], stop + shift[0])
-        else:
-            lengths = np.diff(np.clip(before[first : last + 2], start, stop))
-            block["PIXEL"] = np.arange(start, stop) + np.repeat(shift, lengths)
+    for start, numbers in cells.blocks(ROWS):
+        block = buffer[: numbers.size]
+        block["PIXEL"] = numbers
         for name in list(columns)[1:]:
-            block[name] = columns[name][start:stop]
+            block[name] = columns[name][start : start + numbers.size]
         yield block
 
 
@@ -115,7 +114,7 @@ def columns_of(product: Product, maps: MapParameters) -> tuple[CellSet, Columns]
     if product.key.kind not in COVERAGE_TYPE:
         return cells, values
     if maps.coverage_convention == "MER":
-        _must_be_whole(product)
+        must_be_whole(product, len(product.map))
     elif not maps.write_zeros and not values["WEIGHT"].all():
         some = values["WEIGHT"] > 0
         cells = CellSet.from_cells(cells.order, cells.cells()[some])
@@ -138,9 +137,15 @@ def _disk_values(name: str, values: NDArray[Any], product: Product) -> NDArray[A
     return stored
 
 
-def _must_be_whole(product: Product) -> None:
-    """In the MER convention absence would mean observed, so every cell of the area, or its parent, must be listed."""
-    area, listed = product.keywords.get("TILEAREA"), len(product.map) * cell_area_deg2(product.key.order)
+def must_be_whole(product: Product, rows: int) -> None:
+    """In the MER convention absence would mean observed, so every cell of the area, or its parent, must be listed.
+
+    Raises
+    ------
+    MapMismatchError
+        Fewer are.
+    """
+    area, listed = product.keywords.get("TILEAREA"), rows * cell_area_deg2(product.key.order)
     if area is not None and float(area) - listed > AREA_TOLERANCE * float(area):
         raise MapMismatchError(
             f"{product.key}: the MER convention must list every cell of the area, {area} deg2; found {listed} deg2"

@@ -6,7 +6,7 @@ shortest exact form, long strings continued. Values are encoded (`vmpz.io.metada
 break out of its card.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import IO, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vmpz.files.hdu import checksum_text, data_sum, fold
 from vmpz.io.metadata import encode, keyword
+from vmpz.kernels.words import ones_complement_sum
 from vmpz.products import Scalar
 
 __all__ = ["card", "cards_of", "primary_cards", "table_cards", "write_unit"]
@@ -120,29 +121,44 @@ def table_cards(
     return cards + [card(name, value, comment) for name, (value, comment) in layout.items()]
 
 
-def write_unit(stream: IO[bytes], cards: list[str], chunks: Iterable[NDArray[Any]] = ()) -> None:
+def write_unit(
+    stream: IO[bytes], cards: list[str] | Callable[[], list[str]], chunks: Iterable[NDArray[Any]] = ()
+) -> None:
     """Write one header-data unit with DATASUM and CHECKSUM.
 
     Parameters
     ----------
     stream : seekable binary file, at the place of the unit
-    cards : list of str
-        Without checksums and END.
+    cards : list of str, or callable
+        Without checksums and END. A callable is asked again when the data are written: its values may depend on them,
+        the number of its cards may not.
     chunks : iterable of arrays
         The data in disk byte order; every chunk but the last a multiple of 4 bytes long.
     """
-    start = stream.tell()
-    stream.write(_header(cards, 0, "0" * 16))
+    ask = cards if callable(cards) else lambda: cards
+    start, first = stream.tell(), _header(ask(), 0, "0" * 16)
+    stream.write(first)
     total = size = 0
     for chunk in chunks:
         data = chunk.view(np.uint8)
-        total, size = fold(total + data_sum(data)), size + data.size
+        total, size = fold(total + _sum_of(data)), size + data.size
         stream.write(data.data)
     stream.write(bytes(-size % BLOCK))
     stream.seek(start)
-    whole = fold(data_sum(_header(cards, total, "0" * 16)) + total)
-    stream.write(_header(cards, total, checksum_text(ALL_ONES - whole)))
+    last = ask()
+    whole = fold(data_sum(_header(last, total, "0" * 16)) + total)
+    header = _header(last, total, checksum_text(ALL_ONES - whole))
+    if len(header) != len(first):
+        raise ValueError(f"a header must keep its length, {len(first)} bytes, found {len(header)}")
+    stream.write(header)
     stream.seek(0, 2)
+
+
+def _sum_of(data: NDArray[np.uint8]) -> int:
+    """Sum of the words of data, compiled where they are whole and aligned."""
+    if data.size % 4 or data.ctypes.data % 4:
+        return data_sum(data)
+    return int(ones_complement_sum(data.view(np.uint32).reshape(1, -1), bool(np.little_endian)))
 
 
 def _header(cards: list[str], datasum: int, checksum: str) -> bytes:

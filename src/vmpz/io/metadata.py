@@ -131,6 +131,8 @@ TABLE = (
     Keyword("BITTABVR", str, "version of the bit table"),
     Keyword("BITNnn", str, "name of the flag bit"),
     Keyword("EFFRULE", str, "how bands are combined"),
+    Keyword("MASKEXPR", str, "expression of a mask"),
+    Keyword("MASKIN", str, "maps that its names stand for"),
     Keyword("TILEAREA", float, "area of the own cells", "deg2"),
     Keyword("OBSAREA", float, "observed area", "deg2"),
     Keyword("SFPAREA", float, "area of ImgSpatialFootprint on own cells", "deg2"),
@@ -138,6 +140,7 @@ TABLE = (
     Keyword("VISINTEG", float, "integral of the visibility", "deg2"),
     Keyword("SKYPATCH", str, "patch"),
     Keyword("INREL", str, "data releases of the inputs"),
+    Keyword("MIXED", str, "what differs among the merged products"),
     Keyword("RUNSEED", str, "seed of the run"),
     Keyword("PRODDIG", str, "digest of inputs, parameters, recipe"),
 )

@@ -1,32 +1,40 @@
 """Merge: one map of a patch from the maps of its tiles.
 
-A cell belongs to one tile, so merging is concatenation with a check; a coarser map is made after joining, by the rule
-(DEGRULE) of the product and weighted by coverage where the rule averages (`vmpz.sky.skymap.DEGRADE_RULES`).
+**Definition.** A cell belongs to one tile, so merging is concatenation with a check: a cell that two products list is
+an error that names both. A coarser map is made after joining, by the rule (DEGRULE) of the product, weighted by the
+coverage of the same band where the rule averages.
+
+| DEGRULE | value of a parent (w = coverage of the child, absent = 0) |
+| --- | --- |
+| COVERAGE | ``sum(f) / 4**dk``, an absent child counts as 0 |
+| SUM | sum |
+| MEAN, QUAD | ``sum(w x) / sum(w)``; ``sqrt(sum(w x**2) / sum(w))`` |
+| LOGQUAD | ``-2.5 log10 sqrt(sum(w 10**(-0.8 m)) / sum(w))``: depth |
+| LOG | ``-2.5 log10(sum(w 10**(-0.4 m)) / sum(w))`` |
+| MIN, MAX, OR | extremes; union of bit sets |
+| MODE | value of largest weight, the lowest on ties |
+| NONE | not degradable: remade from cell statistics |
+
+**Keywords** are those that all products share; areas are summed; DEGWGT names the weight (COVERAGE, FOOTPRINT, NONE);
+TILEID is -1; LISTID names the patch; MIXED lists what differs where that was allowed.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from vmpz.errors import MapMismatchError
-from vmpz.products import Product
+from vmpz.kernels.rows import cells_of
+from vmpz.make.agreement import Agreement, Head
+from vmpz.make.joining import AVERAGED, MergePlan, Source, Words, merged_units, native, places_of, rows_of
+from vmpz.products import Product, Scalar
+from vmpz.sky.cells import CellSet
 from vmpz.sky.skymap import SkyMap
 
-__all__ = ["merge"]
+__all__ = ["Merge", "head_of", "merge", "source_of"]
 
-MUST_AGREE = (
-    "BITSEL", "BITTABLE", "BITTABVR", "DEGRULE", "WGTKIND", "STATIST", "SAMPLE", "INFO", "DEPTHEST", "SNRLEVEL",
-    "APERDIAM", "CORRFAC", "EXTCORR", "EXTLAW", "PSFKIND", "SRCPROF", "EFFRULE", "FILTLST",
-)  # fmt: skip
-OF_THE_FILE = {"PRODDIG", "DATE-OBS", "DATE-END"}
-SAME = 1e-6
-"""Relative difference below which two numbers of headers (pixel scales, say) are one."""
-ADDED = ("TILEAREA", "OBSAREA", "VISINTEG", "SFPAREA", "SFPDIFF")
-WEIGHT_KINDS = {"coverage", "footprint"}
-AVERAGED = {"MEAN", "QUAD", "LOGQUAD", "LOG", "MODE"}
+WEIGHT_KINDS = ("coverage", "footprint")
 
 
 def merge(
@@ -57,116 +65,176 @@ def merge(
         Two products must not be merged, or a weight is no coverage of their order and band; the message names both
         and what differs. Or a product has no weight anywhere.
     """
-    if not products:
-        raise MapMismatchError("a merge needs at least one product, found none")
-    products = sorted(products, key=lambda product: product.key)
-    first = products[0]
-    for other in products[1:]:
-        _must_agree(first, other)
-    order = first.key.order if order is None else order
-    rule = str(first.keywords.get("DEGRULE", "NONE"))
-    weight = _weight(products, weights) if weights and rule in AVERAGED else None
-    maps = {}
-    for name in first.maps:
-        joined = _joined(products, name)
-        degraded = joined if order == joined.order else joined.degrade(order, rule, weight)
-        maps[name] = SkyMap(degraded.cells, degraded.values.astype(joined.values.dtype))
-    keywords = {
-        name: _common([product.keywords.get(name) for product in products])
-        for name in first.keywords
-        if name not in OF_THE_FILE and all(name in product.keywords for product in products)
-    }
-    keywords |= {
-        name: math.fsum(float(product.keywords[name]) for product in products)
-        for name in ADDED
-        if name in keywords
-    }
-    keywords |= _period(products)
-    if order != first.key.order:
-        keywords["DEGWGT"] = "NONE" if weight is None else weights[0].key.kind.upper()
-    keywords |= {"TILEID": -1, "LISTID": area}
-    return Product(replace(first.key, area=area, order=order), maps, None, keywords, first.unit)
+    tiles, shares = Merge(), Merge()
+    for product in sorted(products, key=lambda product: product.key):
+        tiles.add(head_of(product), source_of(product))
+    for weight in weights:
+        shares.add(head_of(weight), source_of(weight))
+    plan = tiles.plan(order, shares)
+    rows = [unit.rows().copy() for unit in merged_units(tiles.sources, shares.sources, plan)]
+    words = tiles.keywords(area, plan, shares)
+    return Product(
+        tiles.agreement.key(area, plan.out_order), _maps(rows, plan), None, words, tiles.agreement.unit
+    )
 
 
-def _must_agree(one: Product, other: Product) -> None:
-    if replace(one.key, area="-") != replace(other.key, area="-"):
-        raise MapMismatchError(
-            f"products to merge must differ in area alone: {one.key.text} and {other.key.text}"
-        )
-    if one.unit != other.unit:
-        raise MapMismatchError(
-            f"{one.key} and {other.key}: units must agree, found {one.unit!r}, {other.unit!r}"
-        )
-    if list(one.maps) != list(other.maps):
-        raise MapMismatchError(
-            f"{one.key} and {other.key}: columns must agree, found {', '.join(one.maps)} and {', '.join(other.maps)}"
-        )
-    zero_point = (
-        () if one.key.kind == "depth" else ("MAGZERO",)
-    )  # values in image units mean nothing without it
-    for name in (*MUST_AGREE, *zero_point):
-        if one.keywords.get(name) != other.keywords.get(name):
+class Merge:
+    """Products to be merged: what they agree in, and their rows.
+
+    Parameters
+    ----------
+    allow_mixed : bool
+        See `Agreement`.
+    """
+
+    def __init__(self, allow_mixed: bool = False) -> None:
+        self.agreement = Agreement(allow_mixed)
+        self.sources: list[Source] = []
+
+    def add(self, head: Head, source: Source) -> None:
+        """One more product.
+
+        Raises
+        ------
+        MapMismatchError
+            It must not be merged with the others; the message names two.
+        """
+        self.agreement.add(head)
+        self.sources.append(source)
+
+    @property
+    def head(self) -> Head:
+        """Head of the first product.
+
+        Raises
+        ------
+        MapMismatchError
+            There is none.
+        """
+        if self.agreement.first is None:
+            raise MapMismatchError("a merge needs at least one product, found none")
+        return self.agreement.first
+
+    @property
+    def rule(self) -> str:
+        """Degrade rule."""
+        return str(self.head.keywords.get("DEGRULE", "NONE"))
+
+    def plan(self, order: int | None, shares: "Merge", region: CellSet | None = None) -> MergePlan:
+        """How these products are merged.
+
+        Parameters
+        ----------
+        order : int, optional
+            Of the result; default that of the products.
+        shares : Merge
+            Their weights; of no use unless the rule averages and the order is coarser.
+        region : CellSet, optional
+            Cells of the products' order that count.
+
+        Raises
+        ------
+        MapMismatchError
+            The order is finer than that of the products, the rule is NONE, a weight is no coverage of their order and
+            band, or a product has no weight anywhere.
+        """
+        own = self.head.key.order
+        order = own if order is None else order
+        if order > own:
+            raise MapMismatchError(f"a map of order {own} cannot be degraded to order {order}")
+        if order < own and self.rule == "NONE":
             raise MapMismatchError(
-                f"{one.key} and {other.key}: {name} must agree, found {one.keywords.get(name)!r} and "
-                f"{other.keywords.get(name)!r}"
+                f"{self.head.name}: this map is not degradable (DEGRULE NONE), remake it from cell statistics"
             )
+        weighed = bool(shares.sources) and self.rule in AVERAGED and order < own
+        if weighed:
+            self._must_be_weighed(shares)
+        weight_type = shares.head.row_type if weighed else None
+        return MergePlan(own, order, self.rule, self.head.row_type, weight_type, region)
 
+    def keywords(self, area: str, plan: MergePlan, shares: "Merge") -> dict[str, Scalar]:
+        """Keywords of the result."""
+        words = self.agreement.keywords(area)
+        if plan.out_order < plan.order:
+            words["DEGWGT"] = "NONE" if plan.weight_type is None else shares.head.key.kind.upper()
+        return words
 
-def _joined(products: Sequence[Product], name: str) -> SkyMap:
-    """The maps of one column as one; two products that share a cell are named."""
-    maps = [product.maps[name] for product in products]
-    try:
-        return SkyMap.join(maps)
-    except MapMismatchError as error:
-        cells = np.concatenate([one.cells.cells() for one in maps])
-        order = np.argsort(cells, kind="stable")
-        again = np.flatnonzero(np.diff(cells[order]) == 0)[:1]
-        if not again.size:
-            raise
-        ends = np.cumsum([len(one) for one in maps])
-        one, other = (
-            products[int(np.searchsorted(ends, order[n], "right"))].key for n in (again[0], again[0] + 1)
-        )
-        shared = cells[order[again[0]]]
-        raise MapMismatchError(
-            f"{one} and {other}: cells must be disjoint, found {shared} in both"
-        ) from error
-
-
-def _weight(products: Sequence[Product], weights: Sequence[Product]) -> SkyMap:
-    tile, kind = products[0], weights[0].key.kind
-    for one in weights:
-        found = one.key.kind, one.key.order, one.key.band
-        wanted = kind if kind in WEIGHT_KINDS else "coverage", tile.key.order, tile.key.band
+    def _must_be_weighed(self, shares: "Merge") -> None:
+        tile, kind = self.head.key, shares.head.key.kind
+        wanted = kind if kind in WEIGHT_KINDS else "coverage", tile.order, tile.band
+        found = kind, shares.head.key.order, shares.head.key.band
         if found != wanted:
             raise MapMismatchError(
-                f"{one.key} cannot weigh {tile.key}: kind, order and band must be {wanted}, found {found}"
+                f"{shares.head.name} cannot weigh {self.head.name}: kind, order and band must be {wanted}, "
+                f"found {found}"
             )
-    weight = _joined(weights, "WEIGHT")
-    areas = {one.key.area for one in weights}
-    for one in products:
-        if one.key.area not in areas and len(one.map) and not one.map.cells & weight.cells:
-            raise MapMismatchError(
-                f"{one.key}: its average needs its own {kind}, found none among the weights"
-            )
-    return weight
+        areas = {one.key.area for one in shares.sources}
+        for source in self.sources:
+            if source.key.area not in areas and source.places and not _meet(source, shares.sources):
+                raise MapMismatchError(
+                    f"{source.name}: its average needs its own {kind}, found none among the weights"
+                )
 
 
-def _common(values: Sequence[Any]) -> Any:
-    """The value that all have; else what the header says for several: '-1', -1, or false."""
-    first = values[0]
-    if isinstance(first, float) and all(math.isclose(first, float(one), rel_tol=SAME) for one in values):
-        return first
-    if all(one == first for one in values):
-        return first
-    return False if isinstance(first, bool) else "-1" if isinstance(first, str) else type(first)(-1)
+def _meet(source: Source, others: Sequence[Source]) -> bool:
+    """Whether a product shares a cell with others."""
+    blocks = {block for block, _, _ in source.places}
+    mine = _cells(source.load())
+    return any(
+        np.isin(mine, _cells(other.load()[first:end])).any()
+        for other in others
+        for block, first, end in other.places
+        if block in blocks
+    )
 
 
-def _period(products: Sequence[Product]) -> dict[str, str]:
-    starts = [str(product.keywords["DATE-OBS"]) for product in products if "DATE-OBS" in product.keywords]
-    ends = [str(product.keywords["DATE-END"]) for product in products if "DATE-END" in product.keywords]
-    known = [one for one in starts if one != "-1"], [one for one in ends if one != "-1"]
-    return {
-        "DATE-OBS": min(known[0], default="-1"),
-        "DATE-END": max(known[1], default="-1"),
-    }
+# -- products in memory -----------------------------------------------------------------------------------------------
+
+
+def head_of(product: Product, name: str = "", convention: str = "OBSERVED") -> Head:
+    """Head of a product; `name` instead of its key in messages."""
+    return Head(
+        name or str(product.key), product.key, product.keywords, product.unit, _row_type(product), convention
+    )
+
+
+def source_of(product: Product, name: str = "", identity: str = "") -> Source:
+    """Rows of a product in memory."""
+    if any(one.cells != product.map.cells for one in product.maps.values()):
+        raise MapMismatchError(f"{name or product.key}: all columns must list the same cells")
+    records = np.empty(len(product.map), _row_type(product))
+    records["PIXEL"] = product.map.cells.cells()
+    for column, one in product.maps.items():
+        records[column] = one.values
+    rows = rows_of(records)
+    return Source(
+        name or str(product.key), product.key, identity, places_of(rows, product.key.order), lambda: rows
+    )
+
+
+def _row_type(product: Product) -> np.dtype[Any]:
+    """Big-endian record of the columns; every type is widened to one of 4 or 8 bytes."""
+    fields: list[tuple[str, Any]] = [("PIXEL", ">i8")]
+    for name, one in product.maps.items():
+        kind = one.values.dtype
+        wide = (
+            kind
+            if kind.itemsize in (4, 8)
+            else np.result_type(kind, np.float32 if kind.kind == "f" else np.int32)
+        )
+        fields.append((name, wide.newbyteorder(">")))
+    return np.dtype(fields)
+
+
+def _cells(rows: Words) -> Any:
+    cells = np.empty(len(rows), np.int64)
+    cells_of(rows, cells)
+    return cells
+
+
+def _maps(units: Sequence[Words], plan: MergePlan) -> dict[str, SkyMap]:
+    """Rows of units as maps."""
+    names = list(plan.row_type.names or ())[1:]
+    rows = np.concatenate(units) if units else np.empty((0, plan.row_type.itemsize // 4), np.uint32)
+    cells, records = CellSet.from_cells(plan.out_order, _cells(rows)), rows.view(plan.row_type).ravel()
+    return {name: SkyMap(cells, native(records[name])) for name in names}

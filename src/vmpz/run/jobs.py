@@ -20,7 +20,7 @@ from vmpz.errors import InputError, MissingProductError, VmpzError
 from vmpz.files.write import StorageError, sha256_of
 from vmpz.frames import FileRef, FrameRef
 from vmpz.make import RECIPES, effective, needs
-from vmpz.parameters import Parameters
+from vmpz.parameters import MapParameters, Parameters
 from vmpz.products import Product, ProductKey, Provenance, digest_of
 from vmpz.run.account import Outcome
 from vmpz.run.measure import Grids, Measured, frame_digest, good_pixels_of, joint_counts, measure, versions
@@ -31,7 +31,7 @@ from vmpz.sky.cells import CellSet
 from vmpz.sky.skymap import SkyMap
 from vmpz.tiles import Tiling
 
-__all__ = ["Setting", "failed_job", "run_job", "store_product"]
+__all__ = ["Setting", "failed_job", "forms_section", "run_job", "store_product"]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class _Band:
     def section(self, key: ProductKey) -> dict[str, object]:
         return {
             **RECIPES[key.kind].section(key, self.ref, self.parameters),
-            "forms": self.parameters.maps.model_dump(mode="json"),
+            "forms": forms_section(self.parameters),
             "cells": self.grids.cells.digest,
             "frame": frame_digest(self.ref),
         }
@@ -223,7 +223,7 @@ def _effective_coverage(setting: Setting, job: Job, key: ProductKey, cells: Cell
     recipe = RECIPES[key.kind]
     section = {
         **recipe.section(key, job.frames[0], parameters),
-        "forms": parameters.maps.model_dump(mode="json"),
+        "forms": forms_section(parameters),
         "cells": cells.digest,
     }
     refs = [ref for ref in job.frames if ref.band in parameters.coverage.effective]
@@ -274,9 +274,20 @@ def store_product(store: Store, made: Product, provenance: Provenance, parameter
     maps = parameters.maps
 
     def files(folder: Path) -> list[Path]:
-        return [path for form in maps.forms for path in io.write(product, folder, form, maps=maps)]
+        return [
+            path
+            for form in maps.forms
+            for path in io.write(product, folder, form, maps=maps, mangle=parameters.mangle)
+        ]
 
     return store.put(made.key, provenance, files, empty=not len(product.map))
+
+
+def forms_section(parameters: Parameters, maps: MapParameters | None = None) -> dict[str, object]:
+    """Parameters of the files themselves that enter a digest: those of polygons only where there are polygons."""
+    maps = maps or parameters.maps
+    section: dict[str, object] = maps.model_dump(mode="json")
+    return section | ({"mangle": parameters.mangle.model_dump(mode="json")} if "mangle" in maps.forms else {})
 
 
 def _common_keywords(key: ProductKey, parameters: Parameters) -> dict[str, str | int]:

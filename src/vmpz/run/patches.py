@@ -1,40 +1,91 @@
-"""Patches: merge the tile products of a store into one product per kind and band, and keep what is still right."""
+"""Patches: merge the tile products of a store into one product per kind and band, and keep what is still right.
+
+A job is one patch product. It reads the tiles' files block by block (`vmpz.run.merging`), so memory does not grow with
+the patch; jobs are independent and run serially or on workers, with the same bytes. When tiles were added, remade or
+retracted since the last run, only the pieces of the sky that they touch are made again.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from vmpz import io
 from vmpz.errors import MissingProductError, VmpzError
-from vmpz.make.merge import AVERAGED, merge
-from vmpz.parameters import PatchParameters
+from vmpz.files.write import StorageError, sha256_of
+from vmpz.io.names import file_name
+from vmpz.make.joining import AVERAGED
+from vmpz.make.merge import Merge
+from vmpz.parameters import MapParameters, PatchParameters
 from vmpz.products import Product, ProductKey, Provenance
 from vmpz.run.account import Outcome
-from vmpz.run.jobs import Setting, store_product
+from vmpz.run.execute import execute
+from vmpz.run.jobs import Setting, forms_section
 from vmpz.run.measure import versions
+from vmpz.run.merging import Made, add_files, merge_files_to, units_path
 from vmpz.run.plan import Choice, Plan
+from vmpz.run.regions import region_of
 from vmpz.run.store import Entry, Store
 
-__all__ = ["MAP_KINDS", "make_patches", "products_of"]
+__all__ = ["MAP_KINDS", "MERGE_VERSION", "PatchJob", "make_patches", "patch_jobs", "products_of", "run_patch"]
 
-MERGE_VERSION = 1
+MERGE_VERSION = 2
 MAP_KINDS = {"footprint", "bitmask", "coverage", "effectivecoverage", "info", "depth"}
 
 
-def make_patches(setting: Setting, plan: Plan, store: Store, choice: Choice) -> Iterator[Outcome]:
-    """Merge every chosen kind of every band of every patch of the parameters.
+@dataclass(frozen=True)
+class PatchJob:
+    """One patch product: the keys of its tiles, and of the coverages that weigh them; small and picklable.
+
+    `areas` are all tiles of the patch, with those that have no such product; `number` makes its time stamp.
+    """
+
+    patch: PatchParameters
+    key: ProductKey
+    tiles: tuple[ProductKey, ...]
+    coverages: tuple[ProductKey, ...]
+    areas: frozenset[str]
+    number: int
+    bands: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+    after: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Name of the job: the text of the key."""
+        return self.key.text
+
+
+def make_patches(
+    setting: Setting, plan: Plan, store: Store, choice: Choice, workers: int = 0, scheduler: str | None = None
+) -> Iterator[Outcome]:
+    """Merge every chosen kind of every band of every patch of the parameters."""
+    jobs = list(patch_jobs(setting, plan, store, choice))
+    for _, outcomes in execute(
+        jobs, partial(run_patch, setting), _lost, workers=workers, scheduler=scheduler
+    ):
+        yield from outcomes
+
+
+def _lost(job: PatchJob, reason: str) -> list[Outcome]:
+    return [Outcome(job.key, "FAILED", reason)]
+
+
+def patch_jobs(setting: Setting, plan: Plan, store: Store, choice: Choice) -> Iterator[PatchJob]:
+    """Jobs of all patches.
 
     What is merged are the products that the parameters ask for, never what else an earlier run left in the store;
     the numbers (time stamps) follow from the plan alone.
     """
     number = plan.total
     for patch in setting.parameters.patches:
-        areas = plan.areas if patch.all else frozenset(patch.tiles or ())
+        areas = frozenset(patch.tiles) if patch.tiles else plan.areas
         tiles = [key for key in plan.numbers if key.area in areas and key.kind in MAP_KINDS]
         for key, sources in _groups(tiles, patch).items():
             if choice.takes_kind(key.kind):
                 coverages = [one for one in tiles if one.kind == "coverage" and one.band == key.band]
-                yield from _outcome(_Merge(setting, store, patch, key, areas, number), sources, coverages)
+                yield PatchJob(patch, key, tuple(sources), tuple(coverages), areas, number)
             number += 1
 
 
@@ -47,99 +98,198 @@ def _groups(keys: Iterable[ProductKey], patch: PatchParameters) -> dict[ProductK
     return dict(sorted(groups.items()))
 
 
+def run_patch(setting: Setting, job: PatchJob) -> list[Outcome]:
+    """What became of a patch product; nothing if no tile has it. Tiles that lack it are told."""
+    store = Store(setting.store)
+    tiles = _entries(store, job.tiles)
+    if not tiles:
+        return []
+    absent = sorted(job.areas - {entry.key.area for entry in tiles})
+    lacks = f"merged without {', '.join(absent)}, where there is none" if absent and _is_whole(job) else ""
+    try:
+        entry, state = _merged(_Work(setting, store, job), tiles, lacks)
+    except MissingProductError as error:
+        return [Outcome(job.key, "NOINPUT", str(error))]
+    except StorageError:
+        raise
+    except VmpzError as error:
+        return [Outcome(job.key, "FAILED", " | ".join([str(error), *getattr(error, "__notes__", ())]))]
+    return [Outcome(job.key, state, lacks, str(entry.path()))]
+
+
+def _is_whole(job: PatchJob) -> bool:
+    """Whether the patch consists of whole tiles: a region need not touch every tile there is."""
+    return region_of(job.patch) is None
+
+
+def _entries(store: Store, keys: Iterable[ProductKey]) -> list[Entry]:
+    return [entry for entry in map(store.entry, keys) if entry is not None]
+
+
 @dataclass(frozen=True)
-class _Merge:
+class _Work:
     """One patch product at work."""
 
     setting: Setting
     store: Store
-    patch: PatchParameters
-    key: ProductKey
-    areas: frozenset[str]
-    number: int
+    job: PatchJob
 
-    def entries(self, keys: Iterable[ProductKey]) -> list[Entry]:
-        return [entry for entry in map(self.store.entry, keys) if entry is not None]
-
-
-def _outcome(
-    work: _Merge, sources: Iterable[ProductKey], coverages: Iterable[ProductKey]
-) -> Iterator[Outcome]:
-    """What became of a patch product; none if no tile has it. Tiles that lack it are told."""
-    tiles = work.entries(sources)
-    if not tiles:
-        return
-    absent = sorted(work.areas - {entry.key.area for entry in tiles})
-    lacks = f"merged without {', '.join(absent)}, where there is none" if absent else ""
-    try:
-        entry, state = _merged(work, tiles, work.entries(coverages), lacks)
-    except MissingProductError as error:
-        yield Outcome(work.key, "NOINPUT", str(error))
-    except VmpzError as error:
-        yield Outcome(work.key, "FAILED", " | ".join([str(error), *getattr(error, "__notes__", ())]))
-    else:
-        yield Outcome(work.key, state, lacks, str(entry.path()))
+    @property
+    def maps(self) -> MapParameters:
+        """How the files of the patch are written."""
+        return self.setting.parameters.maps.model_copy(update={"forms": self.job.patch.forms})
 
 
-def _merged(work: _Merge, tiles: list[Entry], coverages: list[Entry], lacks: str) -> tuple[Entry, str]:
-    patch, key, parameters = work.patch, work.key, work.setting.parameters
-    maps = parameters.maps.model_copy(update={"forms": patch.forms})
-    first = _product_of(tiles[0])
-    weights = coverages if _needs_weights(first, key) else []
-    unweighted = {one.key.area for one in tiles} - {one.key.area for one in weights}
-    if weights and unweighted:
-        raise MissingProductError(
-            f"{key}: its average needs the coverage of every tile, there is none of {', '.join(sorted(unweighted))}"
-        )
-    provenance = Provenance(
-        "merge",
-        MERGE_VERSION,
-        {
-            "order": key.order,
-            "list_id": patch.list_id or patch.name,
-            "forms": maps.model_dump(mode="json"),
-        },
-        {entry.key.text: entry.digest for entry in (*tiles, *weights)},
-        versions(),
-        work.setting.created + timedelta(microseconds=work.number),
-        all(bool(entry.provenance["verified"]) for entry in tiles),
-        (lacks,) if lacks else (),
-    )
-    old = work.store.entry(key)
+def _merged(work: _Work, tiles: list[Entry], lacks: str) -> tuple[Entry, str]:
+    job, store = work.job, work.store
+    merge, shares = Merge(), Merge()
+    _add(merge, tiles)
+    weights = _weights(work, merge, tiles)
+    provenance = _provenance(work, [*tiles, *weights], lacks)
+    old = store.entry(job.key)
     if old is not None and old.digest == provenance.digest and not old.faults():
         return old, "KEPT"
-    products = [first, *(_product_of(entry) for entry in tiles[1:])]
-    made = merge(products, patch.name, key.order, [_product_of(entry) for entry in weights])
-    made = replace(made, keywords={**made.keywords, "LISTID": patch.list_id or patch.name})
-    entry = store_product(work.store, made, provenance, parameters.model_copy(update={"maps": maps}))
+    _add(shares, weights)
+    files = _Files(work, merge, shares, provenance, old)
+    entry = store.put(job.key, provenance, files.write, empty=files.are_empty)
     return entry, entry.state
 
 
-def _needs_weights(tile: Product, key: ProductKey) -> bool:
-    """Whether the coverage weighs the children of a patch product.
+def _add(merge: Merge, entries: Iterable[Entry]) -> None:
+    keys = {entry.path(".fits"): entry.key for entry in entries}
+    add_files(merge, keys, key=keys.__getitem__)
+
+
+def _weights(work: _Work, merge: Merge, tiles: list[Entry]) -> list[Entry]:
+    """Coverages that weigh the children, where the rule averages.
 
     Raises
     ------
     MissingProductError
-        The map cannot be degraded.
+        The map cannot be degraded, or a tile has no coverage.
     """
-    rule = tile.keywords.get("DEGRULE", "NONE")
-    if key.order < tile.key.order and rule == "NONE":
+    key, own = work.job.key, merge.head.key
+    if key.order >= own.order:
+        return []
+    if merge.rule == "NONE":
         raise MissingProductError(
-            f"{key}: {key.statistic} of order {key.order} cannot be had from a map of order {tile.key.order}"
+            f"{key}: {key.statistic} of order {key.order} cannot be had from a map of order {own.order}"
         )
-    return key.order < tile.key.order and rule in AVERAGED
+    weights = _entries(work.store, work.job.coverages) if merge.rule in AVERAGED else []
+    lacking = {one.key.area for one in tiles} - {one.key.area for one in weights}
+    if weights and lacking:
+        raise MissingProductError(
+            f"{key}: its average needs the coverage of every tile, there is none of {', '.join(sorted(lacking))}"
+        )
+    return weights
 
 
-def _product_of(entry: Entry) -> Product:
-    product = io.read(entry.path(".fits"))
-    return replace(product, key=entry.key)
+def _provenance(work: _Work, inputs: list[Entry], lacks: str) -> Provenance:
+    job, patch = work.job, work.job.patch
+    extent = patch.model_dump(mode="json", include={"moc", "polygon", "cap"}, exclude_none=True)
+    return Provenance(
+        "merge",
+        MERGE_VERSION,
+        {
+            "order": job.key.order,
+            "list_id": patch.list_id or patch.name,
+            "skypatch_id": patch.skypatch_id or patch.name,
+            "region": extent | ({"digest": sha256_of(Path(patch.moc))} if patch.moc else {}),
+            "bands": job.bands,
+            "forms": forms_section(work.setting.parameters, work.maps),
+        },
+        {entry.key.text: entry.digest for entry in inputs},
+        versions(),
+        work.setting.created + timedelta(microseconds=job.number),
+        all(bool(entry.provenance["verified"]) for entry in inputs if entry.key.kind == job.key.kind),
+        (lacks,) if lacks else (),
+    )
+
+
+@dataclass
+class _Files:
+    """The files of a patch product, written when the store says where."""
+
+    work: _Work
+    merge: Merge
+    shares: Merge
+    provenance: Provenance
+    old: Entry | None
+    made: Made | None = None
+
+    def are_empty(self) -> bool:
+        """Whether no cell has a value; known once they are written."""
+        return self.made is not None and not self.made.content.rows
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write them: partial HEALPix first, of which the other forms are made."""
+        forms = self.work.maps.forms
+        with TemporaryDirectory() as elsewhere:
+            first = folder if "healpix" in forms else Path(elsewhere)
+            path = self._merged(first)
+            written = self._published(path) if "healpix" in forms else []
+            written += self._others(path, folder, [form for form in forms if form != "healpix"])
+        return written
+
+    def _others(self, path: Path, folder: Path, forms: list[str]) -> list[Path]:
+        """The other forms; they need the whole map in memory."""
+        if not forms:
+            return []
+        product = replace(io.read(path), key=self.work.job.key, provenance=self.provenance)
+        mangle, tiles = self.work.setting.parameters.mangle, self._tiles()
+        written = [
+            io.write(product, folder, form, maps=self.work.maps, mangle=mangle, tiles=tiles) for form in forms
+        ]
+        return [one for paths in written for one in paths]
+
+    def _merged(self, folder: Path) -> Path:
+        job, setting = self.work.job, self.work.setting
+        patch, region = job.patch, region_of(job.patch)
+        words = {
+            "LISTID": patch.list_id or patch.name,
+            "SKYPATCH": patch.skypatch_id or patch.name,
+            "BANDREL": ",".join(job.bands[0]) or "-1",
+            "BANDPRC": ",".join(job.bands[1]) or "-1",
+        }
+        path = folder / str(file_name(Product(job.key, {}, None, words, "", self.provenance), "healpix"))
+        self.made = merge_files_to(
+            path, self.merge, self.shares, patch.name, self.work.maps, self.provenance,
+            order=job.key.order,
+            region=None if region is None else region.cells(setting.parameters.maps.order),
+            keywords=words,
+            earlier=self._earlier(),
+        )  # fmt: skip
+        return path
+
+    def _earlier(self) -> Path | None:
+        """The file of an earlier merge, with its table of units beside it."""
+        names = [] if self.old is None else [str(item["name"]) for item in self.old.files]
+        if self.old is None or not any(name.endswith(".units.json") for name in names):
+            return None
+        self.old.path(".units.json")
+        return self.old.path(".fits")
+
+    def _published(self, path: Path) -> list[Path]:
+        """The descriptor and the table of units of the partial HEALPix file."""
+        if self.made is None:
+            return []
+        units = units_path(path)
+        self.made.units.write(units)
+        descriptor = io.describe(
+            self.made.product, path, self.made.content.cells,
+            convention=self.work.maps.coverage_convention, tiles=self._tiles(),
+        )  # fmt: skip
+        return [path, descriptor, units]
+
+    def _tiles(self) -> list[int]:
+        areas = sorted({source.key.area for source in self.merge.sources})
+        return [int(area) for area in areas if area.isdigit()]
 
 
 def products_of(store: Store, area: str) -> list[Product]:
     """All maps of one area of a store."""
     return [
-        _product_of(entry)
+        replace(io.read(entry.path(".fits")), key=entry.key)
         for entry in store.entries()
         if entry.key.area == area and entry.key.kind in MAP_KINDS
     ]

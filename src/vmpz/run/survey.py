@@ -142,7 +142,7 @@ def run_survey(
             _execute(account, plan, setting, workers, scheduler, fail_fast, reporter or SilentReporter())
         stopped = fail_fast and account.has_failed
         if choice.is_whole and not stopped:
-            account.add(make_patches(setting, plan, products, choice))
+            account.add(make_patches(setting, plan, products, choice, workers, scheduler))
         account.notes = plan.notes
         if stopped:
             account.write(products.root)

@@ -2,25 +2,31 @@
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from vmpz import io
 from vmpz.bits import table_names
 from vmpz.errors import InputError
-from vmpz.files.write import sha256_of
+from vmpz.io.forms import form_named, form_of
 from vmpz.make import RECIPES
-from vmpz.make.merge import merge
+from vmpz.make.merge import Merge
 from vmpz.parameters import MapParameters
-from vmpz.products import Product, Provenance
+from vmpz.products import Product, ProductKey, Provenance
 from vmpz.readers import READERS
 from vmpz.run.account import ACCOUNT, Account
 from vmpz.run.instant import now
 from vmpz.run.measure import LIBRARIES, versions
+from vmpz.run.merging import Made, add_files, merge_files_to, units_path
 from vmpz.run.patches import MERGE_VERSION, products_of
+from vmpz.run.regions import PatchRegion
 from vmpz.run.store import Store
+from vmpz.sky.cells import CellSet
+from vmpz.tiles import tiling
 
 __all__ = [
     "account_of",
@@ -69,10 +75,44 @@ def convert_file(source: Path, out: Path, order: int | None, tolerance: float) -
     return str(out)
 
 
-def merge_files(files: Sequence[str], out: Path, order: int | None, weights: Sequence[str]) -> str:
+def merge_files(
+    files: Sequence[str],
+    out: Path,
+    order: int | None = None,
+    weights: Sequence[str] = (),
+    *,
+    form: str | None = None,
+    region: PatchRegion | None = None,
+    owners: str | None = None,
+    allow_mixed: bool = False,
+    update: bool = False,
+    maps: MapParameters | None = None,
+) -> Made:
     """Join tile products of one kind and band; `files` are paths, folders or @LIST (one path a line).
 
-    A file that is named twice counts once.
+    A file that is named twice counts once. Memory is set by a block of the sky, not by the number of files, for
+    partial HEALPix files; other forms are made of that file and need the whole map in memory.
+
+    Parameters
+    ----------
+    files : sequence of str
+    out : Path
+        File to write; its name says the form unless `form` does.
+    order : int, optional
+        Of the result; default that of the tiles.
+    weights : sequence of str
+        Coverage files of the same tiles, for averages.
+    form : str, optional
+    region : PatchRegion, optional
+        Only cells inside.
+    owners : str, optional
+        Tiling by whose tiles each cell is taken from the one that owns it ('euclid-wide'): files of extended tiles.
+    allow_mixed : bool
+        Merge products that differ in release, selection, order..., and record it in MIXED.
+    update : bool
+        Keep a table of units beside the result, and copy from an earlier result what has not changed.
+    maps : MapParameters, optional
+        Convention, zeros, tolerance of the result.
 
     Raises
     ------
@@ -81,28 +121,44 @@ def merge_files(files: Sequence[str], out: Path, order: int | None, weights: Seq
     MapMismatchError
         Two products must not be merged; the message names both.
     """
-    paths = _expanded(files)
-    products = [_read_named(path) for path in paths]
-    merged = merge(products, "CONCAT", order, [_read_named(path) for path in _expanded(weights)])
-    inputs = {
-        product.key.text: str(product.keywords.get("PRODDIG") or sha256_of(path))
-        for path, product in zip(paths, products, strict=True)
-    }
+    maps = maps or MapParameters()
+    how = form_named(form) if form else form_of(out)
+    paths, tiles, shares = _expanded(files), Merge(allow_mixed), Merge(allow_mixed)
+    owned = None if owners is None else _owned_by(owners)
+    add_files(tiles, paths, owned=owned)
+    add_files(shares, _expanded(weights), owned=owned)
     provenance = Provenance(
-        "merge", MERGE_VERSION, {"order": merged.key.order}, inputs, versions(), now(),
-        all(bool(product.keywords.get("VERIFIED")) for product in products),
+        "merge", MERGE_VERSION, {"order": order, "forms": maps.model_dump(mode="json")},
+        {one.name: one.identity for one in (*tiles.sources, *shares.sources)}, versions(), now(),
+        tiles.agreement.verified,
     )  # fmt: skip
-    io.write_file(merged, out, provenance=provenance, maps=MapParameters())
-    return str(out)
+    inside = None if region is None else region.cells(tiles.head.key.order)
+    with _healpix_beside(out, how.name) as path:
+        made = merge_files_to(
+            path, tiles, shares, "CONCAT", maps, provenance, order=order, region=inside,
+            earlier=path if update else None,
+        )  # fmt: skip
+        if path != out:
+            io.write_file(io.read(path), out, form=how.name, provenance=provenance, maps=maps)
+        elif update:
+            made.units.write(units_path(path))
+    return made
 
 
-def _read_named(path: Path) -> Product:
-    """A product whose messages name its file."""
-    try:
-        return io.read(path)
-    except InputError as error:
-        error.add_note(f"file: {path}")
-        raise
+@contextmanager
+def _healpix_beside(out: Path, form: str) -> Iterator[Path]:
+    """Where to merge to: the result itself, or a file beside it of which another form is made."""
+    if form == "healpix":
+        yield out
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{out.name}.", suffix=".part", dir=out.parent) as folder:
+        yield Path(folder) / "merged.fits"
+
+
+def _owned_by(kind: str) -> Callable[[ProductKey], CellSet]:
+    grid = tiling(kind)
+    return lambda key: grid.owned(key.area, key.order)
 
 
 def _expanded(names: Sequence[str]) -> list[Path]:

@@ -1,10 +1,9 @@
 """`SkyMap`: a `CellSet` and one value per cell; look-up, clipping, joining and degrading by rule.
 
-Coverage-type values are observed fractions (1 = observed, absent = 0). Degrading follows `degrade`'s rules:
-an absent child counts as 0 where the rule is COVERAGE or SUM and is left out everywhere else.
+Coverage-type values are observed fractions (1 = observed, absent = 0).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from vmpz.errors import MapMismatchError
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
+from vmpz.sky.degrading import DEGRADE_RULES, MEANS, Families
 
 __all__ = ["DEGRADE_RULES", "MEANS", "SkyMap"]
 
 Values = NDArray[Any]
-Transform = Callable[[Values], Values]
 
 
 class SkyMap:
@@ -140,7 +139,7 @@ class SkyMap:
         order : int
             At most the map's own.
         rule : str
-            A key of `DEGRADE_RULES`; 'NONE' marks a map that cannot be degraded.
+            One of `DEGRADE_RULES`; 'NONE' marks a map that cannot be degraded.
         weight : SkyMap, optional
             Coverage of each child (same order, absent = 0) for the averaging rules. Without it every listed
             child weighs 1. A parent whose weights are all zero is left out.
@@ -157,18 +156,18 @@ class SkyMap:
         """
         if order > self.order:
             raise MapMismatchError(f"a map of order {self.order} cannot be degraded to order {order}")
-        if rule not in DEGRADE_RULES:
-            raise MapMismatchError(
-                f"rule must be one of {', '.join(DEGRADE_RULES)}, found {rule}: "
-                "this map is not degradable, remake it from cell statistics"
-            )
+        families = Families(rule, self.order - order)
         if weight is not None and weight.order != self.order:
             raise MapMismatchError(f"the weight must have order {self.order}, found {weight.order}")
         if order == self.order or len(self) == 0:
             return self if order == self.order else SkyMap(CellSet(order), self._values)
         children = self._cells.cells()
-        share = np.ones(len(self)) if weight is None else weight.of_cells(children, 0.0).astype(np.float64)
-        return DEGRADE_RULES[rule](_Siblings(children, self._values, share, self.order, order))
+        share = None if weight is None else weight.of_cells(children, 0.0)
+        found = (families.add(children, self._values, share), families.finish())
+        return SkyMap(
+            CellSet.from_cells(order, np.concatenate([parents for parents, _ in found])),
+            np.concatenate([values for _, values in found]),
+        )
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SkyMap):
@@ -186,96 +185,3 @@ class SkyMap:
 
     def __repr__(self) -> str:
         return f"SkyMap(order={self.order}, cells={len(self)}, dtype={self._values.dtype})"
-
-
-class _Siblings:
-    """Children sorted by parent, with the sums that the rules need."""
-
-    def __init__(
-        self, children: NDArray[np.int64], values: Values, weight: Values, order: int, parent_order: int
-    ) -> None:
-        parents = children >> (2 * (order - parent_order))
-        self.start = np.flatnonzero(np.concatenate(([True], parents[1:] != parents[:-1])))
-        self.parents = parents[self.start]
-        self.values = values
-        self.weight = weight
-        self.order = parent_order
-        self.family = 1 << (2 * (order - parent_order))
-
-    def sum(self, array: Values) -> Values:
-        return np.add.reduceat(array, self.start)
-
-    def map(self, values: Values, known: Values | None = None) -> SkyMap:
-        parents = self.parents
-        if known is not None:
-            parents, values = parents[known], values[known]
-        return SkyMap(CellSet.from_cells(self.order, parents), values)
-
-
-def _mean_of(
-    forward: Callable[[Values], Values], back: Callable[[Values], Values]
-) -> Callable[[_Siblings], SkyMap]:
-    """Weighted mean of a transformed value, transformed back."""
-
-    def rule(siblings: _Siblings) -> SkyMap:
-        known = ~np.isnan(siblings.values.astype(np.float64))
-        weight = np.where(known, siblings.weight, 0.0)
-        value = forward(np.where(known, siblings.values, 0.0).astype(np.float64))
-        total = siblings.sum(weight)
-        some = total > 0
-        mean = siblings.sum(np.where(weight > 0, weight * value, 0.0)) / np.where(some, total, 1.0)
-        return siblings.map(back(np.where(some, mean, 1.0)), some)
-
-    return rule
-
-
-def _coverage(siblings: _Siblings) -> SkyMap:
-    return siblings.map(siblings.sum(siblings.values.astype(np.float64)) / siblings.family)
-
-
-def _sum(siblings: _Siblings) -> SkyMap:
-    return siblings.map(siblings.sum(siblings.values.astype(np.float64)))
-
-
-def _extreme(ufunc: np.ufunc) -> Callable[[_Siblings], SkyMap]:
-    return lambda siblings: siblings.map(ufunc.reduceat(siblings.values, siblings.start))
-
-
-def _mode(siblings: _Siblings) -> SkyMap:
-    family = np.repeat(
-        np.arange(siblings.start.size), np.diff(np.append(siblings.start, siblings.values.size))
-    )
-    by_value = np.lexsort((siblings.values, family))
-    value, family, weight = siblings.values[by_value], family[by_value], siblings.weight[by_value]
-    first = np.flatnonzero(np.concatenate(([True], (np.diff(family) != 0) | (value[1:] != value[:-1]))))
-    total = np.add.reduceat(weight, first)
-    best = np.lexsort((value[first], -total, family[first]))
-    best = best[np.concatenate(([True], np.diff(family[first][best]) != 0))]
-    return siblings.map(value[first][best], total[best] > 0)
-
-
-def _as_power(factor: float) -> tuple[Transform, Transform]:
-    """A magnitude as ``10**(-factor m)``, and back."""
-    return lambda m: 10.0 ** (-factor * m), lambda x: -np.log10(x) / factor
-
-
-MEANS: dict[str, tuple[Transform, Transform]] = {
-    "MEAN": (lambda x: x, lambda x: x),
-    "QUAD": (np.square, np.sqrt),
-    "LOGQUAD": _as_power(0.8),
-    "LOG": _as_power(0.4),
-}
-"""Averaging rules: what is averaged, and the way back."""
-
-DEGRADE_RULES: dict[str, Callable[[_Siblings], SkyMap]] = {
-    "COVERAGE": _coverage,
-    "SUM": _sum,
-    **{name: _mean_of(forward, back) for name, (forward, back) in MEANS.items()},
-    "MIN": _extreme(np.minimum),
-    "MAX": _extreme(np.maximum),
-    "OR": _extreme(np.bitwise_or),
-    "MODE": _mode,
-}
-"""Degrade rules: COVERAGE sum/4**dk with absent = 0; SUM; MEAN, QUAD (root mean square), LOGQUAD
-``-2.5 log10 sqrt <10**(-0.8 m)>``, LOG ``-2.5 log10 <10**(-0.4 m)>``, all weighted; MIN; MAX; OR; MODE (largest
-weight, lowest value on ties)."""

@@ -1,0 +1,259 @@
+"""Merging files: tile products of any form to one partial HEALPix file, in memory set by a block of the sky.
+
+Headers come first, one file after the other; then the rows, unit after unit (`vmpz.make.joining`). Beside the result a
+small table (`Units`) says which rows are of which unit, and what each was made of: when a tile is added, replaced or
+retracted, the rows of all other units are copied from the earlier result. The bytes are the same either way.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from vmpz import io
+from vmpz.errors import InputError, MapMismatchError
+from vmpz.files.write import sha256_of, write_text
+from vmpz.io.rows import RowsFile, Words, open_rows
+from vmpz.io.streamed import Content, read_span, write_rows
+from vmpz.make.agreement import Head
+from vmpz.make.joining import MergePlan, Source, Unit, merged_units, places_of
+from vmpz.make.merge import Merge, head_of, source_of
+from vmpz.parameters import MapParameters
+from vmpz.products import Product, ProductKey, Provenance, Scalar
+from vmpz.sky.cells import CellSet
+
+__all__ = ["Made", "Units", "add_files", "merge_files_to", "units_path"]
+
+CUT_BY_REGION = ("TILEAREA", "SFPAREA", "SFPDIFF")
+"""Areas of whole tiles: they say nothing of a patch that cuts tiles."""
+
+
+@dataclass(frozen=True)
+class Units:
+    """Which rows of a merged file are of which unit: number -> (digest, first row, rows)."""
+
+    table: Mapping[int, tuple[str, int, int]] = field(default_factory=dict)
+
+    def write(self, path: Path) -> None:
+        """Write as JSON, whole or not at all."""
+        rows = [[number, *one] for number, one in sorted(self.table.items())]
+        lines = ",\n".join(json.dumps(row) for row in rows)
+        write_text(path, f'{{"units": [\n{lines}\n]}}\n')
+
+    @classmethod
+    def read(cls, path: Path) -> "Units":
+        """The table of a file; empty if there is none or it cannot be read: then everything is made anew."""
+        try:
+            rows = json.loads(path.read_text("utf-8"))["units"]
+            return cls(
+                {int(number): (str(digest), int(first), int(count)) for number, digest, first, count in rows}
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return cls()
+
+
+@dataclass(frozen=True)
+class Made:
+    """A merged product: its head (no maps), what its file holds, its units, and how many of them were copied."""
+
+    product: Product
+    content: Content
+    units: Units
+    copied: int
+
+
+def units_path(path: Path) -> Path:
+    """Place of the table of units of a merged file."""
+    return path.with_name(f"{path.name}.units.json")
+
+
+def add_files(
+    merge: Merge,
+    paths: Iterable[Path],
+    *,
+    key: Callable[[Path], ProductKey] | None = None,
+    owned: Callable[[ProductKey], CellSet] | None = None,
+) -> None:
+    """Add product files to a merge.
+
+    Parameters
+    ----------
+    merge : Merge
+        If it allows mixed products, those of finer orders are degraded to the coarsest, their cells weighing alike.
+    paths : iterable of Path
+    key : callable, optional
+        The key of a file, where it is better known than from the file itself.
+    owned : callable, optional
+        Cells that the tile of a key owns: others are left out (files of extended tiles).
+
+    Raises
+    ------
+    InputError
+        A file is no product.
+    MapMismatchError
+        Two must not be merged; the message names both.
+    """
+    paths = list(paths)
+    coarsest = (
+        min((_opened(path)[0].key.order for path in paths), default=0)
+        if merge.agreement.allow_mixed
+        else None
+    )
+    for path in paths:
+        head, source = _opened(path)
+        if coarsest is not None and head.key.order > coarsest:
+            merge.agreement.mixed.add("order")
+            head, source = _in_memory(path, coarsest)
+        if key is not None:
+            known = key(path)
+            head, source = replace(head, key=known), replace(source, key=known)
+        if owned is not None:
+            source = _clipped(source, owned(head.key), head)
+        merge.add(head, source)
+
+
+def _opened(path: Path) -> tuple[Head, Source]:
+    try:
+        file = open_rows(path) if path.name.endswith(".fits") else None
+    except OSError as error:
+        raise InputError(f"{path}: must be a readable file, found {error.strerror}") from error
+    return _in_memory(path) if file is None else _of_rows(file)
+
+
+def _in_memory(path: Path, order: int | None = None) -> tuple[Head, Source]:
+    """A file that must be read whole, degraded if an order is given; its rows are read again when they are needed."""
+    product, convention = _read_named(path)
+    product = io.degraded(product, order)
+
+    def load() -> Words:
+        return source_of(io.degraded(_read_named(path)[0], order)).load()
+
+    head = head_of(product, str(path), convention)
+    return head, replace(source_of(product, str(path), sha256_of(path)), load=load)
+
+
+def _of_rows(file: RowsFile) -> tuple[Head, Source]:
+    head = Head(str(file.path), file.key, file.keywords, file.unit, file.row_type)
+    bare = replace(file, keywords={})
+    identity = f"{file.keywords.get('PRODDIG', '-')}:{file.datasum}:{file.count}"
+    return head, Source(head.name, file.key, identity, _places(file), bare.rows)
+
+
+def _places(file: RowsFile) -> tuple[tuple[int, int, int], ...]:
+    try:
+        return places_of(file.rows(verified=False), file.key.order)
+    except MapMismatchError as error:
+        raise InputError(f"{file.path}[1]: {error}") from error
+
+
+def _read_named(path: Path) -> tuple[Product, str]:
+    """A product whose messages name its file, and the coverage convention of the file."""
+    try:
+        return io.read(path), io.convention_of(path)
+    except InputError as error:
+        error.add_note(f"file: {path}")
+        raise
+
+
+def _clipped(source: Source, owned: CellSet, head: Head) -> Source:
+    """A source without the rows of cells that its tile does not own."""
+
+    def load() -> Words:
+        rows = source.load()
+        cells = rows.view(head.row_type).ravel()["PIXEL"].astype("i8")
+        return rows[owned.index(cells) >= 0]
+
+    return replace(source, load=load, places=places_of(load(), head.key.order))
+
+
+# -- the result -------------------------------------------------------------------------------------------------------
+
+
+def merge_files_to(
+    path: Path,
+    tiles: Merge,
+    shares: Merge,
+    area: str,
+    maps: MapParameters,
+    provenance: Provenance,
+    *,
+    order: int | None = None,
+    region: CellSet | None = None,
+    keywords: Mapping[str, Scalar] | None = None,
+    earlier: Path | None = None,
+    release: str | None = None,
+) -> Made:
+    """Write the merged map as a partial HEALPix file.
+
+    Parameters
+    ----------
+    path : Path
+    tiles, shares : Merge
+        Products, and their weights.
+    area : str
+        Name of the patch.
+    maps : MapParameters
+    provenance : Provenance
+    order : int, optional
+        Of the result; default that of the tiles.
+    region : CellSet, optional
+        Cells of the tiles' order that count.
+    keywords : mapping, optional
+        Put over those that follow from the products.
+    earlier : Path, optional
+        An earlier result: units that are still right are copied from it.
+    release : str, optional
+        Release of the result; default that of the products.
+    """
+    plan = tiles.plan(order, shares, region)
+    words = tiles.keywords(area, plan, shares)
+    for name in CUT_BY_REGION if region is not None else ():
+        words.pop(name, None)
+    key = tiles.agreement.key(area, plan.out_order)
+    key = key if release is None else replace(key, release=release)
+    product = Product(key, {}, None, {**words, **(keywords or {})}, tiles.agreement.unit, provenance)
+    old = _earlier(earlier, plan) if earlier is not None else None
+    digests: dict[int, str] = {}
+    copied: list[int] = []
+
+    def pieces() -> Iterator[tuple[int, Words]]:
+        for unit in merged_units(tiles.sources, shares.sources, plan):
+            digests[unit.number] = unit.digest
+            kept = None if old is None else _kept(unit, *old)
+            copied.extend([unit.number] if kept is not None else [])
+            yield unit.number, unit.rows() if kept is None else kept
+
+    def described(content: Content) -> dict[str, Scalar]:
+        observed = {"OBSAREA": content.integral_deg2, "VISINTEG": content.integral_deg2}
+        return {name: value for name, value in observed.items() if region is not None and name in words}
+
+    content = write_rows(product, path, maps, plan.row_type, pieces(), described)
+    made = replace(product, keywords={**product.keywords, **described(content)})
+    table = {number: (digests[number], *span) for number, span in content.spans.items()}
+    return Made(made, content, Units(table), len(copied))
+
+
+def _earlier(path: Path, plan: MergePlan) -> tuple[RowsFile, Units] | None:
+    """An earlier result whose rows are of the same kind and whole, and its units."""
+    if not path.is_file():
+        return None
+    try:
+        file = open_rows(path)
+    except InputError:
+        return None
+    units = Units.read(units_path(path))
+    if file is None or file.row_type != plan.row_type or file.key.order != plan.out_order or not units.table:
+        return None
+    try:
+        io.verify(path)
+    except InputError:
+        return None
+    return file, units
+
+
+def _kept(unit: Unit, file: RowsFile, units: Units) -> Words | None:
+    """Rows of a unit in an earlier result, None if they were made of something else."""
+    digest, first, count = units.table.get(unit.number, ("", 0, 0))
+    if digest != unit.digest or first + count > file.count:
+        return None
+    return read_span(file, first, count)
