@@ -4,9 +4,15 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from vmpz.parameters import Parameters, example, explain, load, names_for
+import parameter_strategies
+from vmpz.errors import InputError
+from vmpz.parameters import (
+    Parameters, as_toml, example, explain, flatten, load, names_for, overlaid, unit_of, validated, value_of, value_text,
+)  # fmt: skip
 
 
 def test_the_example_is_the_defaults() -> None:
@@ -132,3 +138,76 @@ def test_a_file_that_is_no_text_is_no_toml(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_bytes(b"\xff\xfe[maps]")
     with pytest.raises(tomllib.TOMLDecodeError, match="UTF-8"):
         load(tmp_path / "c.toml")
+
+
+# -- written back -----------------------------------------------------------------------------------------------------
+
+WHOLE = parameter_strategies.parameters()
+
+
+@settings(max_examples=100)
+@given(WHOLE)
+def test_written_parameters_are_read_back(parameters: Parameters) -> None:
+    assert Parameters.model_validate(tomllib.loads(as_toml(parameters))) == parameters
+
+
+def test_only_what_differs_from_the_defaults_is_written(tmp_path: Path) -> None:
+    told = Parameters(inputs=[{"location": "MER"}], depth={"snr": 5.0, "aperture_arcsec": 3}, mangle={})
+    text = as_toml(told)
+    assert text == '[[inputs]]\nlocation = "MER"\n\n[depth]\naperture_arcsec = 3.0\n'
+    (tmp_path / "c.toml").write_text(text)
+    assert load(tmp_path / "c.toml").inputs[0].location == str(tmp_path.resolve() / "MER")
+
+
+def test_what_toml_has_not_is_refused() -> None:
+    told = Parameters(inputs=[{"location": ".", "options": {"key": None}}])
+    with pytest.raises(InputError, match="text, numbers, times, lists and tables; found None"):
+        as_toml(told)
+
+
+@settings(max_examples=50)
+@given(WHOLE)
+def test_dotted_keys_and_texts_are_the_parameters(parameters: Parameters) -> None:
+    flat = flatten(parameters, Parameters.model_fields)
+    assert validated(flat, {}) == parameters
+    texts = {key: None if value is None else value_text(value) for key, value in flat.items()}
+    assert (
+        validated({key: text if text is None else value_of(key, text) for key, text in texts.items()}, {})
+        == parameters
+    )
+
+
+@settings(max_examples=50)
+@given(WHOLE, WHOLE, st.data())
+def test_what_lies_above_wins(below: Parameters, above: Parameters, data: st.DataObject) -> None:
+    names = data.draw(st.lists(st.sampled_from(sorted(Parameters.model_fields)), unique=True))
+    flat = overlaid(flatten(below, Parameters.model_fields), flatten(above, names))
+    wanted = {name: getattr(above if name in names else below, name) for name in Parameters.model_fields}
+    try:
+        expected = Parameters.model_validate(wanted)
+    except ValidationError:
+        with pytest.raises(InputError):
+            validated(flat, {})
+    else:
+        assert validated(flat, {}) == expected
+
+
+def test_mistakes_in_dotted_keys_are_told_with_their_place() -> None:
+    places = {"depth.snr": "a:1", "depth.extinction.law": "a:2", "patches.0.name": "a:3", "tiling": "a:4"}
+    for values, message in (
+        ({"depth.snr": -1}, "a:1: depth.snr: Input should be greater than 0"),
+        ({"depth.extinction.law": "x"}, "a:2: depth.extinction.map: Field required"),
+        ({"patches.0.name": "a"}, "a:3: patches.0: a patch needs exactly one"),
+        ({"tiling": {}, "tiling.kind": "inputs"}, "a:4: tiling.kind: must not stand beside tiling"),
+        ({"survey.x": 1}, "parameters: survey.x: no such parameter"),
+    ):
+        with pytest.raises(InputError) as caught:
+            validated({"inputs.0.location": ".", **values}, places)
+        assert message in str(caught.value)
+
+
+def test_units_stand_at_the_end_of_names() -> None:
+    flat = flatten(Parameters(inputs=[{"location": "."}]), Parameters.model_fields)
+    units = {key: unit_of(key) for key in flat if unit_of(key)}
+    assert units["depth.aperture_arcsec"] == "arcsec"
+    assert all(key.endswith(f"_{unit}") for key, unit in units.items())

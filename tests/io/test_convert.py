@@ -6,6 +6,7 @@ import io_helpers
 from io_helpers import CELLS, ORDER
 from vmpz import io
 from vmpz.errors import MapMismatchError
+from vmpz.parameters import MapParameters
 from vmpz.sky.skymap import SkyMap
 
 PRODUCTS = io_helpers.products()
@@ -72,7 +73,7 @@ def test_a_moc_within_a_tolerance(tmp_path):
         io_helpers.key("depth"), {"WEIGHT": values.astype(np.float32)}, cells=np.arange(1024)
     )
     first = io.write_file(product, tmp_path / "a.fits")
-    moc = io.convert(first, tmp_path / "b.moc.fits", tolerance=0.02)
+    moc = io.convert(first, tmp_path / "b.moc.fits", maps=MapParameters(moc_tolerance=0.02))
     assert len(fits.getdata(moc, 2)) == 1
     assert np.abs(io.read(moc).map.values - values).max() <= 0.02 + 1e-6
     assert io.read(moc).map.cells == SkyMap.from_cells(ORDER, np.arange(1024), values).cells

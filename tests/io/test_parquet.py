@@ -127,8 +127,8 @@ def test_tables_of_others_are_refused(tmp_path):
         io.read_statistics(pa.table({"x": [1]}))
 
 
-def test_a_product_with_maps_is_no_table(tmp_path):
-    with pytest.raises(InputError, match="only a product with a table"):
-        io.write_file(io_helpers.products()["depth"], tmp_path / "a.parquet")
+def test_a_product_of_nothing_is_refused(tmp_path):
+    with pytest.raises(InputError, match="only a product with maps or a table"):
+        io.write_file(Product(io_helpers.key("statistics")), tmp_path / "a.parquet")
     with pytest.raises(InputError, match="must end in"):
         io.write_file(io_helpers.products()["depth"], tmp_path / "a.png")

@@ -3,7 +3,7 @@
 import contextlib
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -24,7 +24,7 @@ app = typer.Typer(
 
 DONE, USAGE, REFUSED, FAILED_TILES, STORAGE, UNVERIFIED, ENGINE_LOST, INTERRUPTED = 0, 2, 3, 4, 5, 6, 7, 130
 
-STATUS_OF = {"EngineLostError": ENGINE_LOST, "PlanError": USAGE}
+STATUS_OF = {"EngineLostError": ENGINE_LOST, "PlanError": USAGE, "ExpressionError": USAGE}
 """Errors, by name so that none is imported, that have a status of their own."""
 
 UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
@@ -32,6 +32,11 @@ UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__nam
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Order = Annotated[int | None, typer.Option(help="HEALPix order of the result; default that of the input.")]
+
+Convention = Annotated[
+    Literal["OBSERVED", "MER"],
+    typer.Option(help="What coverage-type values are: OBSERVED 1 = observed, MER 1 = not observed."),
+]
 
 
 def say(message: str, status: int) -> int:

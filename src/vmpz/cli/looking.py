@@ -1,14 +1,15 @@
 """Verbs that look: at files, parameters, the machine."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vmpz.cli.base import DONE, UNVERIFIED, AsJson, app, parameters_of
+from vmpz.cli.base import DONE, UNVERIFIED, AsJson, app, parameters_of, parts_of
 
-__all__ = ["check", "doctor", "params", "show"]
+__all__ = ["check", "doctor", "params", "prov", "show"]
 
 
 @app.command()
@@ -59,19 +60,65 @@ def params(
     ] = False,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema.")] = False,
     file: Annotated[Path | None, typer.Option(help="Check a parameter file and print what it means.")] = None,
+    to_xml: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the file as XML parameter products.")
+    ] = None,
+    from_xml: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE...", help="Print XML parameter products, over --file, as a parameter file."
+        ),
+    ] = None,
+    more: Annotated[list[Path] | None, typer.Argument(hidden=True)] = None,
+    ignore: Annotated[
+        str | None,
+        typer.Option(help="Elements and keys that have no parameter, to pass over; comma-separated."),
+    ] = None,
 ) -> None:
-    """Show parameters with units and defaults."""
+    """Show parameters with units and defaults; turn them into XML parameter products and back."""
     from vmpz.parameters import Parameters
     from vmpz.parameters import example as example_text
 
-    if schema:
+    if (more or ignore) and not from_xml:
+        raise typer.BadParameter("files to read and --ignore go with --from-xml")
+    if from_xml and to_xml:
+        raise typer.BadParameter("say --from-xml or --to-xml, not both")
+    if from_xml:
+        from vmpz.run.exchange import from_xml as text_of
+
+        base = None if file is None else parameters_of(file)
+        typer.echo(text_of([*from_xml, *(more or [])], base, parts_of(ignore) or ()), nl=False)
+    elif to_xml:
+        from vmpz.run.exchange import to_xml as products_of
+
+        if file is None:
+            raise typer.BadParameter("--to-xml writes the parameters of --file SURVEY.toml")
+        typer.echo("\n".join(map(str, products_of(parameters_of(file), to_xml))))
+    elif schema:
         typer.echo(json.dumps(Parameters.model_json_schema(), indent=1))
     elif file is not None:
         typer.echo(parameters_of(file).model_dump_json(indent=1))
     elif example:
         typer.echo(example_text(), nl=False)
     else:
-        raise typer.BadParameter("say --example, --schema or --file FILE")
+        raise typer.BadParameter("say --example, --schema, --file FILE or --from-xml FILE...")
+
+
+@app.command()
+def prov(
+    where: Annotated[Path, typer.Argument(help="A store, or a product file in one.", metavar="STORE|FILE")],
+    out: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write; default standard output.")
+    ] = None,
+) -> None:
+    """Tell where products come from, as PROV-JSON: of a whole store, or of one product and all before it."""
+    from vmpz.run.provenance import entries_of, stream_prov, write_prov
+
+    if out is None:
+        stream_prov(entries_of(where), sys.stdout)
+    else:
+        write_prov(where, out)
+        typer.echo(out)
 
 
 @app.command()

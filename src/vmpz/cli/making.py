@@ -6,7 +6,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from vmpz.cli.base import DONE, FAILED_TILES, UNVERIFIED, AsJson, Order, app, parameters_of, parts_of
+from vmpz.cli.base import (
+    DONE,
+    FAILED_TILES,
+    UNVERIFIED,
+    AsJson,
+    Convention,
+    Order,
+    app,
+    parameters_of,
+    parts_of,
+)
 
 __all__ = ["convert", "demo", "merge", "run", "simulate"]
 
@@ -78,30 +88,120 @@ def run(
 @app.command()
 def merge(
     files: Annotated[
-        list[str], typer.Argument(help="Tile products: files, a folder, or @LIST.", metavar="FILE...")
+        list[str],
+        typer.Argument(
+            help="Tile products: files, folders, @LIST; or SURVEY.toml with --patch.", metavar="FILE..."
+        ),
     ],
-    out: Annotated[Path, typer.Option("--output", "-o", help="File to write (.fits, .moc.fits).")],
+    out: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="File to write, its end says the form; with --patch a folder."),
+    ],
     order: Order = None,
-    weight: Annotated[list[str] | None, typer.Option(help="Coverage files that weigh the average.")] = None,
-) -> None:
-    """Join tile products into one map, at any coarser order."""
+    form: Annotated[str | None, typer.Option("--format", help="Form, instead of what the name says.")] = None,
+    weight: Annotated[
+        list[str] | None, typer.Option(help="Coverage files, folders or @LIST that weigh an average.")
+    ] = None,
+    patch: Annotated[str | None, typer.Option(help="Patch of SURVEY.toml to merge from its store.")] = None,
+    store: Annotated[str | None, typer.Option(help="Store of the survey; default `store` beside it.")] = None,
+    require_complete: Annotated[
+        bool,
+        typer.Option("--require-complete", help="With --patch: exit 4 if a product of a tile is missing."),
+    ] = False,
+    region: Annotated[Path | None, typer.Option(help="MOC file: only cells inside.")] = None,
+    cap: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option(metavar="LON LAT RADIUS", help="Only cells inside, degrees."),
+    ] = None,
+    owners: Annotated[
+        Literal["euclid-wide"] | None,
+        typer.Option(
+            help="Take each cell from the tile of this grid that owns it: for files of extended tiles."
+        ),
+    ] = None,
+    allow_mixed: Annotated[
+        bool,
+        typer.Option(
+            "--allow-mixed", help="Merge products that differ in release, order...; recorded in MIXED."
+        ),
+    ] = False,
+    update: Annotated[
+        bool,
+        typer.Option("--update", help="Make again only what changed since the last merge into this file."),
+    ] = False,
+    convention: Convention = "OBSERVED",
+) -> int:
+    """Join tile products into the map of a patch, at any coarser order, in any form."""
+    if patch is not None or (len(files) == 1 and files[0].endswith(".toml")):
+        return _merge_patch(files, out, patch, store, order, form, require_complete)
+    from vmpz.parameters import MapParameters
+    from vmpz.run.regions import PatchRegion
     from vmpz.run.tasks import merge_files
+    from vmpz.sky.regions import Cap
 
-    merge_files(files, out, order=order, weights=weight or [])
-    typer.echo(out)
+    shape = region if cap is None else Cap(*cap)
+    made = merge_files(
+        files, out, order, weight or [], form=form, region=None if shape is None else PatchRegion(shape),
+        owners=owners, allow_mixed=allow_mixed, update=update, maps=MapParameters(coverage_convention=convention),
+    )  # fmt: skip
+    copied = f", {made.copied} of {len(made.units.table)} units copied" if update else ""
+    typer.echo(f"{out}: {made.content.rows} cells{copied}")
+    return DONE
+
+
+def _merge_patch(
+    files: list[str],
+    out: Path,
+    patch: str | None,
+    store: str | None,
+    order: int | None,
+    form: str | None,
+    strict: bool,
+) -> int:
+    if patch is None or len(files) != 1:
+        raise typer.BadParameter("a patch is merged by `vmpz merge SURVEY.toml --patch NAME -o FOLDER`")
+    from vmpz.run.handover import hand_over
+    from vmpz.run.store import Store
+
+    survey = Path(files[0])
+    parameters = parameters_of(survey)
+    done = hand_over(parameters, Store(store or survey.parent / "store"), patch, out, order=order, form=form)
+    for path in done.files:
+        typer.echo(path)
+    for outcome in done.outcomes:
+        typer.echo(outcome.line, err=True)
+    missing = [str(one) for one in done.collection.missing()]
+    typer.echo("\n".join(missing), err=True) if missing else None
+    return FAILED_TILES if strict and missing else DONE
 
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(help="Product file.", metavar="IN")],
-    out: Annotated[Path, typer.Argument(help="File to write: .fits partial HEALPix, .moc.fits MOC.")],
+    source: Annotated[Path, typer.Argument(help="Product file, or HiPS folder.", metavar="IN")],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            help="What to write: .fits, .moc.fits, .plain.moc.fits, .moc.json, .ply, .parquet, .hsp, .hips, .stcs.",
+            metavar="OUT",
+        ),
+    ],
     order: Order = None,
     tolerance: Annotated[float, typer.Option(min=0, help="Largest change of a value in a MOC.")] = 0.0,
+    convention: Convention = "OBSERVED",
+    weight: Annotated[
+        Path | None, typer.Option(help="Coverage of the same cells, to weigh an average.")
+    ] = None,
+    band: Annotated[str | None, typer.Option(help="Band of a file that holds several.")] = None,
+    numbering: Annotated[
+        Literal["RANGE", "NUNIQ"], typer.Option(help="Numbering of the plain MOC in a MOC file.")
+    ] = "RANGE",
 ) -> None:
     """Write a product in another form or at a coarser order."""
+    from vmpz.parameters import MapParameters
     from vmpz.run.tasks import convert_file
 
-    typer.echo(convert_file(source, out, order=order, tolerance=tolerance))
+    maps = MapParameters(moc_tolerance=tolerance, coverage_convention=convention, moc_numbering=numbering)
+    typer.echo(convert_file(source, out, order, maps, weight=weight, band=band))
 
 
 @app.command()

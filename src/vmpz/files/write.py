@@ -1,20 +1,33 @@
 """Writing whole or not at all: beside its place, flushed to disk, verified, then renamed.
 
-Temporaries are named after the file they will become (``.<name>.<random>.part``), so that what a killed process
-leaves behind can be found and swept.
+Temporaries are named after the file or folder they will become (``.<name>.<random>.part``), so that what a killed
+process leaves behind can be found and swept. A folder that is replaced is moved aside first
+(``.<name>.<random>.aside``): no system call swaps two folders everywhere, and `sweep` puts it back if the new one never
+came.
 """
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["StorageError", "sha256_of", "sweep", "write_text", "write_whole"]
+__all__ = [
+    "StorageError",
+    "remove",
+    "sha256_of",
+    "size_of",
+    "sweep",
+    "write_text",
+    "write_whole",
+    "write_whole_folder",
+]
 
 SUFFIX = ".part"
+ASIDE = ".aside"
 
 
 class StorageError(OSError):
@@ -32,21 +45,68 @@ def write_whole(path: Path, verify: Callable[[Path], None] | None = None) -> Ite
     StorageError
         The system refuses (full, read-only, name too long...).
     """
-    short = path.name.encode()[:200].decode(errors="ignore")  # room for the suffix in 255 bytes
-    temporary = path.with_name(f".{short}.{secrets.token_hex(4)}{SUFFIX}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _beside(path) as temporary:
         yield temporary
         _flush(temporary)
         if verify is not None:
             verify(temporary)
         os.replace(temporary, path)
         _flush(path.parent)
+
+
+@contextmanager
+def write_whole_folder(path: Path, verify: Callable[[Path], None] | None = None) -> Iterator[Path]:
+    """Give a new folder to fill; on leaving, flush all of it, `verify` it and rename it to `path`.
+
+    What stood at `path` is untouched until the very end; then it is moved aside, and removed once the new folder is in
+    its place.
+
+    Raises
+    ------
+    StorageError
+        The system refuses (full, read-only, name too long...).
+    """
+    with _beside(path) as temporary:
+        temporary.mkdir()
+        yield temporary
+        for folder, _, names in os.walk(temporary, topdown=False):
+            for name in names:
+                _flush(Path(folder, name))
+            _flush(Path(folder))
+        if verify is not None:
+            verify(temporary)
+        _take_the_place_of(path, temporary)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """The name of a temporary beside a path; whatever is left of it goes, and what the system says names the path."""
+    short = path.name.encode()[:200].decode(errors="ignore")  # room for the suffix in 255 bytes
+    temporary = path.with_name(f".{short}.{secrets.token_hex(4)}{SUFFIX}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
     except OSError as error:
         raise StorageError(error.errno, f"{error.strerror or error}; {_free(path)}", str(path)) from error
     finally:
         with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            remove(temporary)
+
+
+def _take_the_place_of(path: Path, temporary: Path) -> None:
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}{ASIDE}")
+    there = os.path.lexists(path)
+    if there:
+        os.rename(path, aside)
+    try:
+        os.rename(temporary, path)
+    except OSError:
+        if there:
+            os.rename(aside, path)
+        raise
+    _flush(path.parent)
+    if there:
+        remove(aside)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -56,16 +116,45 @@ def write_text(path: Path, text: str) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal, read in blocks."""
+    """SHA-256, hexadecimal, read in blocks: of a file, or of the names and contents of all files of a folder."""
+    if path.is_dir():
+        lines = [f"{one.relative_to(path).as_posix()} {sha256_of(one)}\n" for one in _files_of(path)]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def sweep(folder: Path) -> list[Path]:
-    """Remove temporaries that a killed process left below a folder; returns what was removed."""
-    left = sorted(folder.rglob(f".*{SUFFIX}"))
-    for path in left:
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files of a folder."""
+    return sum(one.stat().st_size for one in _files_of(path)) if path.is_dir() else path.stat().st_size
+
+
+def _files_of(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if not path.is_dir())
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; nothing happens where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
         path.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Remove temporaries that a killed process left below a folder; returns what was removed.
+
+    A folder that was moved aside is put back if its successor never came.
+    """
+    left = sorted(folder.rglob(f".*{SUFFIX}"))
+    for path in sorted(folder.rglob(f".*{ASIDE}")):
+        match = re.fullmatch(rf"\.(.+)\.[0-9a-f]{{8}}{re.escape(ASIDE)}", path.name)
+        if match and not os.path.lexists(path.with_name(match[1])):
+            os.rename(path, path.with_name(match[1]))
+        elif match:
+            left.append(path)
+    for path in left:
+        remove(path)
     return left
 
 

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from vmpz.errors import InputError
+from vmpz.files.write import size_of
 from vmpz.io.checking import check
+from vmpz.io.collection import Collection, read_collection, write_collection
 from vmpz.io.envelope import ENOUGH
 from vmpz.io.fits import verify
 from vmpz.io.forms import FORMS, form_named, form_of
@@ -34,6 +36,7 @@ from vmpz.sky.skymap import SkyMap
 
 __all__ = [
     "FORMS",
+    "Collection",
     "Told",
     "bit_plane_table",
     "check",
@@ -44,6 +47,7 @@ __all__ = [
     "publish_multiband",
     "read",
     "read_bit_plane",
+    "read_collection",
     "read_descriptor",
     "read_multiband",
     "read_parameters",
@@ -52,6 +56,7 @@ __all__ = [
     "summary",
     "verify",
     "write",
+    "write_collection",
     "write_file",
     "write_multiband",
     "write_parameters",
@@ -75,7 +80,8 @@ def write(
     product : Product
         With a provenance, whose creation instant stands in the name.
     folder : path
-    form : {'healpix', 'moc', 'parquet'}
+    form : str
+        One of `FORMS`.
     maps : MapParameters, optional
         Convention, zeros, strictness, order and tolerance of a MOC; default the published layout.
     mangle : MangleParameters, optional
@@ -148,7 +154,8 @@ def write_file(
     ----------
     product : Product
     path : path
-        ``.fits`` is a partial HEALPix table, ``.moc.fits`` a weighted MOC, ``.parquet`` a table.
+        ``.fits`` is a partial HEALPix table, ``.moc.fits`` a weighted MOC, ``.parquet`` a table, ``.hsp`` a healsparse
+        map, ``.hips`` a HiPS folder; see `FORMS`.
     form : str, optional
         Instead of what the name says.
     provenance : Provenance, optional
@@ -169,7 +176,7 @@ def write_file(
 
 
 def read(path: str | Path, band: str | None = None) -> Product:
-    """Read a product: FITS (partial HEALPix, weighted or plain MOC), Parquet, or the file a descriptor names.
+    """Read a product: a file (or HiPS folder) of any of the `FORMS`, or the file a descriptor names.
 
     Checksums are verified. Of a descriptor, the release and the keywords are taken over, which a
     strict FITS file lacks, and the one band and the one tile where the file names none.
@@ -215,9 +222,10 @@ def convert(
     out: str | Path,
     order: int | None = None,
     *,
-    tolerance: float = 0.0,
     weight: str | Path | None = None,
     band: str | None = None,
+    maps: MapParameters | None = None,
+    mangle: MangleParameters | None = None,
 ) -> Path:
     """Write a product in another form or at a coarser order.
 
@@ -227,17 +235,17 @@ def convert(
         See `read` and `write_file`.
     order : int, optional
         At most that of the source; reached by the file's own DEGRULE.
-    tolerance : float
-        Largest change of a value in a MOC.
     weight : path, optional
         Coverage of the same cells, for averaging rules; without it every listed cell weighs 1.
     band : str, optional
         The band of a source that holds several.
+    maps, mangle : optional
+        Convention, zeros, tolerance of a MOC; how polygons are made.
     """
     product = read(source, band)
     coverage = None if weight is None or order is None else read(weight).map
     product = degraded(product, order, coverage)
-    return write_file(product, out, maps=MapParameters(moc_tolerance=tolerance))
+    return write_file(product, out, maps=maps, mangle=mangle)
 
 
 def summary(path: str | Path) -> dict[str, Any]:
@@ -252,7 +260,7 @@ def summary(path: str | Path) -> dict[str, Any]:
     key = product.key
     told: dict[str, Any] = {
         "file": path.name,
-        "bytes": path.stat().st_size,
+        "bytes": size_of(path),
         "kind": key.kind,
         "quantity": key.quantity,
         "statistic": key.statistic,

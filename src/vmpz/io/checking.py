@@ -11,29 +11,32 @@ from lxml import etree
 
 from vmpz.errors import InputError
 from vmpz.files.fits import FitsFile, open_fits
+from vmpz.io.collection import DPD, collection_faults
+from vmpz.io.forms import form_of
 from vmpz.io.inventory import kind_of_token
 from vmpz.io.metadata import COVERAGE_TYPE, FRACTIONS, PRIMARY, keyword
 from vmpz.io.names import parse_name
-from vmpz.io.parquet import read_parquet
-from vmpz.io.reading import MapTable, map_table, read_fits
+from vmpz.io.reading import MapTable, bands_of, map_table, read_fits, words_of
 from vmpz.io.xml import NAMESPACE, read_descriptor, schema
 
 __all__ = ["check"]
 
-SUFFIXES = (".fits", ".fits.gz", ".xml", ".parquet")
-
 
 def check(path: str | Path) -> list[str]:
-    """Faults of a product file (.fits, .xml, .parquet); empty when it holds what the format asks for.
+    """Faults of a product file in any form, a descriptor or a collection; empty when it holds what its format asks for.
 
-    A descriptor is checked together with the file it names, and a FITS file together with the descriptors beside it.
+    A descriptor is checked together with the file it names, a FITS file together with the descriptors beside it, and
+    a collection together with its twin in the other form.
     """
     path = Path(path)
     try:
+        if path.name.startswith(DPD):
+            return collection_faults(path)
         if path.name.endswith(".xml"):
             return list(_descriptor_faults(path))
-        if path.name.endswith(".parquet"):
-            read_parquet(path)
+        form = form_of(path, "healpix")
+        if form.name == "healsparse" or (".fits" not in path.name and form.read is not read_fits):
+            form.read(path)
             return []
         return [*_fits_faults(path), *_beside(path)]
     except (InputError, OSError) as error:
@@ -44,16 +47,17 @@ def _fits_faults(path: Path) -> Iterator[str]:
     with open_fits(str(path)) as file:
         for unit in file.hdus:
             file.verify_data(unit)
-        found = map_table(file)
+        tables = {band: map_table(file, band) for band in bands_of(file) or (None,)}
         yield from _primary_faults(file)
-    yield from _layout_faults(found)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        read_fits(path)
-    kind = kind_of_token(found.unit.name)
-    if kind is not None:
-        yield from _value_faults(found, kind[0])
-        yield from _name_faults(path, found.unit.name)
+    for band, found in tables.items():
+        yield from _layout_faults(found)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            read_fits(path, band)
+        kind = kind_of_token(found.token)
+        if kind is not None:
+            yield from _value_faults(found, kind[0])
+            yield from _name_faults(path, found.token)
 
 
 def _primary_faults(file: FitsFile) -> Iterator[str]:
@@ -135,12 +139,14 @@ def _descriptor_faults(path: Path) -> Iterator[str]:
         if md5 != told.md5:
             yield f"{path}: checksumValue must be that of {told.path.name}, {md5}; found {told.md5}"
     with open_fits(str(told.path)) as file:
-        found = map_table(file)
-    known = kind_of_token(found.unit.name)
+        bands = bands_of(file)
+        found = map_table(file, next(iter(bands), None))
+        words = words_of(file.hdus[0].header) if bands else found.words
+    known = kind_of_token(found.token)
     if known is not None and known[0] != told.names.kind:
         yield f"{path}: describes a {told.names.kind}, {told.path.name} holds a {known[0]}"
     for name, value in told.parameters.items():
-        if name in found.words and found.words[name] != value:
-            yield f"{path}: {name} must agree with {told.path.name}, {found.words[name]!r}; found {value!r}"
-    if "TILEID" in found.words and told.tiles[:1] != (found.words["TILEID"],) and len(told.tiles) == 1:
-        yield f"{path}: TileIndexList must agree with TILEID {found.words['TILEID']}, found {told.tiles[0]}"
+        if name in words and words[name] != value:
+            yield f"{path}: {name} must agree with {told.path.name}, {words[name]!r}; found {value!r}"
+    if "TILEID" in words and told.tiles[:1] != (words["TILEID"],) and len(told.tiles) == 1:
+        yield f"{path}: TileIndexList must agree with TILEID {words['TILEID']}, found {told.tiles[0]}"

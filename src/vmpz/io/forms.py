@@ -9,9 +9,13 @@ from pathlib import Path
 
 from vmpz.errors import InputError
 from vmpz.io.fits import write_partial
+from vmpz.io.healsparse import read_healsparse, write_healsparse
+from vmpz.io.hips import read_hips, write_hips
 from vmpz.io.moc import write_moc
 from vmpz.io.parquet import read_parquet, write_parquet
+from vmpz.io.plainmoc import read_plain_moc, write_plain_moc
 from vmpz.io.reading import read_fits
+from vmpz.io.stcs import read_stcs, write_stcs
 from vmpz.parameters import MangleParameters, MapParameters
 from vmpz.products import Product
 
@@ -54,9 +58,23 @@ def _plainly(write: Writer) -> Callable[[Product, Path, MapParameters, ManglePar
 FORMS = {
     form.name: form
     for form in (
+        FormOnDisk(
+            "plainmoc",
+            (".plain.moc.fits", ".moc.json", ".moc.txt", ".plain.moc.fits.gz"),
+            _plainly(write_plain_moc),
+            read_plain_moc,
+        ),
         FormOnDisk("moc", (".moc.fits", ".moc.fits.gz"), _plainly(write_moc), read_fits, described=True),
+        FormOnDisk(
+            "healsparse",
+            (".hsp", ".hsp.fits", ".hs", ".hs.fits"),
+            _plainly(write_healsparse),
+            read_healsparse,
+        ),
         FormOnDisk("healpix", (".fits", ".fits.gz"), _plainly(write_partial), read_fits, described=True),
+        FormOnDisk("stcs", (".stcs",), _plainly(write_stcs), read_stcs),
         FormOnDisk("parquet", (".parquet",), _plainly(write_parquet), read_parquet),
+        FormOnDisk("hips", (".hips",), _plainly(write_hips), read_hips),
     )
 }
 """Forms by name; of two suffixes that both fit, the form that stands first counts."""

@@ -1,6 +1,6 @@
 """Weighted MOC files: writing.
 
-HDU 1 is a plain IVOA MOC 2.0 of ranges, so every MOC tool opens the file: the cells that are observed,
+HDU 1 is a plain IVOA MOC 2.0 (`vmpz.io.plainmoc`), so every MOC tool opens the file: the cells that are observed,
 flagged, or have a value. HDU 2 is the multi-order map ``UNIQ``, ``WEIGHT`` (and the further columns), sorted
 by UNIQ, where siblings are merged that agree in every column; a tolerance applies to maps of one column.
 Values are intensive: integral = sum(value * cell area).
@@ -14,8 +14,9 @@ from vmpz.files.write import write_whole
 from vmpz.io.fits import Columns, columns_of, forms_of, record_chunks, row_type, split_keywords, verify
 from vmpz.io.headers import cards_of, primary_cards, table_cards, write_unit
 from vmpz.io.inventory import token_of
-from vmpz.io.metadata import FRACTIONS, degrade_rule_of
+from vmpz.io.metadata import degrade_rule_of
 from vmpz.io.orders import degraded
+from vmpz.io.plainmoc import covered, plain_unit
 from vmpz.parameters import MapParameters
 from vmpz.products import Product, Scalar
 from vmpz.sky import hpx
@@ -37,7 +38,8 @@ def write_moc(product: Product, path: Path, maps: MapParameters) -> None:
     product : Product
     path : Path
     maps : MapParameters
-        `moc_order` (the deepest order; a finer map is degraded by its rule), `moc_tolerance`, convention, strictness.
+        `moc_order` (the deepest order; a finer map is degraded by its rule), `moc_tolerance`, `moc_numbering` of the
+        plain MOC, convention, strictness.
 
     Raises
     ------
@@ -64,32 +66,10 @@ def write_moc(product: Product, path: Path, maps: MapParameters) -> None:
     cards = table_cards(
         forms_of(columns, product.unit), row_type(columns).itemsize, len(columns["UNIQ"]), layout
     )
-    ranges = _covered(product).ranges << (2 * (hpx.MAX_ORDER - product.key.order))
-    bounds: Columns = {"RANGE": ranges.ravel()}
     with write_whole(path, verify) as temporary, temporary.open("wb") as stream:
         write_unit(stream, primary_cards(primary))
-        write_unit(stream, _plain_cards(bounds, product.key.order), record_chunks(bounds))
+        write_unit(stream, *plain_unit(covered(product), maps.moc_numbering))
         write_unit(stream, cards + cards_of(table), record_chunks(columns))
-
-
-def _plain_cards(bounds: Columns, order: int) -> list[str]:
-    layout: Layout = {
-        "EXTNAME": ("MOC", "coverage without values"),
-        "MOCVERS": ("2.0", "MOC version"),
-        "MOCDIM": ("SPACE", "dimension"),
-        "ORDERING": ("RANGE", "half-open ranges at order 29"),
-        "COORDSYS": ("C", "equatorial (ICRS)"),
-        "MOCORD_S": (order, "resolution"),
-        "MOCTOOL": ("vmpz", "software"),
-    }
-    return table_cards({"RANGE": ("1K", "")}, 8, len(bounds["RANGE"]), layout)
-
-
-def _covered(product: Product) -> CellSet:
-    """Cells that are observed (whatever the convention on disk), flagged, or have a value."""
-    if product.key.kind not in FRACTIONS:
-        return product.map.cells
-    return product.map.where(product.map.values.astype(np.float32) > 0).cells
 
 
 def _multiorder(cells: CellSet, columns: Columns, product: Product, tolerance: float) -> Columns:

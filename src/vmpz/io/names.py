@@ -14,14 +14,15 @@ from vmpz.errors import InputError
 from vmpz.io.inventory import kind_of, token_of
 from vmpz.products import Product
 
-__all__ = ["CONCAT", "FileName", "descriptor_name", "file_name", "parse_name"]
+__all__ = ["CONCAT", "FileName", "collection_name", "descriptor_name", "file_name", "parse_name"]
 
 CONCAT = "CONCAT"
+EXTENSION = {"parquet": "parquet", "healsparse": "hsp", "hips": "hips"}
 PREFIX = "EUC_LE3_VMPZ-ID_"
 TIME = r"(?P<time>\d{8}T\d{6}(?:\.\d{1,6})?)Z?"
 PATTERN = re.compile(
     rf"{PREFIX}(?P<token>[A-Z0-9]+)(?:-(?P<instance>.*?))?(?:__|_|-){TIME}"
-    r"(?:_(?P<release>[^_]+?))?\.(?P<extension>fits(?:\.gz)?|xml|parquet|ply)"
+    r"(?:_(?P<release>[^_]+?))?\.(?P<extension>fits(?:\.gz)?|xml|parquet|ply|hsp|hips)"
 )
 
 
@@ -70,7 +71,7 @@ def file_name(product: Product, form: str) -> FileName:
         instance_of(product),
         product.provenance.created,
         product.key.release,
-        "parquet" if form == "parquet" else "fits",
+        EXTENSION.get(form, "fits"),
     )
 
 
@@ -86,6 +87,11 @@ def descriptor_name(product: Product, form: str) -> str:
     return (
         f"{kind_of(product.key.kind, form).dpd}-{_safe(name.instance)}-{timestamp(name.created)}{release}.xml"
     )
+
+
+def collection_name(dpd: str, patch: str, created: datetime, release: str) -> str:
+    """Name of a collection without its extension: ``<Dpd name>-<patch>-<time>Z_<release>``."""
+    return f"{dpd}-{_safe(patch)}-{timestamp(created)}{'' if release == '-' else f'_{_safe(release)}'}"
 
 
 def parse_name(name: str) -> FileName | None:

@@ -5,6 +5,9 @@ unknown ordering or resolution, galactic cells, full-sky tables of high order. A
 types, any order of rows, NESTED and RING, further columns, tables without the package's keywords (an absent
 COVCONV means OBSERVED), multi-order maps of other software. UNSEEN, BAD_DATA and NaN mean missing, and so
 does a depth that is not positive. Memory grows with the listed cells alone.
+
+A file may hold one map a band (`bands_of`): as tables named like the bands, or as columns of one table. Then the
+band must be named; what HDU 0 says holds for every band whose own table does not say otherwise.
 """
 
 import warnings
@@ -26,6 +29,7 @@ from vmpz.io.metadata import (
     WEIGHT_KIND,
     Keyword,
     decode,
+    encode,
     from_disk,
     key_of,
     keyword,
@@ -38,7 +42,17 @@ from vmpz.sky.cells import CellSet
 from vmpz.sky.multiorder import from_multiorder
 from vmpz.sky.skymap import SkyMap
 
-__all__ = ["MapTable", "map_table", "read_fits", "words_of"]
+__all__ = [
+    "MAX_CELLS",
+    "MapTable",
+    "bands_of",
+    "identity",
+    "map_table",
+    "read_fits",
+    "rule_of",
+    "values_of",
+    "words_of",
+]
 
 UNSEEN = -1.6375e30
 FULL_SKY_ORDER = 10
@@ -58,6 +72,8 @@ class MapTable:
     index: str
     columns: tuple[str, ...]
     words: Mapping[str, Scalar]
+    token: str
+    """What the file says it holds, in the words of file names."""
     moc_order: int | None = None
     """Order of the plain MOC in front of a weighted one."""
 
@@ -84,28 +100,49 @@ class MapTable:
         return order
 
 
-def read_fits(path: Path) -> Product:
+def read_fits(path: Path, band: str | None = None) -> Product:
     """The product in a FITS file: a partial HEALPix table, a weighted or plain MOC, or a small full-sky map.
+
+    Parameters
+    ----------
+    path : Path
+    band : str, optional
+        Which map to read of a file that holds several bands; of no effect on any other.
 
     Raises
     ------
     InputError
-        The file does not hold what it must; the message names file, HDU and keyword or column.
+        The file does not hold what it must; the message names file, HDU and keyword or column. Or it holds several
+        bands and none of them was named.
     """
     with open_fits(str(path)) as file:
-        found = map_table(file)
+        found = map_table(file, band)
     return _product(path, found)
 
 
-def map_table(file: FitsFile) -> MapTable:
-    """The first HEALPix table of a file that holds values, else a plain MOC.
+def bands_of(file: FitsFile) -> tuple[str, ...]:
+    """The bands of a file that holds one map a band, as tables or as columns; none for any other file."""
+    stated = decode(str(file.hdus[0].header.get("FILTLST", "-1")).strip())
+    if stated == "-1":
+        return ()
+    bands, tables = stated.split(","), _tables(file)
+    columns = [name for name in tables[0].header["TTYPE*"].values() if name != "PIXEL"] if tables else []
+    found = bands in ([decode(unit.name) for unit in tables], [decode(str(name)) for name in columns])
+    return tuple(bands) if found else ()
+
+
+def map_table(file: FitsFile, band: str | None = None) -> MapTable:
+    """The first HEALPix table of a file that holds values, else a plain MOC; of several bands, that of the one named.
 
     Raises
     ------
     InputError
-        There is none.
+        There is none, or a file of several bands has not this one.
     """
-    tables = [unit for unit in file.hdus if unit.header.get("XTENSION") == "BINTABLE"]
+    bands = bands_of(file)
+    if bands:
+        return _band_table(file, bands, band)
+    tables = _tables(file)
     plain = [
         unit
         for unit in tables
@@ -125,10 +162,35 @@ def map_table(file: FitsFile) -> MapTable:
             f"{file.location}: the table of values must follow the MOC of a product, found none: the file is cut"
         )
     index = _index_column(table, unit)
-    columns = tuple(
-        sorted((name for name in _value_columns(table, index)), key=lambda name: name.upper() != "WEIGHT")
+    return MapTable(unit, table, index, _value_columns(table, index), words, unit.name, moc_order)
+
+
+def _tables(file: FitsFile) -> list[Hdu]:
+    return [unit for unit in file.hdus if unit.header.get("XTENSION") == "BINTABLE"]
+
+
+def _band_table(file: FitsFile, bands: tuple[str, ...], band: str | None) -> MapTable:
+    """The map of one band, as if it stood alone."""
+    if band not in bands:
+        raise InputError(
+            f"{file.location}: holds the bands {', '.join(bands)}, one of which must be named "
+            f"(`vmpz convert IN OUT --band {bands[0]}`, `vmpz.io.read(path, band={bands[0]!r})`); found {band or 'none'}"
+        )
+    tables, words = _tables(file), words_of(file.hdus[0].header)
+    unit = tables[bands.index(band)] if decode(tables[0].name) == bands[0] else tables[0]
+    if decode(unit.name) == band:
+        table = read_table(file, unit)
+        words = {name: value for name, value in words.items() if not name.startswith("DATE-")}
+        words |= words_of(unit.header)
+        return MapTable(unit, table, "PIXEL", _value_columns(table, "PIXEL"), words, file.hdus[0].name)
+    name = encode(band)
+    both = read_table(file, unit, ("PIXEL", name))
+    some = ~np.isnan(_with_gaps(both[name], None))
+    alone = Table(
+        {"PIXEL": both["PIXEL"][some], "WEIGHT": both[name][some]}, {"WEIGHT": both.units[name]}, both.where
     )
-    return MapTable(unit, table, index, columns, words, moc_order)
+    words |= words_of(unit.header) | {"FILTER": band, "MASKBAND": band, "FILTLST": "-1"}
+    return MapTable(unit, alone, "PIXEL", ("WEIGHT",), words, unit.name)
 
 
 def _as_moc(table: Table, unit: Hdu) -> Table:
@@ -151,10 +213,12 @@ def _index_column(table: Table, unit: Hdu) -> str:
     )
 
 
-def _value_columns(table: Table, index: str) -> list[str]:
-    return [
+def _value_columns(table: Table, index: str) -> tuple[str, ...]:
+    """Names of the columns of numbers, WEIGHT first."""
+    names = [
         name for name, values in table.columns.items() if name.upper() != index and values.dtype.kind in "iuf"
     ]
+    return tuple(sorted(names, key=lambda name: name.upper() != "WEIGHT"))
 
 
 def _moc_order(unit: Hdu) -> int | None:
@@ -192,10 +256,10 @@ def _converted(row: Keyword, value: Any) -> Scalar | None:
 
 def _product(path: Path, found: MapTable) -> Product:
     _must_be_equatorial(found.unit)
-    kind, quantity, area, release = _identity(path, found)
+    kind, quantity, area, release = identity(path, found.token, found.words, bare=not found.columns)
     words = {name: value for name, value in found.words.items() if name != "COVCONV"}
     words.setdefault("WGTKIND", WEIGHT_KIND.get(kind, "VALUE"))
-    words.setdefault("DEGRULE", _rule(kind, quantity, words))
+    words.setdefault("DEGRULE", rule_of(kind, quantity, words))
     try:
         maps = _maps(found, kind, str(found.words.get("COVCONV", "OBSERVED")))
     except (MapMismatchError, ValueError) as error:
@@ -206,19 +270,25 @@ def _product(path: Path, found: MapTable) -> Product:
     return Product(key, maps, None, words, unit)
 
 
-def _identity(path: Path, found: MapTable) -> tuple[str, str, str, str]:
-    """Kind, quantity, area and release, from EXTNAME, the file name or the keywords; kind 'map' where nothing tells."""
+def identity(
+    path: Path, token: str, words: Mapping[str, Scalar], *, bare: bool = False
+) -> tuple[str, str, str, str]:
+    """Kind, quantity, area and release, from a token, the file name or the keywords; kind 'map' where nothing tells.
+
+    `token` is what the file says it holds, in the words of file names ('' for nothing); `bare` = cells without values.
+    """
     name = parse_name(path.name)
-    known = kind_of_token(found.unit.name) or (kind_of_token(name.token) if name else None)
-    if known is None and "INFO" in found.words:
-        known = "info", str(found.words["INFO"])
-    if known is None and "DEPTHEST" in found.words:
+    known = kind_of_token(token) or (kind_of_token(name.token) if name else None)
+    if known is None and "INFO" in words:
+        known = "info", str(words["INFO"])
+    if known is None and "DEPTHEST" in words:
         known = "depth", "-"
-    kind, quantity = known or ("footprint" if not found.columns else "map", "-")
+    kind, quantity = known or ("footprint" if bare else "map", "-")
     return kind, quantity, name.instance if name else path.name.split(".")[0], name.release if name else "-"
 
 
-def _rule(kind: str, quantity: str, words: Mapping[str, Scalar]) -> str:
+def rule_of(kind: str, quantity: str, words: Mapping[str, Scalar]) -> str:
+    """The degrade rule of a map that names none."""
     if kind == "info" and quantity in QUANTITIES:
         return degrade_rule(quantity, str(words.get("STATIST", QUANTITIES[quantity].statistic)))
     return DEGRADE_RULE.get(kind, "NONE")
@@ -253,16 +323,28 @@ def _maps(found: MapTable, kind: str, convention: str) -> dict[str, SkyMap]:
 
 
 def _values(found: MapTable, kind: str, convention: str) -> dict[str, NDArray[Any]]:
-    """Value columns; what is missing is NaN, coverage is the observed fraction."""
-    if convention not in ("OBSERVED", "MER"):
-        raise InputError(f"{found.unit.where}: COVCONV must be OBSERVED or MER, found {convention}")
+    columns = {name: found.table[name].ravel() for name in found.columns}
     bad = found.unit.cards.optional_number("BAD_DATA")
-    values = {name: _with_gaps(found.table[name].ravel(), bad) for name in found.columns}
+    return values_of(columns, kind, convention, found.unit.where, bad)
+
+
+def values_of(
+    columns: Mapping[str, NDArray[Any]], kind: str, convention: str, where: str, bad: float | None = None
+) -> dict[str, NDArray[Any]]:
+    """Value columns, WEIGHT first: what is missing (UNSEEN, `bad`) is NaN, coverage is the observed fraction.
+
+    Raises
+    ------
+    InputError
+        The convention does not exist.
+    """
+    if convention not in ("OBSERVED", "MER"):
+        raise InputError(f"{where}: COVCONV must be OBSERVED or MER, found {convention}")
+    values = {name: _with_gaps(array, bad) for name, array in columns.items()}
+    first = next(iter(values), "")
     if values and (kind in COVERAGE_TYPE or convention == "MER"):
-        first = found.columns[0]
         values[first] = from_disk(values[first], convention)
     if values and kind == "depth":
-        first = found.columns[0]
         values[first] = np.where(values[first] > 0, values[first], np.array(np.nan, values[first].dtype))
     return values
 

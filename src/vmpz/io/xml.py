@@ -22,7 +22,15 @@ from vmpz.io.inventory import Kind, kind_of, kind_of_name
 from vmpz.io.metadata import OWN, decode, encode, encode_name, keyword, keywords_of
 from vmpz.products import Product, Scalar
 
-__all__ = ["NAMESPACE", "Descriptor", "read_descriptor", "schema", "write_descriptor"]
+__all__ = [
+    "NAMESPACE",
+    "PREFIX",
+    "Descriptor",
+    "read_descriptor",
+    "schema",
+    "write_descriptor",
+    "write_header",
+]
 
 NAMESPACE = "urn:vmpz:unofficial/schema/dpd/le3/id/vmpz/out"
 """Base of the namespaces; the name of the schema follows after a slash."""
@@ -98,7 +106,7 @@ def write_descriptor(
     target = f"{namespace}/{names.schema}"
     root = etree.Element(f"{{{target}}}{names.dpd}", nsmap={PREFIX: target})
     words = keywords_of(product, convention)
-    _header(etree.SubElement(root, "Header"), product, names)
+    _header(root, product, names)
     data = etree.SubElement(root, "Data")
     _file(data, names, fits)
     _selection(data, names, product, words, tiles)
@@ -120,20 +128,40 @@ def _instant(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 
 
-def _header(header: etree._Element, product: Product, names: Kind) -> None:
+def _header(root: etree._Element, product: Product, names: Kind) -> None:
     source = product.provenance
     if source is None:
         raise InputError(
             f"{product.key}: a descriptor holds the creation instant; the product has no provenance"
         )
+    version = source.versions.get("vmpz", UNKNOWN)
+    write_header(root, names.dpd, source.product_id, product.key.release, version, source.created)
+
+
+def write_header(
+    root: etree._Element, dpd: str, product_id: str, release: str, version: str, created: datetime
+) -> None:
+    """Write the element Header of any product, its children in the order of the data model.
+
+    Parameters
+    ----------
+    root : Element
+        Root of the product.
+    dpd, product_id : str
+        Type and id of the product.
+    release, version : str
+        Data release ('-' where there is none), version of the package.
+    created : datetime
+    """
+    header = etree.SubElement(root, "Header")
     for name, text in {
-        "ProductId": source.product_id,
-        "ProductType": names.dpd,
+        "ProductId": product_id,
+        "ProductType": dpd,
         "SoftwareName": "vmpz",
-        "SoftwareRelease": source.versions.get("vmpz", UNKNOWN),
+        "SoftwareRelease": version,
         "EuclidPipelineSoftwareRelease": UNKNOWN,
         "ProdSDC": UNKNOWN,
-        "DataSetRelease": UNKNOWN if product.key.release == "-" else encode(product.key.release),
+        "DataSetRelease": UNKNOWN if release == "-" else encode(release),
         "Purpose": UNKNOWN,
         "PlanId": UNKNOWN,
         "PPOId": UNKNOWN,
@@ -146,7 +174,7 @@ def _header(header: etree._Element, product: Product, names: Kind) -> None:
         "ToBePublished": "0",
         "Published": "0",
         "Curator": UNKNOWN,
-        "CreationDate": _instant(source.created),
+        "CreationDate": _instant(created),
     }.items():
         _add(header, name, text)
 

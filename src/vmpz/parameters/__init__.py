@@ -2,10 +2,13 @@
 
 One model per product and one for the run. Units stand in the names (`_arcsec`, `_deg`), defaults are the published
 ones. A parameter file is TOML; `load` reads one, `explain` turns a validation error into lines of the form
-``file:line: key: what must hold``, `example` prints every parameter with its meaning and default.
+``file:line: key: what must hold``, `example` prints every parameter with its meaning and default, `as_toml` those
+that differ from it. `flatten` names each value by a dotted key, for forms that are not TOML; `validated` brings them
+back.
 """
 
 from vmpz.parameters.base import BitNames, Form, Forms, Section
+from vmpz.parameters.keys import flatten, overlaid, unit_of, validated, value_of, value_text
 from vmpz.parameters.stage1 import (
     BitmaskParameters,
     CoverageParameters,
@@ -19,7 +22,7 @@ from vmpz.parameters.stage1 import (
     TilingParameters,
 )
 from vmpz.parameters.stage2 import MangleParameters, PatchParameters
-from vmpz.parameters.text import example, explain, load
+from vmpz.parameters.text import as_toml, example, explain, load
 from vmpz.parameters.whole import Parameters, names_for
 
 __all__ = [
@@ -40,8 +43,15 @@ __all__ = [
     "Section",
     "SurveyParameters",
     "TilingParameters",
+    "as_toml",
     "example",
     "explain",
+    "flatten",
     "load",
     "names_for",
+    "overlaid",
+    "unit_of",
+    "validated",
+    "value_of",
+    "value_text",
 ]

@@ -67,6 +67,9 @@ class MapParameters(Section):
         None, ge=0, le=20, description="deepest order of MOC products; default `order`"
     )
     moc_tolerance: float = Field(0.0, ge=0.0, description="largest change of a value in a weighted MOC")
+    moc_numbering: Literal["RANGE", "NUNIQ"] = Field(
+        "RANGE", description="plain MOC as ranges (MOC 2.0) or as NUNIQ cells, which old readers want"
+    )
     coverage_convention: Literal["OBSERVED", "MER"] = Field(
         "OBSERVED", description="polarity on disk: OBSERVED 1 = observed, MER 1 = not observed"
     )

@@ -1,21 +1,25 @@
-"""Parameter files: TOML read, mistakes explained by file, line and key, every parameter printed with its default."""
+"""Parameter files: TOML read and written, mistakes explained by file, line and key, every parameter printed."""
 
 import difflib
+import json
 import re
 import tomllib
 import types
 import typing
 from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from datetime import time as clock_time
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from vmpz.errors import InputError
 from vmpz.parameters.base import Section
 from vmpz.parameters.stage2 import PatchParameters
 from vmpz.parameters.whole import Parameters
 
-__all__ = ["example", "explain", "load"]
+__all__ = ["as_toml", "example", "explain", "load", "models_in", "said", "toml_value"]
 
 
 def load(path: str | Path) -> Parameters:
@@ -54,16 +58,19 @@ def load(path: str | Path) -> Parameters:
 def explain(error: ValidationError, path: str | Path) -> list[str]:
     """One line ``file:line: key: what must hold`` per mistake, with the nearest known key for an unknown one."""
     lines = Path(path).read_text("utf-8").splitlines()
-    return [_explain_one(problem, str(path), lines) for problem in error.errors()]
+    told = [said(problem) for problem in error.errors()]
+    return [
+        f"{path}:{_line_of(place, lines)}: {'.'.join(map(str, place))}: {message}" for place, message in told
+    ]
 
 
-def _explain_one(problem: Mapping[str, Any], path: str, lines: list[str]) -> str:
+def said(problem: Mapping[str, Any]) -> tuple[list[Any], str]:
+    """Where a mistake stands (names and numbers of tables, then the key) and what must hold there."""
     place = [part for part in problem["loc"] if not _is_union_label(part)]
     message = problem["msg"].removeprefix("Value error, ")
     if not place:  # what concerns several tables names its key itself
         name, _, message = message.partition(": ")
         place = [int(part) if part.isdigit() else part for part in name.split(".")]
-    key = ".".join(str(part) for part in place)
     if problem["type"] == "extra_forbidden":
         known = _keys_at(place[:-1])
         near = difflib.get_close_matches(str(place[-1]), known, 1)
@@ -72,7 +79,7 @@ def _explain_one(problem: Mapping[str, Any], path: str, lines: list[str]) -> str
         )
     elif problem["type"] not in {"missing", "value_error"}:
         message = f"{message}, found {problem['input']!r}"
-    return f"{path}:{_line_of(place, lines)}: {key}: {message}"
+    return place, message
 
 
 def _is_union_label(part: Any) -> bool:
@@ -84,18 +91,19 @@ def _keys_at(place: list[Any]) -> list[str]:
     for part in place:
         if isinstance(part, int):
             continue
-        model = next(_models_in(model.model_fields[part].annotation), None)
+        model = next(models_in(model.model_fields[part].annotation), None)
         if model is None:
             return []
     return list(model.model_fields)
 
 
-def _models_in(annotation: Any) -> Iterator[type[Section]]:
+def models_in(annotation: Any) -> Iterator[type[Section]]:
+    """The groups of parameters that a type names, alone, in a list or in a union."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         yield annotation
     elif typing.get_origin(annotation) in (list, typing.Union, types.UnionType):
         for argument in typing.get_args(annotation):
-            yield from _models_in(argument)
+            yield from models_in(argument)
 
 
 def _line_of(place: list[Any], lines: list[str]) -> int:
@@ -123,7 +131,7 @@ def example() -> str:
     """A TOML file of every parameter, each with its meaning and its default."""
     parts = []
     for name, info in Parameters.model_fields.items():
-        model = next(_models_in(info.annotation))
+        model = next(models_in(info.annotation))
         header = f"[[{name}]]" if typing.get_origin(info.annotation) is list else f"[{name}]"
         parts.append("\n".join([_active(name, header), *_example_lines(model, name == "inputs")]))
     return "\n\n".join(parts) + "\n"
@@ -141,17 +149,62 @@ def _example_lines(model: type[Section], required: bool) -> Iterator[str]:
         elif default is None or model is PatchParameters:
             line = f"# {name} ="
         else:
-            line = f"{name} = {_toml(default)}"
+            line = f"{name} = {toml_value(default)}"
         yield f"{line:<44}# {info.description}"
 
 
-def _toml(value: Any) -> str:
+def as_toml(parameters: Parameters) -> str:
+    """A parameter file that says what differs from the defaults; `load` gives equal parameters back.
+
+    Raises
+    ------
+    InputError
+        A reader's option is of a type that TOML has not.
+    """
+    blocks = []
+    for name in type(parameters).model_fields:
+        value = getattr(parameters, name)
+        header = f"[[{name}]]" if isinstance(value, list) else f"[{name}]"
+        for section in value if isinstance(value, list) else [value]:
+            changed = [f"{key} = {toml_value(one)}" for key, one in _changed(section)]
+            if changed:
+                blocks.append("\n".join([header, *changed]))
+    return "\n\n".join(blocks) + "\n" if blocks else ""
+
+
+def _changed(section: Section) -> Iterator[tuple[str, Any]]:
+    for name, info in type(section).model_fields.items():
+        value = getattr(section, name)
+        if info.is_required() or value != info.get_default(call_default_factory=True):
+            yield name, value
+
+
+def toml_value(value: Any) -> str:
+    """A value as it stands in a parameter file.
+
+    Raises
+    ------
+    InputError
+        TOML has no such type.
+    """
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return f'"{value}"'
-    if isinstance(value, list):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + "}"
-    return repr(value)
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, datetime):
+        return (value if value.tzinfo is None else value.astimezone(UTC)).isoformat()
+    if isinstance(value, date | clock_time):
+        return value.isoformat()
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(toml_value(item) for item in value) + "]"
+    if isinstance(value, Section):
+        return toml_value(dict(_changed(value)))
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_toml_key(key)} = {toml_value(item)}" for key, item in value.items()) + "}"
+    raise InputError(f"a parameter file holds text, numbers, times, lists and tables; found {value!r}")
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else toml_value(key)

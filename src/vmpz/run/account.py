@@ -44,6 +44,8 @@ class Account:
     outcomes: dict[ProductKey, Outcome] = field(default_factory=dict)
     plan: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    incomplete: list[str] = field(default_factory=list)
+    """What the patches of this run lack, a line each."""
 
     def add(self, outcomes: Iterable[Outcome]) -> None:
         """Record outcomes; a later one of the same key replaces the earlier."""

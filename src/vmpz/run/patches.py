@@ -5,9 +5,9 @@ the patch; jobs are independent and run serially or on workers, with the same by
 retracted since the last run, only the pieces of the sky that they touch are made again.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,12 +15,15 @@ from tempfile import TemporaryDirectory
 from vmpz import io
 from vmpz.errors import MissingProductError, VmpzError
 from vmpz.files.write import StorageError, sha256_of
+from vmpz.io.collection import Collection, write_collection
 from vmpz.io.names import file_name
 from vmpz.make.joining import AVERAGED
 from vmpz.make.merge import Merge
-from vmpz.parameters import MapParameters, PatchParameters
+from vmpz.parameters import MapParameters, Parameters, PatchParameters
 from vmpz.products import Product, ProductKey, Provenance
 from vmpz.run.account import Outcome
+from vmpz.run.bands import BandsJob, PatchJob, bands_jobs, run_bands
+from vmpz.run.collection import collection_of, relevant_and_processed
 from vmpz.run.execute import execute
 from vmpz.run.jobs import Setting, forms_section
 from vmpz.run.measure import versions
@@ -29,46 +32,38 @@ from vmpz.run.plan import Choice, Plan
 from vmpz.run.regions import region_of
 from vmpz.run.store import Entry, Store
 
-__all__ = ["MAP_KINDS", "MERGE_VERSION", "PatchJob", "make_patches", "patch_jobs", "products_of", "run_patch"]
+__all__ = [
+    "MAP_KINDS",
+    "MERGE_VERSION",
+    "PatchJob",
+    "collect_patches",
+    "make_patches",
+    "patch_jobs",
+    "products_of",
+    "run_patch",
+]
 
 MERGE_VERSION = 2
 MAP_KINDS = {"footprint", "bitmask", "coverage", "effectivecoverage", "info", "depth"}
 
 
-@dataclass(frozen=True)
-class PatchJob:
-    """One patch product: the keys of its tiles, and of the coverages that weigh them; small and picklable.
-
-    `areas` are all tiles of the patch, with those that have no such product; `number` makes its time stamp.
-    """
-
-    patch: PatchParameters
-    key: ProductKey
-    tiles: tuple[ProductKey, ...]
-    coverages: tuple[ProductKey, ...]
-    areas: frozenset[str]
-    number: int
-    bands: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
-    after: tuple[str, ...] = ()
-
-    @property
-    def id(self) -> str:
-        """Name of the job: the text of the key."""
-        return self.key.text
-
-
 def make_patches(
     setting: Setting, plan: Plan, store: Store, choice: Choice, workers: int = 0, scheduler: str | None = None
 ) -> Iterator[Outcome]:
-    """Merge every chosen kind of every band of every patch of the parameters."""
-    jobs = list(patch_jobs(setting, plan, store, choice))
-    for _, outcomes in execute(
-        jobs, partial(run_patch, setting), _lost, workers=workers, scheduler=scheduler
-    ):
+    """Merge every chosen kind of every band of every patch of the parameters; then the files of several bands."""
+    merges = list(patch_jobs(setting, plan, store, choice))
+    first = plan.total + sum(1 for _ in _all_groups(setting, plan))
+    jobs: list[PatchJob | BandsJob] = [*merges, *bands_jobs(merges, first)]
+    work = partial(_run, setting)
+    for _, outcomes in execute(jobs, work, _lost, workers=workers, scheduler=scheduler):
         yield from outcomes
 
 
-def _lost(job: PatchJob, reason: str) -> list[Outcome]:
+def _run(setting: Setting, job: PatchJob | BandsJob) -> list[Outcome]:
+    return run_patch(setting, job) if isinstance(job, PatchJob) else run_bands(setting, job)
+
+
+def _lost(job: PatchJob | BandsJob, reason: str) -> list[Outcome]:
     return [Outcome(job.key, "FAILED", reason)]
 
 
@@ -78,24 +73,79 @@ def patch_jobs(setting: Setting, plan: Plan, store: Store, choice: Choice) -> It
     What is merged are the products that the parameters ask for, never what else an earlier run left in the store;
     the numbers (time stamps) follow from the plan alone.
     """
-    number = plan.total
+    groups = list(_all_groups(setting, plan))
+    made = {key: any(map(store.has, tiles)) for _, _, key, tiles in groups}
+    for number, (patch, areas, key, tiles) in enumerate(groups, plan.total):
+        if choice.takes_kind(key.kind):
+            coverages = [one for one in plan.numbers if (one.kind, one.band) == ("coverage", key.band)]
+            bands = relevant_and_processed(
+                key,
+                {one: there for one, there in made.items() if one.area == patch.name},
+                refused=[one for one in plan.refused if one.area in {*areas, "-"}],
+                selected=setting.parameters.survey.bands or (),
+            )
+            weights = tuple(one for one in coverages if one.area in areas)
+            yield PatchJob(patch, key, tuple(tiles), weights, areas, number, bands)
+
+
+Group = tuple[PatchParameters, frozenset[str], ProductKey, list[ProductKey]]
+
+
+def _all_groups(setting: Setting, plan: Plan) -> Iterator[Group]:
+    """Patch, its tiles, the key of a patch product, the keys that it is merged of."""
     for patch in setting.parameters.patches:
-        areas = frozenset(patch.tiles) if patch.tiles else plan.areas
-        tiles = [key for key in plan.numbers if key.area in areas and key.kind in MAP_KINDS]
-        for key, sources in _groups(tiles, patch).items():
-            if choice.takes_kind(key.kind):
-                coverages = [one for one in tiles if one.kind == "coverage" and one.band == key.band]
-                yield PatchJob(patch, key, tuple(sources), tuple(coverages), areas, number)
-            number += 1
+        areas = areas_of(patch, setting, plan.areas)
+        keys = [key for key in plan.numbers if key.area in areas and key.kind in MAP_KINDS]
+        for key, tiles in groups_of(keys, patch).items():
+            yield patch, areas, key, tiles
 
 
-def _groups(keys: Iterable[ProductKey], patch: PatchParameters) -> dict[ProductKey, list[ProductKey]]:
+def areas_of(patch: PatchParameters, setting: Setting, areas: frozenset[str]) -> frozenset[str]:
+    """Tiles of a patch: those it names, those that own a cell of its region, or all."""
+    if patch.tiles:
+        return frozenset(patch.tiles)
+    region = region_of(patch)
+    if region is None:
+        return areas
+    order = setting.parameters.maps.order
+    inside = region.cells(order)
+    return frozenset(area for area in areas if setting.tiling.owned(area, order) & inside)
+
+
+def groups_of(keys: Iterable[ProductKey], patch: PatchParameters) -> dict[ProductKey, list[ProductKey]]:
     """Keys of tile products by the key of the patch product that they make."""
     groups: dict[ProductKey, list[ProductKey]] = {}
     for key in sorted(keys):
         order = key.order if patch.order is None else patch.order
         groups.setdefault(replace(key, area=patch.name, order=order), []).append(key)
     return dict(sorted(groups.items()))
+
+
+def collect_patches(
+    setting: Setting, plan: Plan, store: Store, outcomes: Mapping[ProductKey, Outcome]
+) -> Iterator[tuple[Outcome, Collection]]:
+    """Write what every patch holds and what it lacks: its collection."""
+    groups = list(_all_groups(setting, plan))
+    for place, patch in enumerate(setting.parameters.patches):
+        mine = [(areas, key, tiles) for one, areas, key, tiles in groups if one == patch]
+        areas = areas_of(patch, setting, plan.areas)
+        expected = [key for _, key, tiles in mine for key in (key, *tiles)]
+        order = setting.parameters.maps.order if patch.order is None else patch.order
+        release = setting.parameters.survey.release
+        collection = collection_of(patch.name, release, order, expected, outcomes, store, areas)
+        key = ProductKey(patch.name, "collection", order=order, release=release)
+        instant = setting.created + timedelta(microseconds=plan.total + 2 * len(groups) + place)
+        provenance = Provenance("collection", 1, {"id": collection.id}, {}, versions(), instant)
+        old = store.entry(key)
+        if old is not None and old.digest == provenance.digest and not old.faults():
+            yield Outcome(key, "KEPT", path=str(old.path())), collection
+            continue
+        entry = store.put(key, provenance, partial(_written, collection, instant))
+        yield Outcome(key, "DONE", path=str(entry.path())), collection
+
+
+def _written(collection: Collection, instant: datetime, folder: Path) -> list[Path]:
+    return list(write_collection(collection, folder, instant))
 
 
 def run_patch(setting: Setting, job: PatchJob) -> list[Outcome]:
@@ -105,9 +155,9 @@ def run_patch(setting: Setting, job: PatchJob) -> list[Outcome]:
     if not tiles:
         return []
     absent = sorted(job.areas - {entry.key.area for entry in tiles})
-    lacks = f"merged without {', '.join(absent)}, where there is none" if absent and _is_whole(job) else ""
+    lacks = f"merged without {', '.join(absent)}, where there is none" if absent else ""
     try:
-        entry, state = _merged(_Work(setting, store, job), tiles, lacks)
+        entry, state = _merged(PatchWork(setting.parameters, setting.created, store, job), tiles, lacks)
     except MissingProductError as error:
         return [Outcome(job.key, "NOINPUT", str(error))]
     except StorageError:
@@ -117,30 +167,46 @@ def run_patch(setting: Setting, job: PatchJob) -> list[Outcome]:
     return [Outcome(job.key, state, lacks, str(entry.path()))]
 
 
-def _is_whole(job: PatchJob) -> bool:
-    """Whether the patch consists of whole tiles: a region need not touch every tile there is."""
-    return region_of(job.patch) is None
-
-
 def _entries(store: Store, keys: Iterable[ProductKey]) -> list[Entry]:
     return [entry for entry in map(store.entry, keys) if entry is not None]
 
 
 @dataclass(frozen=True)
-class _Work:
-    """One patch product at work."""
+class PatchWork:
+    """One patch product at work: of the tiles of a store, with the parameters and the creation instant of a run."""
 
-    setting: Setting
+    parameters: Parameters
+    created: datetime
     store: Store
     job: PatchJob
 
     @property
     def maps(self) -> MapParameters:
         """How the files of the patch are written."""
-        return self.setting.parameters.maps.model_copy(update={"forms": self.job.patch.forms})
+        return self.parameters.maps.model_copy(update={"forms": self.job.patch.forms})
 
 
-def _merged(work: _Work, tiles: list[Entry], lacks: str) -> tuple[Entry, str]:
+def write_patch(work: PatchWork, folder: Path) -> list[Path]:
+    """Write the files of a patch product into a folder of one's own; none if no tile has it.
+
+    Raises
+    ------
+    MissingProductError
+        It cannot be made of what the store has.
+    MapMismatchError
+        The tiles must not be merged; the message names two.
+    """
+    tiles = _entries(work.store, work.job.tiles)
+    if not tiles:
+        return []
+    merge, shares = Merge(), Merge()
+    _add(merge, tiles)
+    weights = _weights(work, merge, tiles)
+    _add(shares, weights)
+    return _Files(work, merge, shares, _provenance(work, [*tiles, *weights], ""), None).write(folder)
+
+
+def _merged(work: PatchWork, tiles: list[Entry], lacks: str) -> tuple[Entry, str]:
     job, store = work.job, work.store
     merge, shares = Merge(), Merge()
     _add(merge, tiles)
@@ -160,7 +226,7 @@ def _add(merge: Merge, entries: Iterable[Entry]) -> None:
     add_files(merge, keys, key=keys.__getitem__)
 
 
-def _weights(work: _Work, merge: Merge, tiles: list[Entry]) -> list[Entry]:
+def _weights(work: PatchWork, merge: Merge, tiles: list[Entry]) -> list[Entry]:
     """Coverages that weigh the children, where the rule averages.
 
     Raises
@@ -184,7 +250,7 @@ def _weights(work: _Work, merge: Merge, tiles: list[Entry]) -> list[Entry]:
     return weights
 
 
-def _provenance(work: _Work, inputs: list[Entry], lacks: str) -> Provenance:
+def _provenance(work: PatchWork, inputs: list[Entry], lacks: str) -> Provenance:
     job, patch = work.job, work.job.patch
     extent = patch.model_dump(mode="json", include={"moc", "polygon", "cap"}, exclude_none=True)
     return Provenance(
@@ -196,11 +262,11 @@ def _provenance(work: _Work, inputs: list[Entry], lacks: str) -> Provenance:
             "skypatch_id": patch.skypatch_id or patch.name,
             "region": extent | ({"digest": sha256_of(Path(patch.moc))} if patch.moc else {}),
             "bands": job.bands,
-            "forms": forms_section(work.setting.parameters, work.maps),
+            "forms": forms_section(work.parameters, work.maps),
         },
         {entry.key.text: entry.digest for entry in inputs},
         versions(),
-        work.setting.created + timedelta(microseconds=job.number),
+        work.created + timedelta(microseconds=job.number),
         all(bool(entry.provenance["verified"]) for entry in inputs if entry.key.kind == job.key.kind),
         (lacks,) if lacks else (),
     )
@@ -210,7 +276,7 @@ def _provenance(work: _Work, inputs: list[Entry], lacks: str) -> Provenance:
 class _Files:
     """The files of a patch product, written when the store says where."""
 
-    work: _Work
+    work: PatchWork
     merge: Merge
     shares: Merge
     provenance: Provenance
@@ -236,14 +302,14 @@ class _Files:
         if not forms:
             return []
         product = replace(io.read(path), key=self.work.job.key, provenance=self.provenance)
-        mangle, tiles = self.work.setting.parameters.mangle, self._tiles()
+        mangle, tiles = self.work.parameters.mangle, self._tiles()
         written = [
             io.write(product, folder, form, maps=self.work.maps, mangle=mangle, tiles=tiles) for form in forms
         ]
         return [one for paths in written for one in paths]
 
     def _merged(self, folder: Path) -> Path:
-        job, setting = self.work.job, self.work.setting
+        job = self.work.job
         patch, region = job.patch, region_of(job.patch)
         words = {
             "LISTID": patch.list_id or patch.name,
@@ -255,7 +321,7 @@ class _Files:
         self.made = merge_files_to(
             path, self.merge, self.shares, patch.name, self.work.maps, self.provenance,
             order=job.key.order,
-            region=None if region is None else region.cells(setting.parameters.maps.order),
+            region=None if region is None else region.cells(self.work.parameters.maps.order),
             keywords=words,
             earlier=self._earlier(),
         )  # fmt: skip

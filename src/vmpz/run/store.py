@@ -84,6 +84,10 @@ class Store:
         """The product of a key, None if it does not exist (no manifest, or a file of another size)."""
         return _read_entry(self.folder(key) / MANIFEST)
 
+    def has(self, key: ProductKey) -> bool:
+        """Whether there is a manifest of a key; cheaper than reading it."""
+        return (self.folder(key) / MANIFEST).is_file()
+
     def entries(self) -> Iterator[Entry]:
         """All products, in key order."""
         found = [_read_entry(path) for path in sorted(self.root.glob(f"*/*/{MANIFEST}"))]
@@ -94,11 +98,12 @@ class Store:
         key: ProductKey,
         provenance: Provenance,
         write: Callable[[Path], Sequence[Path]],
-        empty: bool = False,
+        empty: bool | Callable[[], bool] = False,
     ) -> Entry:
         """Write a product whole: its files, then the manifest, then remove the files of an earlier version.
 
-        `write` gets the product's folder and returns the files it wrote there, each of them whole.
+        `write` gets the product's folder and returns the files it wrote there, each of them whole; `empty` may be
+        asked when they are written.
         """
         folder = self.folder(key)
         with _as_storage_error(folder):
@@ -111,7 +116,7 @@ class Store:
             ]
         content = {
             "key": asdict(key),
-            "state": "EMPTY" if empty else "DONE",
+            "state": "EMPTY" if (empty() if callable(empty) else empty) else "DONE",
             "digest": provenance.digest,
             "files": files,
             "provenance": provenance.as_dict(),

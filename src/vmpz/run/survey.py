@@ -18,7 +18,7 @@ from vmpz.run.account import Account, Outcome
 from vmpz.run.execute import execute
 from vmpz.run.instant import instant_of, now
 from vmpz.run.jobs import Setting, failed_job, run_job
-from vmpz.run.patches import make_patches
+from vmpz.run.patches import collect_patches, make_patches
 from vmpz.run.plan import Choice, Plan, make_plan
 from vmpz.run.store import Store
 from vmpz.run.tilings import tiling_of
@@ -143,6 +143,9 @@ def run_survey(
         stopped = fail_fast and account.has_failed
         if choice.is_whole and not stopped:
             account.add(make_patches(setting, plan, products, choice, workers, scheduler))
+            for outcome, collection in collect_patches(setting, plan, products, account.outcomes):
+                account.add([outcome])
+                account.incomplete += [str(one) for one in collection.missing()]
         account.notes = plan.notes
         if stopped:
             account.write(products.root)

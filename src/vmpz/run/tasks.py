@@ -15,7 +15,7 @@ from vmpz.errors import InputError
 from vmpz.io.forms import form_named, form_of
 from vmpz.make import RECIPES
 from vmpz.make.merge import Merge
-from vmpz.parameters import MapParameters
+from vmpz.parameters import MangleParameters, MapParameters
 from vmpz.products import Product, ProductKey, Provenance
 from vmpz.readers import READERS
 from vmpz.run.account import ACCOUNT, Account
@@ -69,9 +69,18 @@ def summary_of(path: Path) -> dict[str, Any]:
     return io.summary(path)
 
 
-def convert_file(source: Path, out: Path, order: int | None, tolerance: float) -> str:
+def convert_file(
+    source: Path,
+    out: Path,
+    order: int | None,
+    maps: MapParameters,
+    *,
+    weight: Path | None = None,
+    band: str | None = None,
+) -> str:
     """Write a product in the form that the name of `out` says, at a coarser order if asked."""
-    io.convert(source, out, order=order, tolerance=tolerance)
+    mangle = MangleParameters(convention=maps.coverage_convention)
+    io.convert(source, out, order=order, weight=weight, band=band, maps=maps, mangle=mangle)
     return str(out)
 
 

@@ -11,7 +11,7 @@ import of a second, and does not depend on `MOC.difference`, which mocpy 0.21 ge
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
@@ -163,6 +163,19 @@ class CellSet:
         return np.arange(len(self), dtype=np.int64) + np.repeat(
             self._ranges[:, 0] - self._offsets[:-1], lengths
         )
+
+    def blocks(self, size: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """All cell numbers, ascending, `size` at a time: the place of the first in `cells()`, and the numbers."""
+        before = self._offsets
+        for start in range(0, len(self), size):
+            stop = min(start + size, len(self))
+            first, last = np.searchsorted(before, (start, stop - 1), side="right") - 1
+            shift = self._ranges[first : last + 1, 0] - before[first : last + 1]
+            if first == last:
+                yield start, np.arange(start + shift[0], stop + shift[0])
+            else:
+                bounds = np.clip(before[first : last + 2], start, stop)
+                yield start, np.arange(start, stop) + np.repeat(shift, bounds[1:] - bounds[:-1])
 
     def index(self, cells: ArrayLike) -> NDArray[np.int64]:
         """Place of each cell in `cells()`, -1 where it is not a member; shape of the argument."""

@@ -1,0 +1,106 @@
+"""Handing a patch over: its products merged from a store into a folder, in the form and at the order asked for.
+
+Nothing of the inputs is needed any more: what is merged are the tile products that the store holds.
+"""
+
+import difflib
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+from vmpz.errors import InputError, MissingProductError
+from vmpz.io.collection import Collection, write_collection
+from vmpz.parameters import Parameters, PatchParameters
+from vmpz.run.account import Account, Outcome
+from vmpz.run.bands import PatchJob
+from vmpz.run.collection import collection_of, relevant_and_processed
+from vmpz.run.instant import now
+from vmpz.run.patches import MAP_KINDS, PatchWork, groups_of, write_patch
+from vmpz.run.store import Store
+
+__all__ = ["Handover", "hand_over"]
+
+
+@dataclass(frozen=True)
+class Handover:
+    """Files that were written, products that could not be made and why, and what the patch holds and lacks."""
+
+    files: tuple[Path, ...]
+    outcomes: tuple[Outcome, ...]
+    collection: Collection
+
+
+def hand_over(
+    parameters: Parameters,
+    store: Store,
+    name: str,
+    out: Path,
+    *,
+    order: int | None = None,
+    form: str | None = None,
+) -> Handover:
+    """Merge a patch of a store into a folder.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        Of the survey; its `patches` say what the patch is.
+    store : Store
+    name : str
+        Of the patch.
+    out : Path
+        Folder; made if need be.
+    order : int, optional
+        Instead of that of the patch.
+    form : str, optional
+        Instead of the forms of the patch.
+
+    Raises
+    ------
+    InputError
+        There is no such patch, or the store holds no tile of it.
+    """
+    patch = _patch_named(parameters, name, order, form)
+    names = {one.name for one in parameters.patches}
+    keys = [
+        entry.key
+        for entry in store.entries()
+        if entry.key.kind in MAP_KINDS and entry.key.area not in names
+        and entry.key.order == parameters.maps.order and entry.key.release == parameters.survey.release
+    ]  # fmt: skip
+    areas = frozenset(patch.tiles or {key.area for key in keys})
+    keys = [key for key in keys if key.area in areas]
+    if not keys:
+        raise InputError(f"{store.root}: must hold products of the tiles of patch {name}, found none")
+    groups = groups_of(keys, patch)
+    created = now()
+    files: list[Path] = []
+    outcomes: list[Outcome] = []
+    for number, (key, tiles) in enumerate(groups.items()):
+        coverages = tuple(one for one in keys if (one.kind, one.band) == ("coverage", key.band))
+        bands = relevant_and_processed(
+            key, dict.fromkeys(groups, True), selected=parameters.survey.bands or ()
+        )
+        job = PatchJob(patch, key, tuple(tiles), coverages, areas, number, bands)
+        try:
+            files += write_patch(PatchWork(parameters, created, store, job), out)
+        except MissingProductError as error:
+            outcomes.append(Outcome(key, "NOINPUT", str(error)))
+    expected = [replace(tiles[0], area=area) for tiles in groups.values() for area in areas]
+    told = Account.read(store.root).outcomes
+    collection = collection_of(
+        name, parameters.survey.release, patch.order or parameters.maps.order, expected, told, store, areas
+    )
+    files += write_collection(collection, out, created + timedelta(microseconds=len(groups)))
+    return Handover(tuple(files), tuple(outcomes), collection)
+
+
+def _patch_named(parameters: Parameters, name: str, order: int | None, form: str | None) -> PatchParameters:
+    patches = {patch.name: patch for patch in parameters.patches}
+    if name not in patches:
+        near = difflib.get_close_matches(name, patches, 1)
+        hint = f", did you mean {near[0]}" if near else ""
+        raise InputError(f"a patch must be one of {', '.join(patches) or 'none'}, found {name}{hint}")
+    changed: dict[str, object] = {} if order is None else {"order": order}
+    changed |= {} if form is None else {"forms": [form]}
+    return patches[name].model_copy(update=changed)
