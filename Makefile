@@ -42,7 +42,7 @@ docs: $(STAMP)   ## build the documentation in docs/_build
 
 tools:           ## programs that some tests use (Debian packages, as root)
 	apt-get update -q
-	apt-get install -q -y --no-install-recommends fitsverify stilts libxml2-utils
+	apt-get install -q -y --no-install-recommends fitsverify stilts libxml2-utils aladin
 
 constraints:     ## compile the pinned, hashed constraints again
 	$(BIN)/python -m pip install -q uv

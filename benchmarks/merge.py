@@ -91,14 +91,14 @@ def _rows(folder: Path) -> Iterator[dict[str, Any]]:
     few = tiles[:FEW]
     cells = {number: sum(_rows_of(path) for path in tiles[:number]) for number in (*SIZES, FEW)}
     today = {
-        "numpy + fitsio" if fitsio else "numpy + astropy": _seconds(
+        "numpy + fitsio" if fitsio else "numpy + astropy": cpu_seconds(
             lambda: by_numpy(few, folder / "numpy.fits")
         ),
-        "healsparse": _seconds(lambda: by_healsparse(few, folder / "today.hsp")),
+        "healsparse": cpu_seconds(lambda: by_healsparse(few, folder / "today.hsp")),
     }
     for number in SIZES:
         ours, wall, peak = _ours(folder, tiles[:number])
-        floor = _seconds(lambda number=number: _copy(tiles[:number], folder / "floor"))  # type: ignore[misc]
+        floor = cpu_seconds(lambda number=number: _copy(tiles[:number], folder / "floor"))  # type: ignore[misc]
         per = {name: seconds / cells[FEW] * 1e9 for name, seconds in today.items()}
         mine = ours / cells[number] * 1e9
         for name, theirs in per.items():
@@ -177,7 +177,7 @@ def _copy(tiles: list[Path], out: Path) -> None:
         os.fsync(stream.fileno())
 
 
-def _seconds(call: Callable[[], object]) -> float:
+def cpu_seconds(call: Callable[[], object]) -> float:
     """CPU seconds of this process."""
     before = resource.getrusage(resource.RUSAGE_SELF)
     call()

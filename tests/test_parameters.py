@@ -11,8 +11,19 @@ from pydantic import ValidationError
 import parameter_strategies
 from vmpz.errors import InputError
 from vmpz.parameters import (
-    Parameters, as_toml, example, explain, flatten, load, names_for, overlaid, unit_of, validated, value_of, value_text,
-)  # fmt: skip
+    Parameters,
+    as_toml,
+    example,
+    explain,
+    flatten,
+    load,
+    names_for,
+    overlaid,
+    unit_of,
+    validated,
+    value_of,
+    value_text,
+)
 
 
 def test_the_example_is_the_defaults() -> None:

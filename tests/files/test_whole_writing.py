@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from vmpz.files.write import StorageError, sha256_of, sweep, write_text, write_whole
+from vmpz.files.write import (
+    StorageError,
+    sha256_of,
+    size_of,
+    sweep,
+    write_text,
+    write_whole,
+    write_whole_folder,
+)
 
 
 def left(folder: Path) -> list[str]:
@@ -91,3 +99,111 @@ def test_what_a_killed_writer_leaves_is_swept(tmp_path: Path) -> None:
     (swept,) = sweep(tmp_path)
     assert "a.bin" in swept.name
     assert left(tmp_path) == ["a.bin"]
+
+
+# -- folders ------------------------------------------------------------------------------------------------
+
+
+def fill(folder: Path, text: str) -> None:
+    (folder / "deep").mkdir()
+    (folder / "deep" / "a.txt").write_text(text)
+    (folder / "b.txt").write_text(text)
+
+
+def make(path: Path, text: str) -> None:
+    with write_whole_folder(path) as temporary:
+        fill(temporary, text)
+
+
+def test_a_folder_appears_whole_and_replaces_the_old(tmp_path: Path) -> None:
+    path = tmp_path / "up" / "a.hips"
+    make(path, "old")
+    seen = []
+    with write_whole_folder(path, verify=lambda temporary: seen.append(left(temporary))) as temporary:
+        assert temporary.parent == path.parent
+        fill(temporary, "newer")
+        (temporary / "b.txt").unlink()
+        assert (path / "b.txt").read_text() == "old"
+    assert seen == [["deep"]]
+    assert left(path) == ["deep"]
+    assert (path / "deep" / "a.txt").read_text() == "newer"
+    assert left(path.parent) == ["a.hips"]
+    assert size_of(path) == len("newer") == size_of(path / "deep" / "a.txt")
+
+
+def test_a_folder_takes_the_place_of_a_file_or_a_link(tmp_path: Path) -> None:
+    write_text(tmp_path / "file", "old")
+    make(tmp_path / "elsewhere", "stays")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    for name in ("file", "link"):
+        make(tmp_path / name, "new")
+        assert (tmp_path / name / "b.txt").read_text() == "new"
+    assert not (tmp_path / "link").is_symlink()
+    assert (tmp_path / "elsewhere" / "b.txt").read_text() == "stays"
+    assert left(tmp_path) == ["elsewhere", "file", "link"]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), ValueError()])
+def test_a_failure_leaves_the_old_folder_and_nothing_else(error: BaseException, tmp_path: Path) -> None:
+    path = tmp_path / "a.hips"
+    make(path, "old")
+    with pytest.raises(type(error)), write_whole_folder(path) as temporary:
+        fill(temporary, "half")
+        raise error
+    assert (path / "b.txt").read_text() == "old"
+    assert left(tmp_path) == ["a.hips"]
+
+
+def test_a_folder_that_cannot_be_moved_in_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, rename = tmp_path / "a.hips", os.rename
+    make(path, "old")
+
+    def refuse(source: Path, target: Path) -> None:
+        if Path(source).suffix == ".part":
+            raise OSError(5, "Input/output error")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", refuse)
+    with pytest.raises(StorageError, match="Input/output error"):
+        make(path, "new")
+    assert (path / "b.txt").read_text() == "old"
+    assert left(tmp_path) == ["a.hips"]
+
+
+KILLED_BETWEEN = """
+import os, sys
+from pathlib import Path
+from vmpz.files import write
+rename = os.rename
+def dies(source, target):
+    if Path(source).suffix == ".part":
+        os.kill(os.getpid(), 9)
+    rename(source, target)
+os.rename = dies
+with write.write_whole_folder(Path(sys.argv[1])) as temporary:
+    (temporary / "b.txt").write_text("new")
+"""
+
+
+def test_a_folder_moved_aside_comes_back_when_its_writer_was_killed(tmp_path: Path) -> None:
+    path = tmp_path / "a.hips"
+    make(path, "old")
+    subprocess.run([sys.executable, "-c", KILLED_BETWEEN, str(path)], check=False)
+    assert len(left(tmp_path)) == 2
+    assert not path.exists()
+    (swept,) = sweep(tmp_path)
+    assert swept.suffix == ".part"
+    assert (path / "b.txt").read_text() == "old"
+    assert left(tmp_path) == ["a.hips"]
+
+
+def test_what_a_killed_writer_of_a_folder_leaves_is_swept(tmp_path: Path) -> None:
+    make(tmp_path / "a.hips", "new")
+    for name in (".a.hips.0123abcd.part", ".a.hips.0123abcd.aside"):
+        (tmp_path / name / "deep").mkdir(parents=True)
+        (tmp_path / name / "deep" / "b.txt").write_text("x")
+    (tmp_path / ".notes.aside").write_text("of somebody else")
+    assert len(sweep(tmp_path)) == 2
+    assert left(tmp_path) == [".notes.aside", "a.hips"]

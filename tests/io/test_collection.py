@@ -111,6 +111,17 @@ def test_the_same_bytes_every_time(paths, tmp_path):
     assert [path.read_bytes() for path in paths] == [path.read_bytes() for path in again]
 
 
+def test_summary(paths):
+    for path in paths:
+        told = io.summary(path)
+        assert (told["kind"], told["area"], told["complete"], told["NOTASKED"]) == (
+            "collection",
+            "south",
+            False,
+            2,
+        )
+
+
 def test_the_json_is_what_others_expect(paths):
     content = json.loads(paths[1].read_text())
     assert content["complete"] is False and content["counts"]["PRESENT"] == 4

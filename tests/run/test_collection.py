@@ -41,13 +41,21 @@ PATCH = [key_of("south", *one) for one in pairs(KINDS, BANDS)]
 
 
 def put(
-    store: Store, key: ProductKey, cells: object = io_helpers.CELLS, form: str = "healpix", **words: object
+    store: Store,
+    key: ProductKey,
+    cells: object = io_helpers.CELLS,
+    form: str = "healpix",
+    summary: object = None,
+    **words: object,
 ) -> None:
     """Write a small product into a store."""
     cells = np.asarray(cells, np.int64)
     listed = SkyMap(CellSet.from_cells(ORDER, cells), io_helpers.fractions(1, cells))
     made = Product(key, {"WEIGHT": listed}, None, dict(words), "", io_helpers.provenance())  # type: ignore[arg-type]
-    store.put(key, io_helpers.provenance(), lambda folder: io.write(made, folder, form), empty=not cells.size)
+    store.put(
+        key, io_helpers.provenance(), lambda folder: io.write(made, folder, form), empty=not cells.size,
+        summary=summary,
+    )  # type: ignore[arg-type]  # fmt: skip
 
 
 @pytest.fixture
@@ -170,14 +178,20 @@ def test_tiles_of_which_nothing_is_asked(full: Store) -> None:
 
 def test_the_area_is_the_observed_one_where_it_is_stated(full: Store) -> None:
     put(full, GRID[0], OBSAREA=0.125, TILEAREA=0.25)
-    found = collected(full)
-    (first,) = [
-        one
-        for series in found.series
-        for one in series.present
-        if one.area == "101" and series.key == tiles_of(GRID[0])
-    ]
-    assert first.area_deg2 == 0.125
+    assert content_of(full, GRID[0]) == (io_helpers.CELLS.size, 0.125)
+
+
+def test_the_manifest_is_believed_where_it_says_more(full: Store) -> None:
+    content = {"cells": 7, "area_deg2": 0.5, "observed_area_deg2": 0.25}
+    for told, area in ((content, 0.25), ({**content, "observed_area_deg2": None}, 0.5)):
+        put(full, GRID[0], summary=told)
+        assert content_of(full, GRID[0]) == (7, area)
+
+
+def content_of(store: Store, key: ProductKey) -> tuple[int | None, float | None]:
+    (series,) = collected(store, expected=[key]).series
+    (one,) = series.present
+    return one.cells, one.area_deg2
 
 
 @pytest.mark.parametrize("form", ["moc", "parquet"])
@@ -203,9 +217,11 @@ def test_the_id_follows_the_content(full: Store, tmp_path: Path) -> None:
 
 
 def test_of_a_whole_run(store: Path, tmp_path: Path) -> None:
-    account = Account.read(store)
-    found = collection_of("demo", "0.1", 14, account.outcomes, account.outcomes, Store(store))
-    assert found.is_complete and found.counts()["PRESENT"] + found.counts()["EMPTY"] == len(account.outcomes)
+    told = Account.read(store).outcomes
+    expected = [key for key in told if key.kind in {"coverage", "depth", "statistics", "info"}]
+    found = collection_of("demo", "0.1", 14, expected, told, Store(store))
+    assert found.is_complete and found.counts()["PRESENT"] + found.counts()["EMPTY"] == len(expected)
+    assert {one.key.area for one in found.series} == {"-", "demo"}
     for path in io.write_collection(found, tmp_path, io_helpers.CREATED):
         assert io.read_collection(path) == found and io.check(path) == []
 

@@ -69,8 +69,9 @@ def test_the_old_product_stays_when_writing_fails(tmp_path: Path) -> None:
 
     with pytest.raises(OSError, match="No space"):
         store.put(KEY, provenance(snr=3), broken)
-    assert store.entry(KEY) == old
-    assert store.sweep() == [store.folder(KEY) / "b.fits"]
+    assert store.entry(KEY) == old and old.faults() == []
+    assert sorted(path.name for path in store.folder(KEY).iterdir()) == ["a.fits", "manifest.json"]
+    assert store.sweep() == []
 
 
 def test_altered_and_missing_files_are_told(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sky_helpers import from_tangent_plane, tangent_square
+from sky_helpers import from_tangent_plane, levelwise_merge, tangent_square
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
 from vmpz.sky.multiorder import from_multiorder, to_multiorder
@@ -100,13 +100,12 @@ def test_4_listed_child_and_any_child_rules_inflate_the_area():
         assert fine.degrade(10, "COVERAGE").integral_deg2() / area == pytest.approx(1.0, rel=1e-12)
 
 
-def holes(count, seed=4):
-    """A 30' tile at order 14 with star holes, whole cells only."""
-    tile = cells_inside(Polygon(patch(57.9988, -51.5884, 1)[1]), 14)
+def stars(count, seed=4):
+    """Star masks in a 30' tile."""
     random = np.random.default_rng(seed)
     radius = {0: 0.0, 60: 22.0, 300: 29.5}[count]
-    stars = [
-        cells_inside(Cap(57.9988 + dx / np.cos(np.radians(51.6)), -51.5884 + dy, radius / 3600 * size), 14)
+    return [
+        Cap(57.9988 + dx / np.cos(np.radians(51.6)), -51.5884 + dy, radius / 3600 * size)
         for dx, dy, size in zip(
             random.uniform(-0.25, 0.25, count),
             random.uniform(-0.25, 0.25, count),
@@ -114,7 +113,24 @@ def holes(count, seed=4):
             strict=True,
         )
     ]
-    return tile - CellSet.union(stars) if stars else tile
+
+
+def holes(count):
+    """A 30' tile at order 14 with star holes, whole cells only."""
+    tile = cells_inside(Polygon(patch(57.9988, -51.5884, 1)[1]), 14)
+    return tile - CellSet.union([CellSet(14), *(cells_inside(star, 14) for star in stars(count))])
+
+
+def coverage(count):
+    """The same with the fractions of the cells at all edges."""
+    whole = covered_fractions(Polygon(patch(57.9988, -51.5884, 1)[1]), 14)
+    hidden = np.zeros(len(whole))
+    for star in stars(count):
+        share = covered_fractions(star, 14).clip(whole.cells)
+        place = whole.cells.index(share.cells.cells())
+        hidden[place] = np.maximum(hidden[place], share.values)
+    seen = SkyMap(whole.cells, np.clip(whole.values - hidden, 0.0, 1.0))
+    return seen.where(seen.values > 0)
 
 
 @pytest.mark.parametrize("count", [0, 60, 300])
@@ -127,6 +143,43 @@ def test_5_moc_round_trip(count):
     assert CellSet.from_uniq(uniq, 14) == cells
     ones, _ = to_multiorder(SkyMap(cells, np.ones(len(cells))))
     assert np.array_equal(np.sort(uniq), ones)  # canonical: as mocpy would write it
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.5, 0.7, 0.99])
+@pytest.mark.parametrize("block", [1, 16, 256])
+def test_5_moc_round_trip_of_random_masks(share, block):
+    """Cells drawn one by one, and in blocks of a coarser order."""
+    random = np.random.default_rng(int(1000 * share) + block)
+    drawn = np.flatnonzero(random.random(4096 // block) < share)
+    where = 4 * 4096 * 7 + (drawn[:, np.newaxis] * block + np.arange(block)).ravel()
+    cells = CellSet.from_cells(14, where)
+    moc = cells.to_moc()
+    uniq = np.sort(np.asarray(moc.uniq_hpx, np.int64))
+    assert CellSet.from_moc(moc, 14) == CellSet.from_uniq(uniq, 14) == cells
+    assert moc.sky_fraction * 41252.96124941927 == pytest.approx(cells.area_deg2, rel=1e-12)
+    values = random.integers(0, 3, cells.cells().size // block).repeat(block)
+    for sky_map in (SkyMap(cells, np.ones(len(cells))), SkyMap(cells, values)):
+        found, merged = to_multiorder(sky_map)
+        assert from_multiorder(found, merged, 14) == sky_map
+        slow, slow_values = levelwise_merge(sky_map)
+        assert np.array_equal(found, slow) and np.array_equal(merged, slow_values)
+    assert np.array_equal(to_multiorder(SkyMap(cells, np.ones(len(cells))))[0], uniq)
+
+
+@pytest.mark.parametrize(("count", "most"), [(0, 0.16), (60, 0.45), (300, 0.45)])
+@pytest.mark.parametrize("tolerance", [0.0, 0.02, 0.1])
+def test_6_weighted_moc_of_a_coverage(count, most, tolerance):
+    """Fractions at the edges of the tile and of every hole; pixels are those of the tile."""
+    seen, pixels = coverage(count), len(coverage(0))
+    uniq, values = to_multiorder(seen, tolerance, "COVERAGE")
+    again = from_multiorder(uniq, values, 14)
+    assert again.cells == seen.cells and np.abs(again.values - seen.values).max() <= tolerance
+    assert again.integral_deg2() == pytest.approx(seen.integral_deg2(), rel=1e-12)
+    orders, _ = hpx.from_uniq(uniq)
+    assert np.sum(values / 4.0**orders) * hpx.cell_area_deg2(0) == pytest.approx(
+        seen.integral_deg2(), rel=1e-12
+    )
+    assert len(uniq) <= most * pixels
 
 
 @pytest.mark.parametrize(("count", "most"), [(0, 0.16), (300, 0.45)])

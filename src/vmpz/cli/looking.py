@@ -106,7 +106,7 @@ def params(
 
 @app.command()
 def prov(
-    where: Annotated[Path, typer.Argument(help="A store, or a product file in one.", metavar="STORE|FILE")],
+    where: Annotated[str, typer.Argument(help="A store, or a product file in one.", metavar="STORE|FILE")],
     out: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write; default standard output.")
     ] = None,

@@ -27,7 +27,7 @@ import fsspec
 
 from vmpz.errors import InputError
 from vmpz.files.locks import hold_object
-from vmpz.files.write import StorageError, sha256_of, write_whole
+from vmpz.files.write import SUFFIX, StorageError, as_storage_error, sha256_of
 
 __all__ = ["ObjectStore", "cache_folder"]
 
@@ -99,7 +99,11 @@ class ObjectStore:
 
     def exists(self) -> bool:
         """Whether there is anything."""
-        return bool(self._patiently("", lambda: self._fs.exists(self._base))) and bool(self._listed(""))
+        return bool(self._patiently("", lambda: self._ls("")))
+
+    def has(self, name: str) -> bool:
+        """Whether there is an object of that name."""
+        return self._patiently(name, lambda: self._info(name)) is not None
 
     def read(self, name: str) -> bytes | None:
         """Content of an object, None if there is none."""
@@ -139,19 +143,21 @@ class ObjectStore:
         """
         marks = self._patiently(STAMPS, lambda: self._find(STAMPS))
         told = {name.removeprefix(f"{STAMPS}/"): _stamp(info) for name, info in marks.items()}
-        return {top: told.get(top, ("", 0.0)) for top in self._listed("")}
+        return {top: told.get(top, ("", 0.0)) for top in self._tops()}
 
-    def _listed(self, below: str) -> list[str]:
-        """Names of the folders in a folder."""
+    def _tops(self) -> list[str]:
+        """Names of the folders at the top, hidden ones left out."""
+        found = self._patiently("", lambda: self._ls(""))
+        names = [
+            str(one["name"]).rstrip("/").rpartition("/")[2] for one in found if one["type"] == "directory"
+        ]
+        return sorted(name for name in names if not name.startswith("."))
 
-        def names() -> list[str]:
-            try:
-                found = self._fs.ls(self._key(below), detail=True)
-            except FileNotFoundError:
-                return []
-            return [str(one["name"]).rstrip("/").rpartition("/")[2] for one in found if _is_folder(one)]
-
-        return sorted(name for name in self._patiently(below, names) if not name.startswith("."))
+    def _ls(self, below: str) -> list[Item]:
+        try:
+            return list(self._fs.ls(self._key(below), detail=True))
+        except FileNotFoundError:
+            return []
 
     def local(self, below: str, items: Sequence[Item], mark: str) -> Path:
         """A local folder that holds files of a folder, each fetched once.
@@ -171,7 +177,9 @@ class ObjectStore:
         """
         folder = self.cached(below, mark)
         missing = [item for item in items if not _is_there(folder / item["name"], item)]
-        self._together(lambda item: self.fetch(f"{below}/{item['name']}", folder / item["name"], item), missing)
+        self._together(
+            lambda item: self.fetch(f"{below}/{item['name']}", folder / item["name"], item), missing
+        )
         return folder
 
     def cached(self, below: str, mark: str) -> Path:
@@ -187,12 +195,19 @@ class ObjectStore:
             It is not what its size and sha256 say, even when it is read again.
         """
 
-        def once() -> None:
-            with write_whole(target) as temporary:
-                self._fs.get_file(self._key(name), str(temporary))
-                _must_be(temporary, item, self.at(name))
+        temporary = target.with_name(f".{secrets.token_hex(8)}{SUFFIX}")
 
-        self._patiently(name, once)
+        def once() -> None:
+            self._fs.get_file(self._key(name), str(temporary))
+            _must_be(temporary, item)
+
+        with as_storage_error(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._patiently(name, once)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def fault(self, name: str, item: Item) -> str | None:
         """What is wrong with an object: missing, of another size, or of another sha256; None if nothing is.
@@ -251,7 +266,9 @@ class ObjectStore:
         there = self.sizes(below)
         if any(f"{below}/{item['name']}" in there for item in items):
             self.remove([f"{below}/{last}"])
-        self._together(lambda item: self._upload(staged / item["name"], f"{below}/{item['name']}", item), items)
+        self._together(
+            lambda item: self._upload(staged / item["name"], f"{below}/{item['name']}", item), items
+        )
         self.write(f"{below}/{last}", (staged / last).read_bytes())
 
     def _upload(self, path: Path, name: str, item: Item) -> None:
@@ -315,15 +332,18 @@ class ObjectStore:
                 time.sleep(FIRST_PAUSE_S * GROWTH ** (attempt - 1))
             try:
                 return call()
-            except Exception as error:  # noqa: BLE001 - every library under fsspec has errors of its own
+            except Exception as error:  # every library under fsspec has errors of its own
                 reason = error
-                if isinstance(error, PermissionError):
-                    break
-                if isinstance(error, FileNotFoundError) and missing_is_final:
+                if isinstance(error, StorageError):
+                    raise
+                if isinstance(error, PermissionError) or (
+                    isinstance(error, FileNotFoundError) and missing_is_final
+                ):
                     break
         number = getattr(reason, "errno", None) or errno.EIO
-        why = getattr(reason, "strerror", None) or str(reason) or repr(reason)
-        raise StorageError(number, f"{why} (tried {attempt + 1} times)", self.at(name)) from reason
+        raise StorageError(
+            number, f"{str(reason) or repr(reason)} (tried {attempt + 1} times)", self.at(name)
+        ) from reason
 
     def _together(self, call: Callable[[T], Result], things: Sequence[T]) -> list[Result]:
         """Do the same to several things at a time; the first error ends it."""
@@ -331,10 +351,6 @@ class ObjectStore:
             return [call(one) for one in things]
         with ThreadPoolExecutor(min(THREADS, len(things))) as pool:
             return list(pool.map(call, things))
-
-
-def _is_folder(info: Item) -> bool:
-    return info["type"] == "directory"
 
 
 def _stamp(info: Item) -> tuple[str, float]:
@@ -350,12 +366,12 @@ def _is_there(path: Path, item: Item) -> bool:
     return path.is_file() and path.stat().st_size == item["size"]
 
 
-def _must_be(path: Path, item: Item, where: str) -> None:
+def _must_be(path: Path, item: Item) -> None:
     size = path.stat().st_size
     if size != item["size"]:
-        raise OSError(errno.EIO, f"size must be {item['size']}, found {size}", where)
+        raise OSError(errno.EIO, f"size must be {item['size']}, found {size}")
     if sha256_of(path) != item["sha256"]:
-        raise OSError(errno.EIO, f"sha256 must be {item['sha256']}, found another: the content was altered")
+        raise OSError(errno.EIO, f"sha256 must be {item['sha256']}, the content was altered")
 
 
 def _etag(info: Item) -> str:
@@ -371,5 +387,7 @@ def _expected_etag(path: Path) -> str:
     with path.open("rb") as stream:
         if path.stat().st_size < 2 * PART:
             return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-        parts = [hashlib.md5(part, usedforsecurity=False).digest() for part in iter(lambda: stream.read(PART), b"")]
+        parts = [
+            hashlib.md5(part, usedforsecurity=False).digest() for part in iter(lambda: stream.read(PART), b"")
+        ]
     return f"{_md5(b''.join(parts))}-{len(parts)}"

@@ -17,6 +17,8 @@ from pathlib import Path
 
 __all__ = [
     "StorageError",
+    "as_storage_error",
+    "flush",
     "remove",
     "sha256_of",
     "size_of",
@@ -47,11 +49,11 @@ def write_whole(path: Path, verify: Callable[[Path], None] | None = None) -> Ite
     """
     with _beside(path) as temporary:
         yield temporary
-        _flush(temporary)
+        flush(temporary)
         if verify is not None:
             verify(temporary)
         os.replace(temporary, path)
-        _flush(path.parent)
+        flush(path.parent)
 
 
 @contextmanager
@@ -71,8 +73,8 @@ def write_whole_folder(path: Path, verify: Callable[[Path], None] | None = None)
         yield temporary
         for folder, _, names in os.walk(temporary, topdown=False):
             for name in names:
-                _flush(Path(folder, name))
-            _flush(Path(folder))
+                flush(Path(folder, name))
+            flush(Path(folder))
         if verify is not None:
             verify(temporary)
         _take_the_place_of(path, temporary)
@@ -104,7 +106,7 @@ def _take_the_place_of(path: Path, temporary: Path) -> None:
         if there:
             os.rename(aside, path)
         raise
-    _flush(path.parent)
+    flush(path.parent)
     if there:
         remove(aside)
 
@@ -116,21 +118,15 @@ def write_text(path: Path, text: str) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256, hexadecimal, read in blocks: of a file, or of the names and contents of all files of a folder."""
-    if path.is_dir():
-        lines = [f"{one.relative_to(path).as_posix()} {sha256_of(one)}\n" for one in _files_of(path)]
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
+    """SHA-256 of a file, hexadecimal, read in blocks."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def size_of(path: Path) -> int:
     """Bytes of a file, or of all files of a folder."""
-    return sum(one.stat().st_size for one in _files_of(path)) if path.is_dir() else path.stat().st_size
-
-
-def _files_of(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if not path.is_dir())
+    files = (one for one in path.rglob("*") if not one.is_dir()) if path.is_dir() else (path,)
+    return sum(one.stat().st_size for one in files)
 
 
 def remove(path: Path) -> None:
@@ -158,12 +154,26 @@ def sweep(folder: Path) -> list[Path]:
     return left
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def as_storage_error(place: Path) -> Iterator[None]:
+    """Whatever the system refuses inside is a failure of the storage, with its path."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        path = error.filename or place
+        reason = f"{error.strerror or error}; {_free(Path(place))}"
+        raise StorageError(error.errno, reason, str(path)) from error
 
 
 def _free(path: Path) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from vmpz.errors import InputError
 from vmpz.files.write import size_of
 from vmpz.io.checking import check
-from vmpz.io.collection import Collection, read_collection, write_collection
+from vmpz.io.collection import DPD, Collection, read_collection, write_collection
 from vmpz.io.envelope import ENOUGH
 from vmpz.io.fits import verify
 from vmpz.io.forms import FORMS, form_named, form_of
@@ -24,7 +24,7 @@ from vmpz.io.metadata import COVERAGE_TYPE, key_of
 from vmpz.io.multiband import bands_in, publish_multiband, read_multiband, write_multiband
 from vmpz.io.names import descriptor_name, file_name
 from vmpz.io.orders import degraded
-from vmpz.io.paramsxml import Told, read_parameters, write_parameters
+from vmpz.io.paramsxml import read_parameters, write_parameters
 from vmpz.io.parquet import bit_plane_table, read_bit_plane, read_statistics, statistics_table
 from vmpz.io.reading import read_fits
 from vmpz.io.rows import convention_of
@@ -37,13 +37,13 @@ from vmpz.sky.skymap import SkyMap
 __all__ = [
     "FORMS",
     "Collection",
-    "Told",
     "bit_plane_table",
     "check",
     "convention_of",
     "convert",
     "degraded",
     "describe",
+    "map_numbers",
     "publish_multiband",
     "read",
     "read_bit_plane",
@@ -251,6 +251,8 @@ def convert(
 def summary(path: str | Path) -> dict[str, Any]:
     """What a file is, in plain values: kind, band, order, cells, areas (deg2), range, unit, keywords."""
     path = Path(path)
+    if path.name.startswith(DPD):
+        return _summary_of_collection(path, read_collection(path))
     held = read_descriptor(path).path if path.name.endswith(".xml") else path
     if form_of(held, "healpix").read is read_fits and bands_in(held):
         return _summary_of_bands(path, read_multiband(held))
@@ -271,10 +273,16 @@ def summary(path: str | Path) -> dict[str, Any]:
         "release": key.release,
         "order": key.order,
     }
-    told |= _of_table(product) if not product.maps else _of_map(product.map, key.kind)
+    told |= _of_table(product) if not product.maps else map_numbers(product.map, key.kind)
     told |= {"unit": product.unit, "columns": ",".join(product.maps or product.table.column_names)}
     told |= {"notes": [str(note.message) for note in notes]} if notes else {}
     return told | {name: value for name, value in product.keywords.items() if name not in told}
+
+
+def _summary_of_collection(path: Path, one: Collection) -> dict[str, Any]:
+    told = {"kind": "collection", "area": one.patch, "release": one.release, "order": one.order, "id": one.id}
+    counts = one.counts()
+    return {"file": path.name, "bytes": path.stat().st_size, **told, "complete": one.is_complete, **counts}
 
 
 def _summary_of_bands(path: Path, products: dict[str, Product]) -> dict[str, Any]:
@@ -291,11 +299,14 @@ def _summary_of_bands(path: Path, products: dict[str, Product]) -> dict[str, Any
         name: first.keywords[name] for name in ("SKYPATCH", "BANDREL", "BANDPRC") if name in first.keywords
     }
     for band, product in products.items():
-        told |= {f"{band} {name}": value for name, value in _of_map(product.map, product.key.kind).items()}
+        told |= {
+            f"{band} {name}": value for name, value in map_numbers(product.map, product.key.kind).items()
+        }
     return told
 
 
-def _of_map(one: SkyMap, kind: str) -> dict[str, Any]:
+def map_numbers(one: SkyMap, kind: str) -> dict[str, Any]:
+    """Cells, areas (deg2) and range of a map; the observed area only of a coverage type."""
     values = one.values[np.isfinite(one.values)] if one.values.dtype.kind == "f" else one.values
     observed = one.integral_deg2() if kind in COVERAGE_TYPE else None
     some = values.size > 0

@@ -48,7 +48,8 @@ def _fits_faults(path: Path) -> Iterator[str]:
         for unit in file.hdus:
             file.verify_data(unit)
         tables = {band: map_table(file, band) for band in bands_of(file) or (None,)}
-        yield from _primary_faults(file)
+        if any(found.columns for found in tables.values()):  # a plain MOC has the keywords of the IVOA alone
+            yield from _primary_faults(file)
     for band, found in tables.items():
         yield from _layout_faults(found)
         with warnings.catch_warnings():

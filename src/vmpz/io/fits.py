@@ -28,6 +28,7 @@ __all__ = [
     "Columns",
     "cell_chunks",
     "columns_of",
+    "must_be_values",
     "must_be_whole",
     "partial_layout",
     "record_chunks",
@@ -126,15 +127,35 @@ def _disk_values(name: str, values: NDArray[Any], product: Product) -> NDArray[A
     """Values in their type on disk."""
     if values.dtype.kind in "iub":
         return values.astype(np.int64, copy=False)
-    if name == "WEIGHT" and not np.isfinite(values).all():
-        raise InputError(f"{product.key}: WEIGHT must be finite; unmeasured cells are left out, never NaN")
     exact = values.dtype == np.float64 and product.key.quantity == "MJD"
-    stored = values if exact else values.astype(np.float32, copy=False)
-    if name == "WEIGHT" and product.key.kind in FRACTIONS and stored.size:
-        low, high = float(stored.min()), float(stored.max())
-        if low < 0 or high > 1:
-            raise InputError(f"{product.key}: a fraction must lie in [0, 1], found {low} to {high}")
+    with np.errstate(over="ignore"):
+        stored = values if exact else values.astype(np.float32, copy=False)
+    if name == "WEIGHT":
+        must_be_values(stored, product)
     return stored
+
+
+def must_be_values(weight: NDArray[Any], product: Product) -> tuple[float, float]:
+    """Values of WEIGHT are finite, fractions in [0, 1], depths positive: what means missing to a reader is left out.
+
+    Returns
+    -------
+    tuple of float
+        Smallest and largest value; inf and -inf of none.
+
+    Raises
+    ------
+    InputError
+        They are not.
+    """
+    low, high = (float(weight.min()), float(weight.max())) if weight.size else (np.inf, -np.inf)
+    if weight.size and not (np.isfinite(low) and np.isfinite(high)):
+        raise InputError(f"{product.key}: WEIGHT must be finite; unmeasured cells are left out, never NaN")
+    if product.key.kind in FRACTIONS and (low < 0 or high > 1):
+        raise InputError(f"{product.key}: a fraction must lie in [0, 1], found {low} to {high}")
+    if product.key.kind == "depth" and low <= 0:
+        raise InputError(f"{product.key}: a depth must be positive, found {low}; unmeasured cells are left out")
+    return low, high
 
 
 def must_be_whole(product: Product, rows: int) -> None:

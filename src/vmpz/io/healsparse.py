@@ -12,8 +12,8 @@ hold fewer than 256 cells.
 
 The metadata are the keywords that a FITS file of the product would hold (a coverage-type map says COVCONV = 'OBSERVED';
 'MER', 1 - observed fraction in float64, is written on request like in the other forms), BUNIT, the key as VMPZKEY, and
-as VMPZFLTS the floats that headers written by the library round to 15 digits. All of them and every value come back
-exactly. The library writes no checksum: a file is checked to be whole, and compressed maps by their own sums.
+as VMPZFLTS the floats, which headers written by the library round to a dozen digits. All of them and every value come
+back exactly. The library writes no checksum: a file is checked to be whole, and compressed maps by their own sums.
 
 Maps of other software are read as well: floats, integers, records (primary field first), booleans (a footprint) and
 wide masks (a bit mask of whole cells).
@@ -45,6 +45,8 @@ COVERAGE_ORDER = 5
 SMALLEST_BLOCK = 4
 """Orders between a coverage cell and a cell, at least: 256 cells."""
 SENTINEL = {"f": UNSEEN, "i": int(np.iinfo(np.int64).min)}
+GZIP_HEAD = b"\x1f\x8b\x08\x00"
+"""Beginning of a gzip member without extra fields; its time follows."""
 KEY, UNIT, FLOATS = "VMPZKEY", "BUNIT", "VMPZFLTS"
 
 
@@ -62,7 +64,8 @@ def write_healsparse(product: Product, path: Path, maps: MapParameters) -> None:
     Raises
     ------
     InputError
-        The library is not installed, or a value cannot be written: NaN, a fraction outside [0, 1], the sentinel.
+        The library is not installed, the path has brackets, or a value cannot be written: NaN, a fraction outside
+        [0, 1], the sentinel.
     MapMismatchError
         The MER convention is asked of a map that does not list its whole area.
     """
@@ -91,6 +94,7 @@ def write_healsparse(product: Product, path: Path, maps: MapParameters) -> None:
         sparse.update_values_pix(numbers, values, check_unique=False)
     with write_whole(path, _verify) as temporary:
         sparse.write(str(temporary))
+        _forget_the_clock(temporary)
 
 
 def read_healsparse(path: Path) -> Product:
@@ -99,7 +103,7 @@ def read_healsparse(path: Path) -> Product:
     Raises
     ------
     InputError
-        The library is not installed, or the file is cut or no healsparse map.
+        The library is not installed, the path has brackets, or the file is cut or no healsparse map.
     """
     library = _library(path)
     with open_fits(str(path)) as file:
@@ -121,6 +125,10 @@ def read_healsparse(path: Path) -> Product:
 
 
 def _library(path: Path) -> Any:
+    if set("[(") & set(str(path)):
+        raise InputError(
+            f"{path}: must have no brackets: a FITS backend of healsparse takes them for commands"
+        )
     try:
         import healsparse
     except ImportError as error:
@@ -158,7 +166,7 @@ def _words(header: Mapping[str, Any], where: str) -> dict[str, Scalar]:
             name: float(value)
             for name, value in floats.items()
             if isinstance(words.get(name), float)
-            and np.isclose(float(words[name]), value, rtol=1e-13, atol=0)
+            and np.isclose(float(words[name]), value, rtol=1e-11, atol=0)
         }
     except (ValueError, AttributeError, TypeError) as error:
         raise InputError(f"{where}: {FLOATS} must hold numbers by keyword as JSON, found {error}") from error
@@ -188,6 +196,24 @@ def _bits(words: NDArray[np.uint8]) -> Columns:
         if plane.any():
             columns[f"BIT{bit:02d}"] = plane.astype(np.float32)
     return columns
+
+
+def _forget_the_clock(path: Path) -> None:
+    """Zero the times in gzip members of compressed tiles, where the library writes through astropy."""
+    with open_fits(str(path)) as file:
+        unit = file.hdu("SPARSE")
+    if not unit.is_compressed or not unit.cards.text("ZCMPTYPE").startswith("GZIP"):
+        return
+    rows, width = unit.cards.integer("NAXIS2"), unit.cards.integer("NAXIS1")
+    descriptor = ">i8" if "Q" in unit.cards.text("TFORM1") else ">i4"
+    with path.open("r+b") as stream:
+        stream.seek(unit.data_offset)
+        table = np.frombuffer(stream.read(rows * width), descriptor).reshape(rows, -1)
+        heap = unit.data_offset + rows * width
+        for place in heap + table[:, 1].astype(np.int64):
+            stream.seek(place)
+            if stream.read(4) == GZIP_HEAD:
+                stream.write(bytes(4))
 
 
 def _verify(path: Path) -> None:

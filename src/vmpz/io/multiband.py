@@ -347,13 +347,16 @@ def _side_by_side(sources: Sequence[_Source], record: np.dtype[Any]) -> Iterator
 
 
 def _joined(parts: Mapping[str, NDArray[Any]], record: np.dtype[Any]) -> NDArray[Any]:
-    pixels = np.unique(np.concatenate([rows["PIXEL"].astype(np.int64) for rows in parts.values()]))
+    listed = {band: rows["PIXEL"].astype(np.int64) for band, rows in parts.items()}
+    pixels = np.sort(np.concatenate(list(listed.values())), kind="stable")  # few sorted runs: one pass
+    pixels = pixels[np.concatenate(([True], pixels[1:] != pixels[:-1]))]
     block = np.empty(pixels.size, record)
     block["PIXEL"] = pixels
     for band in (record.names or ())[1:]:
-        block[band] = UNSEEN
-    for band, rows in parts.items():
-        block[band][np.searchsorted(pixels, rows["PIXEL"].astype(np.int64))] = rows["WEIGHT"]
+        values = np.full(pixels.size, UNSEEN, record[band])
+        if band in listed:
+            values[np.searchsorted(pixels, listed[band])] = parts[band]["WEIGHT"]
+        block[band] = values
     return block
 
 

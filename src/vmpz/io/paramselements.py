@@ -18,7 +18,7 @@ from vmpz.files.xml import Element
 from vmpz.io.metadata import decode, encode
 from vmpz.quantities import QUANTITIES
 
-__all__ = ["Said", "read_elements", "write_elements"]
+__all__ = ["TABLES", "Said", "names_of_bits", "read_elements", "write_elements"]
 
 NOT_USED = "-1"
 EUCLID = ["VIS", "NISP"]

@@ -116,12 +116,23 @@ class MangleMask:
     @cached_property
     def _places(self) -> list[tuple[int, IntArray, IntArray]]:
         """By order: cells of about the size of polygons, ascending, and the polygons that may reach into each."""
-        rows = kernels.register(self.caps, self._radii, self.first, hpx.MAX_ORDER)
+        circles = [np.empty((0, 4)), *(kernels.outlines(*self._part(begin))[3] for begin in self._parts)]
+        rows = kernels.register(np.concatenate(circles))
         rows = rows[np.lexsort((rows[:, 2], rows[:, 1], rows[:, 0]))]
         cuts = np.flatnonzero(np.diff(rows[:, 0])) + 1
         return [
             (int(part[0, 0]), part[:, 1].copy(), part[:, 2].copy()) for part in np.split(rows, cuts) if len(part)
         ]
+
+    @property
+    def _parts(self) -> range:
+        """First polygon of each of several parts."""
+        return range(0, len(self), AT_ONCE)
+
+    def _part(self, begin: int) -> tuple[FloatArray, IntArray]:
+        """Caps of the polygons of a part, and the first of each."""
+        first = self.first[begin : begin + AT_ONCE + 1]
+        return self.caps[first[0] : first[-1]], first - first[0]
 
     # -- map --------------------------------------------------------------------------------------------
 
@@ -184,10 +195,8 @@ class MangleMask:
 
     def _covers(self, order: int) -> Iterator[Cover]:
         """What polygons cover, some of them at a time: exactly where their outlines are known, else by division."""
-        for begin in range(0, len(self), AT_ONCE):
-            end = min(begin + AT_ONCE, len(self))
-            caps = slice(self.first[begin], self.first[end])
-            start, arcs, _ = kernels.outlines(self.caps[caps], self.first[begin : end + 1] - caps.start)
+        for begin in self._parts:
+            start, arcs, *_ = kernels.outlines(*self._part(begin))
             bounded = np.diff(start) > 0
             known = begin + np.flatnonzero(bounded)
             if known.size:

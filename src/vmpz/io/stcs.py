@@ -1,7 +1,8 @@
 """Regions as STC-S text: the cells of a product as a union of polygons.
 
 One polygon a cell of the canonical MOC, its edges divided where deeper cells meet them, so neighbours leave no gap:
-the union is that of the great-circle quadrilaterals of the cells. Vertices run counter-clockwise as seen on the sky.
+the union is that of the great-circle quadrilaterals of the cells. Vertices run counter-clockwise on the sky (east to
+the left, as DALI has it).
 (mocpy's tracing of borders is deprecated and wants a graph library, and a border does not say on which side its hole
 lies.) A region has no order, so this form is written alone: read it with ``MOC.from_stcs(text, order)``.
 """

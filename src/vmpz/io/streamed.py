@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from vmpz.errors import InputError
 from vmpz.files.write import write_whole
-from vmpz.io.fits import forms_of, must_be_whole, partial_layout, split_keywords, verify
+from vmpz.io.fits import forms_of, must_be_values, must_be_whole, partial_layout, split_keywords, verify
 from vmpz.io.headers import cards_of, primary_cards, table_cards, write_unit
-from vmpz.io.metadata import COVERAGE_TYPE, FRACTIONS, to_disk
+from vmpz.io.metadata import COVERAGE_TYPE, to_disk
 from vmpz.io.rows import RowsFile, Words
 from vmpz.kernels.rows import covered_ranges
 from vmpz.parameters import MapParameters
@@ -142,11 +142,7 @@ def _take_note(content: Content, number: int, records: NDArray[Any], product: Pr
     if not records.size:
         return
     weight = records["WEIGHT"].astype(records.dtype["WEIGHT"].newbyteorder("="))
-    if weight.dtype.kind == "f" and not np.isfinite(weight).all():
-        raise InputError(f"{product.key}: WEIGHT must be finite; unmeasured cells are left out, never NaN")
-    low, high = float(weight.min()), float(weight.max())
-    if product.key.kind in FRACTIONS and (low < 0 or high > 1):
-        raise InputError(f"{product.key}: a fraction must lie in [0, 1], found {low} to {high}")
+    low, high = must_be_values(weight, product)
     content.rows += records.size
     content.total += float(np.sum(weight, dtype=np.float64))
     content.minimum, content.maximum = min(content.minimum, low), max(content.maximum, high)

@@ -22,10 +22,21 @@ INSIDE, OUTSIDE, BETWEEN = 1, -1, 0
 GREAT = 1e-12  # |cm - 1| of a great circle
 SAME = 1e-13  # radian: vectors so close are one, edges so short are none
 LONGEST_EDGE = 3.1  # radian
-CROWD = 8  # cells of a polygon that is registered at their order
-ROOM = 4 * CROWD + 12
 SLACK = 1e-12  # radian, for rounding
+SIDE = math.sqrt(math.pi / 3.0)  # of a cell of order 0
+DEEPEST = 29
 
+
+def _reach(order: int) -> float:
+    """Largest distance, radian, between the centre and a corner of a cell of an order."""
+    nside = float(1 << order)
+    z, phi = 1.0 - (1.0 - 1.0 / nside) ** 2 / 3.0, 0.25 * math.pi / nside
+    belt, rho = math.sqrt(5.0) / 3.0, math.sqrt((1.0 - z) * (1.0 + z))
+    chord = math.hypot(belt * math.cos(phi) - rho, belt * math.sin(phi), 2.0 / 3.0 - z)
+    return 2.0 * math.asin(0.5 * chord) + SLACK
+
+
+REACH = np.array([_reach(order) for order in range(DEEPEST + 1)])
 FACE_ROW = np.array([2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4], np.float64)
 FACE_COLUMN = np.array([1, 3, 5, 7, 0, 2, 4, 6, 1, 3, 5, 7], np.float64)
 
@@ -71,9 +82,7 @@ def first_holding(
             polygon = polygons[place]
             if polygon >= best[i]:
                 break
-            if _holds(
-                caps, first[polygon], first[polygon + 1], points[i, 0], points[i, 1], points[i, 2]
-            ):
+            if _holds(caps, first[polygon], first[polygon + 1], points[i, 0], points[i, 1], points[i, 2]):
                 best[i] = polygon
                 break
 
@@ -101,23 +110,12 @@ def _centre(face: int, ix: int, iy: int, order: int) -> tuple[float, float, floa
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _reach(order: int) -> float:
-    """Largest distance, radian, between the centre and a corner of a cell of an order."""
-    nside = float(np.int64(1) << order)
-    phi = 0.25 * math.pi / nside
-    z = 1.0 - (1.0 - 1.0 / nside) ** 2 / 3.0
-    rho_a, rho_b = math.sqrt(5.0) / 3.0, math.sqrt((1.0 - z) * (1.0 + z))
-    dx, dy, dz = rho_a * math.cos(phi) - rho_b, rho_a * math.sin(phi), 2.0 / 3.0 - z
-    return 2.0 * math.asin(0.5 * math.sqrt(dx * dx + dy * dy + dz * dz)) + SLACK
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
 def _place(
     caps: FloatArray, radii: FloatArray, begin: int, end: int, face: int, ix: int, iy: int, order: int
 ) -> int:
     """Whether a cell lies INSIDE or OUTSIDE of a polygon; BETWEEN where its circumcircle leaves that open."""
     x, y, z = _centre(face, ix, iy, order)
-    reach = _reach(order)
+    reach = REACH[order]
     state = INSIDE
     for k in range(begin, end):
         a, b, c = caps[k, 0], caps[k, 1], caps[k, 2]
@@ -147,6 +145,11 @@ def _grown(rows: IntArray, count: int) -> IntArray:
     more = np.empty((2 * len(rows), rows.shape[1]), np.int64)
     more[:count] = rows[:count]
     return more
+
+
+@njit(cache=True, nogil=True)
+def _push(stack: IntArray, place: int, face: int, ix: int, iy: int, order: int) -> None:
+    stack[place, 0], stack[place, 1], stack[place, 2], stack[place, 3] = face, ix, iy, order
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -180,15 +183,15 @@ def cover(
     for polygon in polygons:
         begin, end = first[polygon], first[polygon + 1]
         for face in range(12):
-            stack[11 - face] = (face, 0, 0, 0)
+            _push(stack, 11 - face, face, 0, 0, 0)
         size = 12
         while size > 0:
             size -= 1
-            face, ix, iy, level = stack[size]
+            face, ix, iy, level = stack[size, 0], stack[size, 1], stack[size, 2], stack[size, 3]
             state = _place(caps, radii, begin, end, face, ix, iy, level)
             if state == BETWEEN and level < order + deeper:
                 for k in range(3, -1, -1):
-                    stack[size] = (face, 2 * ix + (k & 1), 2 * iy + (k >> 1), level + 1)
+                    _push(stack, size, face, 2 * ix + (k & 1), 2 * iy + (k >> 1), level + 1)
                     size += 1
                 continue
             if state == BETWEEN:
@@ -200,53 +203,64 @@ def cover(
             if level <= order:
                 shift = 2 * (order - level)
                 whole = _grown(whole, ranges)
-                whole[ranges] = (polygon, cell << shift, (cell + 1) << shift)
+                whole[ranges, 0], whole[ranges, 1], whole[ranges, 2] = polygon, cell << shift, (cell + 1) << shift
                 ranges += 1
                 continue
             cell >>= 2 * (level - order)
             if many == 0 or parts[many - 1, 0] != polygon or parts[many - 1, 1] != cell:
                 parts = _grown(parts, many)
-                parts[many] = (polygon, cell, 0)
+                parts[many, 0], parts[many, 1], parts[many, 2] = polygon, cell, 0
                 many += 1
             parts[many - 1, 2] += np.int64(1) << (2 * (order + deeper - level))
     return parts[:many].copy(), whole[:ranges].copy()
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def register(caps: FloatArray, radii: FloatArray, first: IntArray, deepest: int) -> IntArray:
-    """A few cells about the size of each polygon that cover it, for finding the polygons near a point.
+def _meets(circle: FloatArray, face: int, ix: int, iy: int, order: int) -> bool:
+    """Whether the circumcircle of a cell meets a circle."""
+    x, y, z = _centre(face, ix, iy, order)
+    apart = min(circle[3] + REACH[order], math.pi)
+    chord = 2.0 * math.sin(0.5 * apart)
+    distance = (circle[0] - x) ** 2 + (circle[1] - y) ** 2 + (circle[2] - z) ** 2
+    return distance <= chord * chord
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def register(circles: FloatArray) -> IntArray:
+    """A few cells that cover each circle, no smaller than its radius: for finding the polygons near a point.
+
+    Parameters
+    ----------
+    circles : float64 (n, 4)
+        Unit vector of the centre, radius in radian.
 
     Returns
     -------
     int64 (m, 3)
-        Order, cell, polygon, polygon after polygon.
+        Order, cell, circle.
     """
-    rows = np.empty((16 * first.size, 3), np.int64)
+    rows = np.empty((4 * len(circles) + 16, 3), np.int64)
     count = 0
-    here, below = np.empty((ROOM, 3), np.int64), np.empty((ROOM, 3), np.int64)
-    for polygon in range(first.size - 1):
-        begin, end = first[polygon], first[polygon + 1]
-        size = 0
+    stack = np.empty((12 + 3 * DEEPEST, 4), np.int64)
+    for k in range(len(circles)):
+        order = 0
+        while order < DEEPEST and SIDE > 2.0 * circles[k, 3] * (np.int64(1) << order):
+            order += 1
         for face in range(12):
-            if _place(caps, radii, begin, end, face, 0, 0, 0) != OUTSIDE:
-                here[size] = (face, 0, 0)
-                size += 1
-        level = 0
-        while 0 < size <= CROWD and level < deepest:
-            level += 1
-            fresh = 0
-            for j in range(size):
-                face, ix, iy = here[j]
-                for k in range(4):
-                    i, j_ = 2 * ix + (k & 1), 2 * iy + (k >> 1)
-                    if _place(caps, radii, begin, end, face, i, j_, level) != OUTSIDE:
-                        below[fresh] = (face, i, j_)
-                        fresh += 1
-            here, below, size = below, here, fresh
-        for j in range(size):
-            face, ix, iy = here[j]
+            _push(stack, face, face, 0, 0, 0)
+        size = 12
+        while size > 0:
+            size -= 1
+            face, ix, iy, level = stack[size, 0], stack[size, 1], stack[size, 2], stack[size, 3]
+            if not _meets(circles[k], face, ix, iy, level):
+                continue
+            if level < order:
+                for j in range(4):
+                    _push(stack, size, face, 2 * ix + (j & 1), 2 * iy + (j >> 1), level + 1)
+                    size += 1
+                continue
             rows = _grown(rows, count)
-            rows[count] = (level, _number(face, ix, iy, level), polygon)
+            rows[count, 0], rows[count, 1], rows[count, 2] = level, _number(face, ix, iy, level), k
             count += 1
     return rows[:count].copy()
 
@@ -286,7 +300,7 @@ def holders(
     weight, share, shared = np.zeros(len(faces)), np.zeros(len(faces)), np.zeros(len(faces), np.bool_)
     side = np.int64(1) << deeper
     for i in range(len(faces)):
-        face, ix, iy = faces[i]
+        face, ix, iy = faces[i, 0], faces[i, 1], faces[i, 2]
         for sub in range(side * side):
             x, y, z = _centre(face, side * ix + sub % side, side * iy + sub // side, order + deeper)
             found = 0
@@ -426,7 +440,36 @@ def _circle(cap: FloatArray, arc: FloatArray) -> float:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def outlines(caps: FloatArray, first: IntArray) -> tuple[IntArray, FloatArray, FloatArray]:
+def _around(arcs: FloatArray, begin: int, end: int, circle: FloatArray) -> None:
+    """A circle around a convex polygon, about the mean of its corners."""
+    x, y, z = 0.0, 0.0, 0.0
+    for k in range(begin, end):
+        x, y, z = x + arcs[k, 3], y + arcs[k, 4], z + arcs[k, 5]
+    size = math.sqrt(x * x + y * y + z * z)
+    x, y, z = x / size, y / size, z / size
+    chord2 = 0.0
+    for k in range(begin, end):
+        chord2 = max(chord2, (arcs[k, 3] - x) ** 2 + (arcs[k, 4] - y) ** 2 + (arcs[k, 5] - z) ** 2)
+    if chord2 < 2.0:  # beyond a quarter turn the corners bound it no longer
+        circle[0], circle[1], circle[2], circle[3] = x, y, z, 2.0 * math.asin(0.5 * math.sqrt(chord2))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _smallest(caps: FloatArray, begin: int, end: int, circle: FloatArray) -> None:
+    """The smallest of the caps as a circle; the whole sphere without caps."""
+    least = 2.0
+    circle[0], circle[1], circle[2], circle[3] = 0.0, 0.0, 1.0, math.pi
+    for k in range(begin, end):
+        side = 1.0 if caps[k, 3] >= 0.0 else -1.0
+        height = caps[k, 3] if caps[k, 3] >= 0.0 else 2.0 + caps[k, 3]
+        if height < least:
+            least = max(height, 0.0)
+            circle[0], circle[1], circle[2] = side * caps[k, 0], side * caps[k, 1], side * caps[k, 2]
+            circle[3] = 2.0 * math.asin(math.sqrt(0.5 * least))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def outlines(caps: FloatArray, first: IntArray) -> tuple[IntArray, FloatArray, FloatArray, FloatArray]:
     """Outlines of the polygons that one circle bounds, or three great circles or more.
 
     Returns
@@ -437,14 +480,17 @@ def outlines(caps: FloatArray, first: IntArray) -> tuple[IntArray, FloatArray, F
         In the form of `vmpz.kernels.clipping`, counter-clockwise.
     areas : float64 (n,)
         Steradian; NaN where there are no arcs.
+    circles : float64 (n, 4)
+        Unit vector and radius of a circle around each polygon.
     """
     many = first.size - 1
-    start, areas = np.zeros(many + 1, np.int64), np.full(many, np.nan)
+    start, areas, circles = np.zeros(many + 1, np.int64), np.full(many, np.nan), np.empty((many, 4))
     arcs = np.empty((len(caps), 10))
     count = 0
     for polygon in range(many):
         begin, end = first[polygon], first[polygon + 1]
         found = 0
+        _smallest(caps, begin, end, circles[polygon])
         if end - begin == 1 and 0.0 < abs(caps[begin, 3]) < 2.0:
             areas[polygon] = _circle(caps[begin], arcs[count])
             found = 1
@@ -455,12 +501,13 @@ def outlines(caps: FloatArray, first: IntArray) -> tuple[IntArray, FloatArray, F
             found = found if found >= 3 else 0
             if found:
                 _chain(arcs, count, count + found)
+                _around(arcs, count, count + found, circles[polygon])
                 areas[polygon] = 0.0
             for k in range(count + 1, count + found - 1):
                 areas[polygon] += _excess(arcs[count, 3:6], arcs[k, 3:6], arcs[k + 1, 3:6])
         count += found
         start[polygon + 1] = count
-    return start, arcs[:count].copy(), areas
+    return start, arcs[:count].copy(), areas, circles
 
 
 @njit(cache=True, nogil=True)

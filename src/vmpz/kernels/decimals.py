@@ -6,7 +6,6 @@ which name a double among all others, are the whole part of it, and the way back
 
 import math
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from numba import njit

@@ -87,7 +87,7 @@ def merge_sorted(rows: Words, start: IntArray, out: Words, at_fault: IntArray) -
         row, end, cell = place[best], start[best + 1], head[best]
         while True:
             if cell <= last:
-                at_fault[0], at_fault[1], at_fault[2] = before, best, cell
+                at_fault[0], at_fault[1], at_fault[2] = best if before < 0 else before, best, cell
                 return False
             for word in range(words):
                 out[count, word] = rows[row, word]

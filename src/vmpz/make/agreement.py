@@ -21,6 +21,7 @@ MUST_AGREE = (
     "APERDIAM", "CORRFAC", "EXTCORR", "EXTLAW", "PSFKIND", "SRCPROF", "EFFRULE", "FILTLST",
 )  # fmt: skip
 NEVER_MIXED = {"kind", "quantity", "columns", "DEGRULE", "WGTKIND", "INFO"}
+MAY_BE_SEVERAL = ("statistic", "selection", "release", "band", "instrument")
 OF_THE_FILE = {"PRODDIG", "DATE-OBS", "DATE-END"}
 SAME = 1e-6
 """Relative difference below which two numbers of headers (pixel scales, say) are one."""
@@ -63,7 +64,8 @@ class Agreement:
     allow_mixed: bool = False
     first: Head | None = None
     mixed: set[str] = field(default_factory=set)
-    common: dict[str, Scalar] = field(default_factory=dict)
+    common: dict[str, tuple[Scalar, Scalar]] = field(default_factory=dict)
+    """Keywords that all have, with the least and the greatest value."""
     sums: dict[str, list[float]] = field(default_factory=dict)
     starts: list[str] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
@@ -80,12 +82,14 @@ class Agreement:
         """
         if self.first is None:
             self.first = head
-            self.common = {name: value for name, value in head.keywords.items() if name not in OF_THE_FILE}
+            self.common = {
+                name: (value, value) for name, value in head.keywords.items() if name not in OF_THE_FILE
+            }
         else:
             self._compare(self.first, head)
             self.common = {
-                name: _common(value, head.keywords[name])
-                for name, value in self.common.items()
+                name: (min(least, head.keywords[name]), max(most, head.keywords[name]))
+                for name, (least, most) in self.common.items()
                 if name in head.keywords
             }
         for name in ADDED:
@@ -100,7 +104,7 @@ class Agreement:
     def key(self, area: str, order: int) -> ProductKey:
         """Key of the result; '-' where the products differ."""
         first = self._first()
-        fields = {name: "-" for name in self.mixed if name in ("selection", "release", "band", "instrument")}
+        fields = {name: "-" for name in self.mixed if name in MAY_BE_SEVERAL}
         return replace(first.key, area=area, order=order, **fields)
 
     @property
@@ -110,7 +114,7 @@ class Agreement:
 
     def keywords(self, area: str) -> dict[str, Scalar]:
         """Keywords of the result: what all share, sums of areas, the period, MIXED, TILEID -1 and LISTID."""
-        words = dict(self.common)
+        words = {name: _shared(*values) for name, values in self.common.items()}
         words |= {name: math.fsum(values) for name, values in self.sums.items() if name in words}
         known = [one for one in self.starts if one != "-1"], [one for one in self.ends if one != "-1"]
         words |= {"DATE-OBS": min(known[0], default="-1"), "DATE-END": max(known[1], default="-1")}
@@ -150,16 +154,19 @@ def _compared(one: Head, other: Head) -> list[tuple[str, Any, Any]]:
     return [
         *((name, getattr(one.key, name), getattr(other.key, name)) for name in fields),
         ("unit", one.unit, other.unit),
-        ("columns", ", ".join(one.row_type.names or ()), ", ".join(other.row_type.names or ())),
+        ("columns", _columns(one), _columns(other)),
         ("COVCONV", one.convention, other.convention),
         *((name, one.keywords.get(name), other.keywords.get(name)) for name in (*MUST_AGREE, *zero_point)),
     ]
 
 
-def _common(one: Scalar, other: Scalar) -> Scalar:
-    """The value that both have; else what the header says for several: '-1', -1, or false."""
-    if one == other and type(one) is type(other):
-        return one
-    if isinstance(one, float) and math.isclose(one, float(other), rel_tol=SAME):
-        return min(one, float(other))
-    return False if isinstance(one, bool) else "-1" if isinstance(one, str) else type(one)(-1)
+def _columns(head: Head) -> str:
+    """Names and types, e.g. 'PIXEL int64, WEIGHT float32'."""
+    return ", ".join(f"{name} {head.row_type[name].newbyteorder('=')}" for name in head.row_type.names or ())
+
+
+def _shared(least: Scalar, most: Scalar) -> Scalar:
+    """The value that all have; else what the header says for several: '-1', -1, or false."""
+    if least == most or (isinstance(least, float) and math.isclose(least, float(most), rel_tol=SAME)):
+        return least
+    return False if isinstance(least, bool) else "-1" if isinstance(least, str) else type(least)(-1)

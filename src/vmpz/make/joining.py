@@ -38,6 +38,8 @@ __all__ = [
 
 Words = NDArray[np.uint32]
 
+VERSION = 1
+"""Changes whenever the same products would give other rows."""
 BLOCK_LEVELS = 9
 AVERAGED = {*MEANS, "MODE"}
 """Rules that weigh the children by their coverage."""
@@ -114,18 +116,30 @@ def block_order(order: int) -> int:
 
 
 def places_of(rows: Words, order: int) -> tuple[tuple[int, int, int], ...]:
-    """Blocks of sorted rows: number, first row, end row."""
-    shift, found, row = 2 * (order - block_order(order)), [], 0
-    cell = np.empty(1, np.int64)
+    """Blocks of sorted rows: number, first row, end row.
+
+    Raises
+    ------
+    MapMismatchError
+        A cell is not on the sphere, or rows are seen not to ascend; rows inside a block are not looked at.
+    """
+    shift, row = 2 * (order - block_order(order)), 0
+    found: list[tuple[int, int, int]] = []
     while row < len(rows):
-        kernel.cells_of(rows[row : row + 1], cell)
-        block = int(cell[0]) >> shift
+        cell = _cell_of(rows[row])
+        block = cell >> shift
+        if not 0 <= cell < 12 << 2 * order:
+            raise MapMismatchError(f"PIXEL must lie in [0, {12 << 2 * order}), found {cell}")
         end = kernel.first_row(rows, (block + 1) << shift, row)
-        if end == row:
-            raise MapMismatchError(f"rows must be sorted by PIXEL, found {int(cell[0])} out of order")
+        if end == row or _cell_of(rows[end - 1]) >> shift != block or (found and block <= found[-1][0]):
+            raise MapMismatchError(f"rows must be sorted by PIXEL, found {cell} out of order")
         found.append((block, row, end))
         row = end
     return tuple(found)
+
+
+def _cell_of(row: Words) -> int:
+    return int.from_bytes(row[:2].tobytes(), "big", signed=True)
 
 
 # -- the stream -------------------------------------------------------------------------------------------------------
@@ -151,8 +165,6 @@ def merged_units(sources: Sequence[Source], weights: Sequence[Source], plan: Mer
     for number in sorted(tiles.units):
         inside = None if plan.region is None else _inside(plan.region, number, plan)
         if inside is not None and not inside:
-            tiles.drop(number)
-            shares.drop(number)
             continue
         digest = _digest(tiles.identities(number), shares.identities(number), inside, plan)
 
@@ -160,40 +172,44 @@ def merged_units(sources: Sequence[Source], weights: Sequence[Source], plan: Mer
             return _rows_of_unit(number, tiles, shares, plan, inside, room)
 
         yield Unit(number, digest, rows)
-        tiles.drop(number)
-        shares.drop(number)
+        tiles.drop_unit(number)
+        shares.drop_unit(number)
 
 
 class _Shelf:
-    """Sources by unit; rows are loaded when they are asked for and dropped after their last unit."""
+    """Sources by unit and block; rows are loaded when they are asked for and dropped after their last block."""
 
     def __init__(self, sources: Sequence[Source], shift: int) -> None:
         self.sources, self.shift = sources, shift
-        self.units: dict[int, list[tuple[int, int, int, int]]] = {}
+        self.units: dict[int, dict[int, list[tuple[int, int, int]]]] = {}
         self.loaded: dict[int, Words] = {}
-        self.last: dict[int, list[int]] = {}
         for place, source in enumerate(sources):
             for block, first, end in source.places:
-                self.units.setdefault(block >> shift, []).append((block, place, first, end))
-            if source.places:
-                self.last.setdefault(max(block for block, _, _ in source.places) >> shift, []).append(place)
+                self.units.setdefault(block >> shift, {}).setdefault(block, []).append((place, first, end))
 
-    def blocks(self, unit: int) -> Iterator[tuple[int, list[tuple[int, Words]]]]:
-        """Blocks of a unit in their order, each with its parts: (place of the source, rows)."""
-        parts: dict[int, list[tuple[int, Words]]] = {}
-        for block, place, first, end in self.units.get(unit, ()):
-            if place not in self.loaded:
-                self.loaded[place] = self.sources[place].load()
-            parts.setdefault(block, []).append((place, self.loaded[place][first:end]))
-        yield from sorted(parts.items())
+    def parts(self, unit: int, block: int) -> list[tuple[int, Words]]:
+        """Rows of a block, each with the place of its source."""
+        return [
+            (place, self._rows(place)[first:end])
+            for place, first, end in self.units.get(unit, {}).get(block, ())
+        ]
 
     def identities(self, unit: int) -> list[str]:
-        places = {place for _, place, _, _ in self.units.get(unit, ())}
+        places = {place for parts in self.units.get(unit, {}).values() for place, _, _ in parts}
         return sorted(self.sources[place].identity for place in places)
 
-    def drop(self, unit: int) -> None:
-        for place in self.last.pop(unit, ()):
-            self.loaded.pop(place, None)
+    def drop(self, block: int) -> None:
+        """What has no rows beyond a block is not needed again."""
+        for place in [one for one in self.loaded if self.sources[one].places[-1][0] <= block]:
+            del self.loaded[place]
+
+    def drop_unit(self, unit: int) -> None:
+        self.drop(((unit + 1) << self.shift) - 1)
+
+    def _rows(self, place: int) -> Words:
+        if place not in self.loaded:
+            self.loaded[place] = self.sources[place].load()
+        return self.loaded[place]
 
 
 @dataclass
@@ -212,11 +228,10 @@ class _Room:
 def _rows_of_unit(
     unit: int, tiles: _Shelf, shares: _Shelf, plan: MergePlan, inside: CellSet | None, room: _Room
 ) -> Words:
-    weights = dict(shares.blocks(unit)) if plan.weight_type is not None else {}
     made: list[Words] = []
     coarser = _Coarser(plan) if plan.out_order < plan.order else None
-    for block, parts in tiles.blocks(unit):
-        joined = _joined(parts, tiles.sources, room, "tiles")
+    for block in sorted(tiles.units[unit]):
+        joined = _joined(tiles.parts(unit, block), tiles.sources, room, "tiles")
         if inside is not None:
             joined = joined[inside.index(_cells(joined)) >= 0]
         if coarser is None:
@@ -224,8 +239,10 @@ def _rows_of_unit(
         else:
             share = None
             if plan.weight_type is not None:
-                share = _joined(weights.get(block, []), shares.sources, room, "weights")
+                share = _joined(shares.parts(unit, block), shares.sources, room, "weights")
             made.append(coarser.add(joined, share))
+        tiles.drop(block)
+        shares.drop(block)
     if coarser is not None:
         made.append(coarser.finish())
     return made[0] if len(made) == 1 else np.concatenate(made)
@@ -278,11 +295,13 @@ class _Coarser:
 
     def _share(self, cells: NDArray[np.int64], weights: Words) -> NDArray[np.float64]:
         """Coverage of each cell, 0 where there is none."""
+        share = np.zeros(cells.size)
+        if not len(weights):
+            return share
         known = _cells(weights)
         place = np.searchsorted(known, cells)
         there = place < known.size
         there[there] = known[place[there]] == cells[there]
-        share = np.zeros(cells.size)
         share[there] = native(weights.view(self.weight_type).ravel()["WEIGHT"])[place[there]]
         return share
 
@@ -290,7 +309,11 @@ class _Coarser:
         cells = next(iter(columns.values()))[0]
         records = np.empty(cells.size, self.plan.row_type)
         records["PIXEL"] = cells
-        for name, (_, values) in columns.items():
+        for name, (parents, values) in columns.items():
+            if not np.array_equal(parents, cells):
+                raise MapMismatchError(
+                    f"column {name} must be known where WEIGHT is, found a parent where one is not"
+                )
             records[name] = values
         return rows_of(records)
 
@@ -314,6 +337,6 @@ def _inside(region: CellSet, unit: int, plan: MergePlan) -> CellSet | None:
 
 
 def _digest(tiles: list[str], weights: list[str], inside: CellSet | None, plan: MergePlan) -> str:
-    recipe = [plan.order, plan.out_order, plan.rule, plan.row_type.descr]
+    recipe = [VERSION, plan.order, plan.out_order, plan.rule, plan.row_type.descr]
     content = [recipe, tiles, weights, None if inside is None else inside.digest]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()

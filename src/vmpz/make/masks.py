@@ -7,7 +7,7 @@ coverage (EFFRULE MIN or PRODUCT), that of several footprints a footprint; any o
 
 **Order.** The expression is evaluated at the order of the finest map, or at the one asked for. A map coarser than that
 gives its value to all children, as values are intensive; a finer one is degraded first by its own rule (DEGRULE),
-averages weighted by coverage where that is known.
+averages weighted by coverage where that is known; of a set every parent that it touches counts.
 
 **Where.** Cells are those of any of the maps, or those of one that is named. An expression of bare names alone that
 holds where there is nothing (``~A``) is one about the whole sky.
@@ -178,7 +178,8 @@ class _Found:
                 f"a mask must have at most {MOST_CELLS} cells, found more at order {self.order}: "
                 "ask for a coarser order or a smaller area"
             )
-        self.ranges.append(np.stack((start, start + length), axis=1))
+        touching = CellSet.from_ranges(self.order, np.stack((start, start + length), axis=1))
+        self.ranges.append(touching.ranges)
         self.values.append(np.repeat(values[kept], length))
 
     def map(self) -> SkyMap:

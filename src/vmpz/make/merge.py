@@ -19,7 +19,8 @@ coverage of the same band where the rule averages.
 TILEID is -1; LISTID names the patch; MIXED lists what differs where that was allowed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ import numpy as np
 from vmpz.errors import MapMismatchError
 from vmpz.kernels.rows import cells_of
 from vmpz.make.agreement import Agreement, Head
-from vmpz.make.joining import AVERAGED, MergePlan, Source, Words, merged_units, native, places_of, rows_of
+from vmpz.make.joining import AVERAGED, MergePlan, Source, Words, places_of, rows_of
 from vmpz.products import Product, Scalar
 from vmpz.sky.cells import CellSet
 from vmpz.sky.skymap import SkyMap
@@ -66,16 +67,44 @@ def merge(
         and what differs. Or a product has no weight anywhere.
     """
     tiles, shares = Merge(), Merge()
-    for product in sorted(products, key=lambda product: product.key):
-        tiles.add(head_of(product), source_of(product))
-    for weight in weights:
-        shares.add(head_of(weight), source_of(weight))
+    for product in products:
+        tiles.agreement.add(head_of(product))
+    for one in weights:
+        shares.agreement.add(head_of(one))
     plan = tiles.plan(order, shares)
-    rows = [unit.rows().copy() for unit in merged_units(tiles.sources, shares.sources, plan)]
+    weight = None if plan.weight_type is None else _joined(weights, "WEIGHT")
+    if weight is not None:
+        _must_be_weighed(products, weights, weight)
+    maps = {}
+    for name in products[0].maps:
+        joined = _joined(products, name)
+        coarse = (
+            joined if plan.out_order == joined.order else joined.degrade(plan.out_order, plan.rule, weight)
+        )
+        maps[name] = SkyMap(coarse.cells, coarse.values.astype(joined.values.dtype, copy=False))
     words = tiles.keywords(area, plan, shares)
-    return Product(
-        tiles.agreement.key(area, plan.out_order), _maps(rows, plan), None, words, tiles.agreement.unit
-    )
+    return Product(tiles.agreement.key(area, plan.out_order), maps, None, words, tiles.agreement.unit)
+
+
+def _must_be_weighed(products: Sequence[Product], weights: Sequence[Product], weight: SkyMap) -> None:
+    areas = {one.key.area for one in weights}
+    for one in products:
+        if one.key.area not in areas and len(one.map) and not one.map.cells & weight.cells:
+            raise _unweighed(str(one.key), weights[0].key.kind)
+
+
+def _unweighed(name: str, kind: str) -> MapMismatchError:
+    return MapMismatchError(f"{name}: its average needs its own {kind}, found none among the weights")
+
+
+def _joined(products: Sequence[Product], name: str) -> SkyMap:
+    """The maps of one column as one; two products that share a cell are named."""
+    maps = [product.maps[name] for product in products]
+    twice = CellSet.shared([one.cells for one in maps])
+    if twice is not None:
+        one, other = sorted(str(products[place].key) for place in twice[:2])
+        raise MapMismatchError(f"{one} and {other}: cells must be disjoint, found {twice[2]} in both")
+    return SkyMap.join(maps)
 
 
 class Merge:
@@ -146,7 +175,7 @@ class Merge:
             raise MapMismatchError(
                 f"{self.head.name}: this map is not degradable (DEGRULE NONE), remake it from cell statistics"
             )
-        weighed = bool(shares.sources) and self.rule in AVERAGED and order < own
+        weighed = shares.agreement.first is not None and self.rule in AVERAGED and order < own
         if weighed:
             self._must_be_weighed(shares)
         weight_type = shares.head.row_type if weighed else None
@@ -169,20 +198,19 @@ class Merge:
                 f"found {found}"
             )
         areas = {one.key.area for one in shares.sources}
+        once = cache(lambda place: shares.sources[place].load())
         for source in self.sources:
-            if source.key.area not in areas and source.places and not _meet(source, shares.sources):
-                raise MapMismatchError(
-                    f"{source.name}: its average needs its own {kind}, found none among the weights"
-                )
+            if source.key.area not in areas and source.places and not _meet(source, shares.sources, once):
+                raise _unweighed(source.name, kind)
 
 
-def _meet(source: Source, others: Sequence[Source]) -> bool:
+def _meet(source: Source, others: Sequence[Source], rows_of_other: Callable[[int], Words]) -> bool:
     """Whether a product shares a cell with others."""
     blocks = {block for block, _, _ in source.places}
     mine = _cells(source.load())
     return any(
-        np.isin(mine, _cells(other.load()[first:end])).any()
-        for other in others
+        np.isin(mine, _cells(rows_of_other(place)[first:end])).any()
+        for place, other in enumerate(others)
         for block, first, end in other.places
         if block in blocks
     )
@@ -230,11 +258,3 @@ def _cells(rows: Words) -> Any:
     cells = np.empty(len(rows), np.int64)
     cells_of(rows, cells)
     return cells
-
-
-def _maps(units: Sequence[Words], plan: MergePlan) -> dict[str, SkyMap]:
-    """Rows of units as maps."""
-    names = list(plan.row_type.names or ())[1:]
-    rows = np.concatenate(units) if units else np.empty((0, plan.row_type.itemsize // 4), np.uint32)
-    cells, records = CellSet.from_cells(plan.out_order, _cells(rows)), rows.view(plan.row_type).ravel()
-    return {name: SkyMap(cells, native(records[name])) for name in names}

@@ -9,7 +9,7 @@ import tomllib
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from typing import Any
 
 from pydantic import ValidationError
@@ -119,7 +119,7 @@ def validated(values: Mapping[str, Any], places: Mapping[str, str]) -> Parameter
     values : mapping
         As of `flatten`.
     places : mapping
-        Where each value was found, for messages; the longest key that fits a mistake tells its place.
+        Where each value was found, for messages; the nearest key tells the place of a mistake.
 
     Raises
     ------
@@ -139,10 +139,14 @@ def validated(values: Mapping[str, Any], places: Mapping[str, str]) -> Parameter
 
 
 def _place(key: str, places: Mapping[str, str]) -> str:
-    """Where a key was said, else one above or below it."""
-    above = [one for one in places if key == one or key.startswith(f"{one}.")]
-    below = [one for one in places if one.startswith(f"{key}.")]
-    return places[max(above, key=len)] if above else places[below[0]] if below else "parameters"
+    """Where a key was said, else what lies nearest: above it, below it or beside it."""
+
+    def common(other: str) -> int:
+        pairs = zip(key.split("."), other.split("."))
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+    nearest = max(places, key=common, default="")
+    return places[nearest] if places and common(nearest) >= max(1, key.count(".")) else "parameters"
 
 
 def _nested(values: Mapping[str, Any], places: Mapping[str, str]) -> dict[str, Any]:

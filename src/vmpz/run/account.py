@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from vmpz.errors import InputError
-from vmpz.files.write import write_text
 from vmpz.products import ProductKey
+from vmpz.run.store import Store
 
 __all__ = ["ACCOUNT", "Account", "Outcome"]
 
@@ -94,7 +94,7 @@ class Account:
         lines += [one.line for _, one in sorted(self.outcomes.items()) if one.reason]
         return "\n".join([*lines, *_gathered(self.notes)]) or "nothing was asked for"
 
-    def write(self, store: Path, covers: Callable[[ProductKey], bool] = lambda key: False) -> None:
+    def write(self, store: str | Path, covers: Callable[[ProductKey], bool] = lambda key: False) -> None:
         """Keep the account in the store, over what an earlier one says of the same keys.
 
         Earlier outcomes of keys that this account `covers` and does not name are forgotten: the run they are of
@@ -106,10 +106,10 @@ class Account:
             earlier = {}
         kept = {key: one for key, one in earlier.items() if not covers(key)}
         whole = Account(kept | self.outcomes, notes=self.notes)
-        write_text(Path(store) / ACCOUNT, json.dumps(whole.as_dict(), indent=1) + "\n")
+        Store(store).write_text(ACCOUNT, json.dumps(whole.as_dict(), indent=1) + "\n")
 
     @classmethod
-    def read(cls, store: Path) -> "Account":
+    def read(cls, store: str | Path) -> "Account":
         """The account of a store; empty if it has none.
 
         Raises
@@ -117,11 +117,11 @@ class Account:
         InputError
             The file is not an account.
         """
-        path = Path(store) / ACCOUNT
-        if not path.is_file():
+        text = Store(store).read_text(ACCOUNT)
+        if text is None:
             return cls()
         try:
-            content = json.loads(path.read_text("utf-8"))
+            content = json.loads(text)
             account = cls(notes=tuple(content["notes"]))
             account.add(
                 Outcome(
@@ -130,7 +130,9 @@ class Account:
                 for row in content["products"]
             )
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path}: must be the account of a store, found {error!r}") from error
+            raise InputError(
+                f"{store}/{ACCOUNT}: must be the account of a store, found {error!r}"
+            ) from error
         return account
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from vmpz import io
-from vmpz.files.fits import open_fits
 from vmpz.frames import Refused
 from vmpz.io.collection import Absent, Collection, Present, Series
+from vmpz.io.rows import open_rows
 from vmpz.products import ProductKey
 from vmpz.run.account import Outcome
 from vmpz.run.store import Entry, Store
@@ -183,18 +183,15 @@ def _present(entry: Entry) -> Present:
 
 
 def _content(entry: Entry) -> tuple[int | None, float | None]:
-    """Number of cells, and observed area where it is stated, else that of the cells."""
-    path = entry.path()
-    if path.name.endswith(".fits"):
-        with open_fits(str(path)) as file:
-            table = file.hdus[1]
-        if table.header.get("TTYPE1") == "PIXEL":
-            cells = table.cards.integer("NAXIS2")
-            stated = table.cards.optional_number("OBSAREA")
-            return cells, cells * cell_area_deg2(entry.key.order) if stated is None else stated
-    told = io.summary(path)
-    observed = told["observed_area_deg2"]
-    return told["cells"], told["area_deg2"] if observed is None else observed
+    """Number of cells and area: of the manifest; of the headers, where it does not say; else of the file."""
+    path = None if entry.summary else entry.path()
+    file = open_rows(path) if path is not None and path.name.endswith(".fits") else None
+    if file is not None:
+        stated = file.keywords.get("OBSAREA")
+        return file.count, file.count * cell_area_deg2(file.key.order) if stated is None else float(stated)
+    told = entry.summary if path is None else io.summary(path)
+    observed = told.get("observed_area_deg2")
+    return told.get("cells"), told.get("area_deg2") if observed is None else observed
 
 
 def _id_of(patch: str, release: str, order: int, series: Iterable[Series]) -> str:

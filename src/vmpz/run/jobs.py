@@ -26,6 +26,7 @@ from vmpz.run.account import Outcome
 from vmpz.run.measure import Grids, Measured, frame_digest, good_pixels_of, joint_counts, measure, versions
 from vmpz.run.plan import Job
 from vmpz.run.store import Entry, Store
+from vmpz.run.summaries import summary_of
 from vmpz.run.tilings import must_be_regular
 from vmpz.sky.cells import CellSet
 from vmpz.sky.skymap import SkyMap
@@ -125,7 +126,7 @@ def _products_of(band: _Band) -> Iterator[Outcome]:
         if key in band.job.missing:
             yield band.absent(key, band.job.missing[key])
         elif entry is not None and entry.digest == band.digest(key) and not entry.faults():
-            yield Outcome(key, "KEPT", path=str(entry.path()))
+            yield Outcome(key, "KEPT", path=entry.location())
         else:
             todo.append(key)
     if not todo and not _must_serve(band):
@@ -185,7 +186,7 @@ def _one_product(band: _Band, key: ProductKey, measured: Measured) -> Outcome:
         raise
     except Exception as error:  # noqa: BLE001 - one product must not take the others down
         return Outcome(key, "FAILED", _reason(error))
-    return Outcome(key, entry.state, path=str(entry.path()), seconds=round(time.monotonic() - started, 3))
+    return Outcome(key, entry.state, path=entry.location(), seconds=round(time.monotonic() - started, 3))
 
 
 def _reason(error: Exception) -> str:
@@ -232,7 +233,7 @@ def _effective_coverage(setting: Setting, job: Job, key: ProductKey, cells: Cell
     old = store.entry(key)
     digest = digest_of(key.kind, recipe.version, section, inputs)
     if old is not None and old.digest == digest and not old.faults():
-        return Outcome(key, "KEPT", path=str(old.path()))
+        return Outcome(key, "KEPT", path=old.location())
     if parameters.coverage.rule == "JOINT":
         statistics, joint = joint_counts(refs, store, Grids(cells, setting.threads), parameters)
         made = effective.make(key, refs, cells, parameters, statistics=statistics, joint=joint)
@@ -249,7 +250,7 @@ def _effective_coverage(setting: Setting, job: Job, key: ProductKey, cells: Cell
         bool(coverages) and all(bool(entry.provenance["verified"]) for entry in coverages.values()),
     )
     entry = store_product(store, made, provenance, parameters)
-    return Outcome(key, entry.state, path=str(entry.path()), seconds=round(time.monotonic() - started, 3))
+    return Outcome(key, entry.state, path=entry.location(), seconds=round(time.monotonic() - started, 3))
 
 
 def _coverage_entries(refs: Iterable[FrameRef], parameters: Parameters, store: Store) -> dict[str, Entry]:
@@ -280,7 +281,7 @@ def store_product(store: Store, made: Product, provenance: Provenance, parameter
             for path in io.write(product, folder, form, maps=maps, mangle=parameters.mangle)
         ]
 
-    return store.put(made.key, provenance, files, empty=not len(product.map))
+    return store.put(made.key, provenance, files, empty=not len(product.map), summary=summary_of(product))
 
 
 def forms_section(parameters: Parameters, maps: MapParameters | None = None) -> dict[str, object]:

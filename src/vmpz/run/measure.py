@@ -29,6 +29,7 @@ from vmpz.parameters import Parameters
 from vmpz.products import Product, ProductKey, Provenance
 from vmpz.readers import open_frame
 from vmpz.run.store import Entry, Store
+from vmpz.run.summaries import summary_of
 from vmpz.sky.cells import CellSet
 from vmpz.statistics import CellStatistics
 
@@ -277,7 +278,9 @@ def _notes(entry: Entry) -> tuple[str, ...]:
 
 def _put(store: Store, key: ProductKey, table: Any, provenance: Provenance) -> None:
     product = Product(key, table=table, provenance=provenance)
-    store.put(key, provenance, lambda folder: io.write(product, folder, "parquet"))
+    store.put(
+        key, provenance, lambda folder: io.write(product, folder, "parquet"), summary=summary_of(product)
+    )
 
 
 def _read_statistics(entry: Entry) -> CellStatistics:

@@ -10,9 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from vmpz import io
 from vmpz.errors import InputError, MapMismatchError
 from vmpz.files.write import sha256_of, write_text
+from vmpz.io.fits import columns_of, must_be_whole
+from vmpz.io.metadata import COVERAGE_TYPE
 from vmpz.io.rows import RowsFile, Words, open_rows
 from vmpz.io.streamed import Content, read_span, write_rows
 from vmpz.make.agreement import Head
@@ -21,33 +25,53 @@ from vmpz.make.merge import Merge, head_of, source_of
 from vmpz.parameters import MapParameters
 from vmpz.products import Product, ProductKey, Provenance, Scalar
 from vmpz.sky.cells import CellSet
+from vmpz.sky.hpx import cell_area_deg2
+from vmpz.sky.skymap import SkyMap
 
 __all__ = ["Made", "Units", "add_files", "merge_files_to", "units_path"]
 
-CUT_BY_REGION = ("TILEAREA", "SFPAREA", "SFPDIFF")
+FOOTPRINT_AREAS = ("SFPAREA", "SFPDIFF")
+CUT_BY_REGION = ("TILEAREA", *FOOTPRINT_AREAS)
 """Areas of whole tiles: they say nothing of a patch that cuts tiles."""
 
 
 @dataclass(frozen=True)
 class Units:
-    """Which rows of a merged file are of which unit: number -> (digest, first row, rows)."""
+    """Which rows of a merged file are of which unit: number -> (digest, first row, rows).
+
+    `file` is the identity of that file; `zeros` says whether it lists cells of value 0.
+    """
 
     table: Mapping[int, tuple[str, int, int]] = field(default_factory=dict)
+    file: str = ""
+    zeros: bool = False
 
     def write(self, path: Path) -> None:
         """Write as JSON, whole or not at all."""
         rows = [[number, *one] for number, one in sorted(self.table.items())]
         lines = ",\n".join(json.dumps(row) for row in rows)
-        write_text(path, f'{{"units": [\n{lines}\n]}}\n')
+        head = f'"file": {json.dumps(self.file)}, "zeros": {json.dumps(self.zeros)}'
+        write_text(path, f'{{{head}, "units": [\n{lines}\n]}}\n')
+
+    def are_of(self, file: RowsFile) -> bool:
+        """Whether they are the units of this very file, all of its rows and nothing else."""
+        row = 0
+        for _, (_, first, count) in sorted(self.table.items()):
+            if first != row or count < 0:
+                return False
+            row += count
+        return (row, self.file) == (file.count, _identity(file))
 
     @classmethod
     def read(cls, path: Path) -> "Units":
         """The table of a file; empty if there is none or it cannot be read: then everything is made anew."""
         try:
-            rows = json.loads(path.read_text("utf-8"))["units"]
-            return cls(
-                {int(number): (str(digest), int(first), int(count)) for number, digest, first, count in rows}
-            )
+            content = json.loads(path.read_text("utf-8"))
+            table = {
+                int(number): (str(digest), int(first), int(count))
+                for number, digest, first, count in content["units"]
+            }
+            return cls(table, str(content["file"]), content["zeros"] is True)
         except (OSError, ValueError, KeyError, TypeError):
             return cls()
 
@@ -108,7 +132,7 @@ def add_files(
             known = key(path)
             head, source = replace(head, key=known), replace(source, key=known)
         if owned is not None:
-            source = _clipped(source, owned(head.key), head)
+            head, source = _clipped(head, source, owned(head.key))
         merge.add(head, source)
 
 
@@ -122,21 +146,34 @@ def _opened(path: Path) -> tuple[Head, Source]:
 
 def _in_memory(path: Path, order: int | None = None) -> tuple[Head, Source]:
     """A file that must be read whole, degraded if an order is given; its rows are read again when they are needed."""
+    identity = sha256_of(path)
     product, convention = _read_named(path)
-    product = io.degraded(product, order)
+    product = _as_stored(io.degraded(product, order))
 
     def load() -> Words:
-        return source_of(io.degraded(_read_named(path)[0], order)).load()
+        again = _as_stored(io.degraded(_read_named(path)[0], order))
+        if sha256_of(path) != identity:
+            raise InputError(f"{path}: must not change while it is read, found other content")
+        return source_of(again).load()
 
     head = head_of(product, str(path), convention)
-    return head, replace(source_of(product, str(path), sha256_of(path)), load=load)
+    return head, replace(source_of(product, str(path), identity), load=load)
+
+
+def _as_stored(product: Product) -> Product:
+    """The product with values of the types that files of the package have."""
+    cells, columns = columns_of(product, MapParameters(write_zeros=True))
+    return replace(product, maps={name: SkyMap(cells, values) for name, values in columns.items()})
 
 
 def _of_rows(file: RowsFile) -> tuple[Head, Source]:
     head = Head(str(file.path), file.key, file.keywords, file.unit, file.row_type)
     bare = replace(file, keywords={})
-    identity = f"{file.keywords.get('PRODDIG', '-')}:{file.datasum}:{file.count}"
-    return head, Source(head.name, file.key, identity, _places(file), bare.rows)
+    return head, Source(head.name, file.key, _identity(file), _places(file), bare.rows)
+
+
+def _identity(file: RowsFile) -> str:
+    return f"{file.keywords.get('PRODDIG', '-')}:{file.datasum}:{file.count}"
 
 
 def _places(file: RowsFile) -> tuple[tuple[int, int, int], ...]:
@@ -155,15 +192,23 @@ def _read_named(path: Path) -> tuple[Product, str]:
         raise
 
 
-def _clipped(source: Source, owned: CellSet, head: Head) -> Source:
-    """A source without the rows of cells that its tile does not own."""
+def _clipped(head: Head, source: Source, owned: CellSet) -> tuple[Head, Source]:
+    """A product without the cells that its tile does not own, and its areas."""
 
     def load() -> Words:
         rows = source.load()
         cells = rows.view(head.row_type).ravel()["PIXEL"].astype("i8")
         return rows[owned.index(cells) >= 0]
 
-    return replace(source, load=load, places=places_of(load(), head.key.order))
+    rows = load()
+    weight = rows.view(head.row_type).ravel()["WEIGHT"]
+    integral = float(np.sum(weight, dtype=np.float64)) * cell_area_deg2(owned.order)
+    areas = {"TILEAREA": owned.area_deg2, "OBSAREA": integral, "VISINTEG": integral}
+    words = {
+        name: areas.get(name, value) for name, value in head.keywords.items() if name not in FOOTPRINT_AREAS
+    }
+    identity, places = f"{source.identity}:{owned.digest}", places_of(rows, owned.order)
+    return replace(head, keywords=words), replace(source, load=load, identity=identity, places=places)
 
 
 # -- the result -------------------------------------------------------------------------------------------------------
@@ -207,12 +252,13 @@ def merge_files_to(
     """
     plan = tiles.plan(order, shares, region)
     words = tiles.keywords(area, plan, shares)
-    for name in CUT_BY_REGION if region is not None else ():
-        words.pop(name, None)
+    if region is not None:
+        _must_not_gain_by_a_cut(tiles, words, maps)
+        words = {name: value for name, value in words.items() if name not in CUT_BY_REGION}
     key = tiles.agreement.key(area, plan.out_order)
     key = key if release is None else replace(key, release=release)
     product = Product(key, {}, None, {**words, **(keywords or {})}, tiles.agreement.unit, provenance)
-    old = _earlier(earlier, plan) if earlier is not None else None
+    old = _earlier(earlier, plan, maps.write_zeros) if earlier is not None else None
     digests: dict[int, str] = {}
     copied: list[int] = []
 
@@ -230,21 +276,28 @@ def merge_files_to(
     content = write_rows(product, path, maps, plan.row_type, pieces(), described)
     made = replace(product, keywords={**product.keywords, **described(content)})
     table = {number: (digests[number], *span) for number, span in content.spans.items()}
-    return Made(made, content, Units(table), len(copied))
+    file = open_rows(path)
+    units = Units() if file is None else Units(table, _identity(file), maps.write_zeros)
+    return Made(made, content, units, len(copied))
 
 
-def _earlier(path: Path, plan: MergePlan) -> tuple[RowsFile, Units] | None:
+def _must_not_gain_by_a_cut(tiles: Merge, words: Mapping[str, Scalar], maps: MapParameters) -> None:
+    """What is cut by a region is whole in the MER convention if it was whole before: later nobody can tell."""
+    if maps.coverage_convention == "MER" and tiles.head.key.kind in COVERAGE_TYPE:
+        rows = sum(end - first for source in tiles.sources for _, first, end in source.places)
+        must_be_whole(Product(tiles.head.key, keywords=words), rows)
+
+
+def _earlier(path: Path, plan: MergePlan, zeros: bool) -> tuple[RowsFile, Units] | None:
     """An earlier result whose rows are of the same kind and whole, and its units."""
     if not path.is_file():
         return None
     try:
-        file = open_rows(path)
-    except InputError:
-        return None
-    units = Units.read(units_path(path))
-    if file is None or file.row_type != plan.row_type or file.key.order != plan.out_order or not units.table:
-        return None
-    try:
+        file, units = open_rows(path), Units.read(units_path(path))
+        if file is None or (file.row_type, file.key.order) != (plan.row_type, plan.out_order):
+            return None
+        if units.zeros != zeros or not units.are_of(file):
+            return None
         io.verify(path)
     except InputError:
         return None
@@ -254,6 +307,4 @@ def _earlier(path: Path, plan: MergePlan) -> tuple[RowsFile, Units] | None:
 def _kept(unit: Unit, file: RowsFile, units: Units) -> Words | None:
     """Rows of a unit in an earlier result, None if they were made of something else."""
     digest, first, count = units.table.get(unit.number, ("", 0, 0))
-    if digest != unit.digest or first + count > file.count:
-        return None
-    return read_span(file, first, count)
+    return read_span(file, first, count) if digest == unit.digest else None

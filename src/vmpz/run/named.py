@@ -89,7 +89,7 @@ class NamedMaps:
 
     def __init__(self, sources: Sequence[str], area: str | None = None) -> None:
         self._named: dict[str, list[_Source]] = {}
-        self._closed: list[tuple[str, Path]] = []
+        self._closed: list[tuple[set[str], Path, _Source]] = []
         self.area: str | None = None
         stores = [one for one in sources if _is_store(one)]
         if len(stores) > 1 or (area is not None and not stores):
@@ -183,20 +183,20 @@ class NamedMaps:
                 raise InputError(f"{name}=...: a name must be a word of letters and digits, given once")
         for letter, (name, path) in zip(string.ascii_uppercase, files):
             source = _Source(path.name, partial(_read, path))
-            for one in {name or letter, letter} - (set(given) - {name}):
-                self._add(one, source)
-            self._closed.append((name or letter, path))
+            labels = {name or letter, letter} - (set(given) - {name})
+            for label in labels:
+                self._add(label, source)
+            self._closed.append((labels, path, source))
 
     def _open_files(self) -> None:
         """Give files the names that their headers say."""
-        for label, path in self._closed:
+        for labels, path, source in self._closed:
             bands = bands_in(path) if path.name.endswith((".fits", ".fits.gz")) else ()
             for band in bands:
-                source = _Source(f"{path.name} {band}", partial(_read, path, band))
-                self._add(f"{label}_{band}", source)
-                self._add(name_of(source.product.key), source)
+                one = _Source(f"{path.name} {band}", partial(_read, path, band))
+                for name in (name_of(one.product.key), *(f"{label}_{band}" for label in labels)):
+                    self._add(name, one)
             if not bands:
-                source = self._named[label][0]
                 self._add(name_of(source.product.key), source)
         self._closed = []
 

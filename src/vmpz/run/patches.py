@@ -289,13 +289,18 @@ class _Files:
 
     def write(self, folder: Path) -> list[Path]:
         """Write them: partial HEALPix first, of which the other forms are made."""
-        forms = self.work.maps.forms
+        forms = [form for form in self.work.maps.forms if self._has(form)]
         with TemporaryDirectory() as elsewhere:
             first = folder if "healpix" in forms else Path(elsewhere)
             path = self._merged(first)
             written = self._published(path) if "healpix" in forms else []
             written += self._others(path, folder, [form for form in forms if form != "healpix"])
         return written
+
+    def _has(self, form: str) -> bool:
+        """Whether this kind of product has a form: there are no bit masks of polygons, and [mangle] may name kinds."""
+        kind, kinds = self.work.job.key.kind, self.work.parameters.mangle.kinds
+        return form != "mangle" or (kind != "bitmask" and (kinds is None or kind in kinds))
 
     def _others(self, path: Path, folder: Path, forms: list[str]) -> list[Path]:
         """The other forms; they need the whole map in memory."""

@@ -12,7 +12,7 @@ activity, Activity     the making of one product; it starts and ends at the one 
 agent, SoftwareAgent   the package with the versions of all libraries that make the values
 =====================  ==============================================================================================
 
-Names follow from content (key and digest of a product, identity of a file), so documents of several stores fit
+Names follow from content (key and digest of a product, name and identity of a file), so documents of several stores fit
 together. Nothing grows in memory with the number of products but what the store itself holds: records go to a
 temporary database (SQLITE_TMPDIR or TMPDIR say where), then to the document, in the order of the keys.
 """
@@ -31,7 +31,7 @@ from typing import Any, NamedTuple, TextIO
 from vmpz.errors import InputError
 from vmpz.files.write import StorageError, write_whole
 from vmpz.products import ProductKey, encode
-from vmpz.run.store import Entry, Store
+from vmpz.run.store import MANIFEST, Entry, Store
 
 __all__ = ["entries_of", "prov_json", "stream_prov", "write_prov"]
 
@@ -47,13 +47,12 @@ Attributes = dict[str, Any]
 
 
 class Record(NamedTuple):
-    """One statement of the document; a shared one may be made by several products, the weak one gives way."""
+    """One statement of the document; a shared one is made, word for word, by several products."""
 
     section: str
     id: str
     attributes: Attributes
     shared: bool = False
-    weak: bool = False
 
 
 # -- what is told -----------------------------------------------------------------------------------------------------
@@ -62,36 +61,36 @@ class Record(NamedTuple):
 def entries_of(where: str | Path) -> Iterator[Entry]:
     """Products whose provenance is asked for, in key order: all of a store, or that of one file and all before it.
 
+    Parameters
+    ----------
+    where : path or address
+        A store, or a file of a product in a local store.
+
     Raises
     ------
     InputError
         It is neither a store with products nor a product file in its place in a store.
     """
-    where = Path(where)
-    if where.is_file():
-        yield from _lineage(where)
-    elif where.is_dir():
-        count = 0
-        for entry in Store(where).entries():
-            count += 1
-            yield entry
-        if not count:
-            raise InputError(
-                f"{where}: must be a store or a product file in one, found a folder without products"
-            )
-    else:
-        raise InputError(f"{where}: must be a store or a product file in one, found nothing")
+    if "://" not in str(where) and not Path(where).is_dir():
+        yield from _lineage(Path(where))
+        return
+    count = 0
+    for entry in Store(where).entries():
+        count += 1
+        yield entry
+    if not count:
+        raise InputError(f"{where}: must be a store or a product file in one, found no products")
 
 
 def _lineage(file: Path) -> Iterator[Entry]:
     """The product of a file and those that it was made of, as far as the store still has them as they were."""
-    folder = file.resolve().parent
-    store = Store(folder.parent.parent)
-    try:
-        entry = store.entry(ProductKey.parse(folder.name))
-    except ValueError:
-        entry = None
-    if entry is None or file.name not in {item["name"] for item in entry.files}:
+    if not file.is_file():
+        raise InputError(f"{file}: must be a store or a product file in one, found nothing")
+    whole = file.resolve()
+    folder = next((one for one in whole.parents if (one / MANIFEST).is_file()), whole.parent)
+    store, key = Store(folder.parent.parent), _key_of(folder.name)
+    entry = None if key is None else store.entry(key)
+    if entry is None or whole.relative_to(folder).as_posix() not in {item["name"] for item in entry.files}:
         raise InputError(f"{file}: must lie in its place in a store, beside the manifest that names it")
     found, todo = {entry.key: entry}, [entry]
     while todo:
@@ -168,9 +167,8 @@ def _collect(entries: Iterable[Entry], database: sqlite3.Connection) -> None:
         for record in _records(entry):
             text = json.dumps(record.attributes, sort_keys=True)
             if record.shared:
-                how = "IGNORE" if record.weak else "REPLACE"
                 values = (record.section, record.id, text)
-                database.execute(f"INSERT OR {how} INTO shared VALUES (?, ?, ?)", values)
+                database.execute("INSERT OR IGNORE INTO shared VALUES (?, ?, ?)", values)
             else:
                 database.execute(f"INSERT INTO {record.section} VALUES (?, ?)", (record.id, text))
 
@@ -288,19 +286,17 @@ def _configuration(making: str, mark: str, recipe: str, parameters: Mapping[str,
 
 
 def _input(name: str, identity: str) -> Record:
-    """An input as an entity: an earlier product by key and digest, or a file by its identity.
+    """An input as an entity: an earlier product by key and digest, or a file by its name and identity.
 
     A product of the store stands with all that its own manifest says; this is what is left of one that is gone.
     """
     key, data = _key_of(name), _term("voprov:DatasetEntity")
     if key is not None:
         said = {"prov:type": data, "prov:label": str(key), "vmpz:digest": identity}
-        return Record("entity", f"vmpz:product-{_mark(key.text, identity)}", said, shared=True, weak=True)
-    _, _, file = name.partition(":")
-    has_identity = len(identity) == 64
-    said = {"prov:type": data, "prov:label": file or name, "vmpz:identity": identity}
-    mark = identity[:32] if has_identity else _mark(file or name, identity)
-    return Record("entity", f"vmpz:file-{mark}", said, shared=True, weak=not file)
+        return Record("entity", f"vmpz:product-{_mark(key.text, identity)}", said, shared=True)
+    file = name.partition(":")[2] or name
+    said = {"prov:type": data, "prov:label": file, "vmpz:identity": identity}
+    return Record("entity", f"vmpz:file-{_mark(file, identity)}", said, shared=True)
 
 
 def _key_of(name: str) -> ProductKey | None:

@@ -1,34 +1,38 @@
 """The store: where products live, and when one exists.
 
 ``<store>/<area>/<key>/`` holds the files of one product under their published names and a ``manifest.json`` (key,
-state, files with size and sha256, digest, provenance), written last: what no manifest names does not exist. A remade
-product is written beside the old one, the manifest is replaced, then the old files are removed.
+state, files with size and sha256, digest, provenance, summary), put in place last: what no manifest names does not
+exist. A product is made aside, a remade one takes the place of the old, then what is left of the old one goes. Files
+may stand in folders of the product (HiPS); the manifest names each.
+
+The store is a local folder or a prefix of an object store (`vmpz.files.places`), with the same layout.
 """
 
-import contextlib
 import json
-import os
-import socket
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
-from vmpz.errors import MissingProductError, VmpzError
-from vmpz.files.write import StorageError, sha256_of, sweep, write_text
+from vmpz.errors import InputError, MissingProductError
+from vmpz.files.places import Folder, Place, place_of
+from vmpz.files.write import write_text
 from vmpz.products import ProductKey, Provenance, encode
 
-__all__ = ["Entry", "Store"]
+__all__ = ["MANIFEST", "Entry", "Store"]
 
 MANIFEST = "manifest.json"
-LOCK = ".lock"
-LOCK_GRACE_S = 10.0
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What a manifest says: the key, its state (DONE or EMPTY), its digest, its files and its provenance."""
+    """What a manifest says: the key, its state (DONE or EMPTY), its digest, its files, its provenance, its summary.
+
+    `folder` is where the files are, or for an object store where `path` brings them.
+    """
 
     key: ProductKey
     state: str
@@ -36,62 +40,148 @@ class Entry:
     files: tuple[dict[str, Any], ...]
     provenance: dict[str, Any]
     folder: Path
+    summary: dict[str, Any] = field(default_factory=dict)
+    place: Place = field(repr=False, compare=False, kw_only=True)
+    below: str = field(repr=False, compare=False, kw_only=True)
+    mark: str = field(repr=False, compare=False, kw_only=True)
 
     def path(self, suffix: str = "") -> Path:
-        """The first file whose name ends so.
+        """The first file, or folder of files, whose name ends so; of an object store it is fetched.
 
         Raises
         ------
         MissingProductError
             The product has no such file.
+        StorageError
+            It cannot be fetched.
         """
-        for item in self.files:
-            if item["name"].endswith(suffix):
-                return self.folder / str(item["name"])
-        raise MissingProductError(f"{self.key} has no file *{suffix} in {self.folder}")
+        name = self._name(suffix)
+        items = [item for item in self.files if item["name"] == name or item["name"].startswith(f"{name}/")]
+        return self.place.local(self.below, items, self.mark) / name
+
+    def location(self, suffix: str = "") -> str:
+        """Path or address of what `path` gives, without fetching it."""
+        return str(self.place.at(f"{self.below}/{self._name(suffix)}"))
+
+    def _name(self, suffix: str) -> str:
+        names = [str(item["name"]) for item in self.files]
+        folders = [str(parent) for name in names for parent in PurePosixPath(name).parents]
+        for name in (*names, *folders):
+            if name.endswith(suffix) and name != ".":
+                return name
+        raise MissingProductError(f"{self.key} has no file *{suffix} in {self.place.at(self.below)}")
 
     def faults(self) -> list[str]:
         """What is wrong with the files: missing, of another size, or of another sha256."""
-        found = []
-        for item in self.files:
-            path = self.folder / item["name"]
-            if not path.is_file():
-                found.append(f"{path}: the manifest names it, it is missing")
-            elif path.stat().st_size != item["size"]:
-                found.append(f"{path}: size must be {item['size']}, found {path.stat().st_size}")
-            elif sha256_of(path) != item["sha256"]:
-                found.append(f"{path}: sha256 must be {item['sha256']}, the content was altered")
-        return found
+        found = (self.place.fault(f"{self.below}/{item['name']}", item) for item in self.files)
+        return [fault for fault in found if fault is not None]
 
 
 class Store:
-    """A folder of products.
+    """A folder of products, or a prefix of an object store.
 
     Parameters
     ----------
-    root : path
-        Need not exist yet.
+    root : path or address
+        ``s3://bucket/prefix`` or any other address that fsspec reaches; else a local folder. Need not exist yet.
+
+    Raises
+    ------
+    InputError
+        The address cannot be reached by fsspec.
     """
 
     def __init__(self, root: str | Path) -> None:
-        self.root = Path(root)
+        self.place = place_of(root)
+
+    @property
+    def root(self) -> Any:
+        """What makes the store again: a path, or the address of an object store."""
+        return self.place.root
 
     def folder(self, key: ProductKey) -> Path:
-        """Folder of a product."""
-        return self.root / encode(key.area) / key.text
+        """Folder of a product of a local store.
+
+        Raises
+        ------
+        InputError
+            The store is no folder; `Entry.path` fetches files.
+        """
+        if not isinstance(self.place, Folder):
+            raise InputError(f"{self.root}: must be a local folder, found an object store")
+        return self.place.at(_below(key))
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def exists(self) -> bool:
+        """Whether there is such a folder, or any object."""
+        return self.place.exists()
 
     def entry(self, key: ProductKey) -> Entry | None:
         """The product of a key, None if it does not exist (no manifest, or a file of another size)."""
-        return _read_entry(self.folder(key) / MANIFEST)
+        below = _below(key)
+        content = self.place.read(f"{below}/{MANIFEST}")
+        return None if content is None else self._entry(below, content, self.place.sizes(below))
 
     def has(self, key: ProductKey) -> bool:
         """Whether there is a manifest of a key; cheaper than reading it."""
-        return (self.folder(key) / MANIFEST).is_file()
+        return self.place.has(f"{_below(key)}/{MANIFEST}")
 
     def entries(self) -> Iterator[Entry]:
         """All products, in key order."""
-        found = [_read_entry(path) for path in sorted(self.root.glob(f"*/*/{MANIFEST}"))]
-        yield from sorted((entry for entry in found if entry), key=lambda entry: entry.key)
+        for top in sorted(self.place.stamps(), key=unquote):
+            yield from self.entries_of(top)
+
+    def entries_of(self, top: str) -> Iterator[Entry]:
+        """The products in a folder at the top (the encoded name of an area), in key order."""
+        yield from self._entries_in(self.place.sizes(top))
+
+    def broken(self) -> Iterator[str]:
+        """Folders whose manifest cannot be read, or names a file that is missing or of another size."""
+        for top in self.place.stamps():
+            sizes = self.place.sizes(top)
+            right = {entry.below for entry in self._entries_in(sizes)}
+            yield from (str(self.place.at(below)) for below in _belows(sizes) if below not in right)
+
+    def _entries_in(self, sizes: Mapping[str, int]) -> list[Entry]:
+        """The products among files with their sizes."""
+        parts: dict[str, dict[str, int]] = {below: {} for below in _belows(sizes)}
+        for name, size in sizes.items():
+            parts.get("/".join(name.split("/")[:2]), {})[name] = size
+        contents = self.place.read_many([f"{below}/{MANIFEST}" for below in parts])
+        found = [
+            self._entry(below, content, part)
+            for (below, part), content in zip(parts.items(), contents, strict=True)
+            if content is not None
+        ]
+        return sorted((entry for entry in found if entry is not None), key=lambda entry: entry.key)
+
+    def _entry(self, below: str, content: bytes, sizes: Mapping[str, int]) -> Entry | None:
+        """What a manifest says, None if it is none or a file that it names is not there."""
+        mark = sha256(content).hexdigest()
+        try:
+            told = json.loads(content)
+            entry = Entry(
+                ProductKey(**told["key"]),
+                told["state"],
+                told["digest"],
+                tuple(told["files"]),
+                told["provenance"],
+                self.place.cached(below, mark),
+                told.get("summary", {}),
+                place=self.place,
+                below=below,
+                mark=mark,
+            )
+            are_there = all(
+                _is_inside(item["name"]) and sizes.get(f"{below}/{item['name']}") == item["size"]
+                for item in entry.files
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None
+        return entry if are_there else None
+
+    # -- writing ------------------------------------------------------------------------------------------------------
 
     def put(
         self,
@@ -99,55 +189,72 @@ class Store:
         provenance: Provenance,
         write: Callable[[Path], Sequence[Path]],
         empty: bool | Callable[[], bool] = False,
+        summary: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = None,
     ) -> Entry:
-        """Write a product whole: its files, then the manifest, then remove the files of an earlier version.
+        """Write a product whole: its files aside, then in their place, then the manifest, then remove what is old.
 
-        `write` gets the product's folder and returns the files it wrote there, each of them whole; `empty` may be
-        asked when they are written.
+        Parameters
+        ----------
+        key : ProductKey
+        provenance : Provenance
+        write : callable
+            Gets a local folder and returns the files, and folders of files, that it wrote there, the main one first.
+        empty : bool or callable
+            Whether no cell has a value; may be asked when the files are written.
+        summary : mapping or callable, optional
+            What the index tells of the content (`vmpz.run.summaries`); may be asked when the files are written.
+
+        Raises
+        ------
+        StorageError
+            The storage refuses. The product that was there is still there, or none is.
         """
-        folder = self.folder(key)
-        with _as_storage_error(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        written = write(folder)
-        with _as_storage_error(folder):
-            files = [
-                {"name": path.name, "size": path.stat().st_size, "sha256": sha256_of(path)}
-                for path in written
+        below = _below(key)
+        with self.place.staging(below) as folder:
+            items = [
+                {"name": path.relative_to(folder).as_posix(), **self.place.describe(path)}
+                for path in _all_files(write(folder))
             ]
-        content = {
-            "key": asdict(key),
-            "state": "EMPTY" if (empty() if callable(empty) else empty) else "DONE",
-            "digest": provenance.digest,
-            "files": files,
-            "provenance": provenance.as_dict(),
-        }
-        write_text(folder / MANIFEST, json.dumps(content, indent=1, sort_keys=True, default=str) + "\n")
-        named = {item["name"] for item in files} | {MANIFEST}
-        with _as_storage_error(folder):
-            for path in folder.iterdir():
-                if path.name not in named:
-                    path.unlink()
+            told = summary() if callable(summary) else summary
+            content = {
+                "key": asdict(key),
+                "state": "EMPTY" if (empty() if callable(empty) else empty) else "DONE",
+                "digest": provenance.digest,
+                "files": items,
+                "provenance": provenance.as_dict(),
+                **({"summary": dict(told)} if told else {}),
+            }
+            text = json.dumps(content, indent=1, sort_keys=True, default=str) + "\n"
+            write_text(folder / MANIFEST, text)
+            self.place.touch(encode(key.area))
+            self.place.publish(below, folder, items, MANIFEST)
+        self.place.remove(self._left_over(below, {item["name"] for item in items}))
         entry = self.entry(key)
         if entry is None:
-            raise MissingProductError(f"{folder}: the product just written cannot be read back")
+            raise MissingProductError(f"{self.place.at(below)}: the product just written cannot be read back")
         return entry
 
-    def sweep(self) -> list[Path]:
+    def _left_over(self, below: str, named: set[str]) -> list[str]:
+        """Files of a product's folder that its manifest does not name."""
+        kept = {f"{below}/{name}" for name in (*named, MANIFEST)}
+        return [name for name in self.place.sizes(below) if name not in kept]
+
+    def sweep(self) -> list[Path | str]:
         """Remove what killed writers left: temporaries, and files that no manifest names; folders of others stay."""
-        removed = sweep(self.root) if self.root.is_dir() else []
-        for folder in self.root.glob("*/*~*/"):
-            if not _is_of_a_product(folder):
-                continue
-            entry = _read_entry(folder / MANIFEST)
-            named = {item["name"] for item in entry.files} | {MANIFEST} if entry else set()
-            for path in folder.iterdir():
-                if path.name not in named:
-                    path.unlink()
-                    removed.append(path)
+        removed = list(self.place.sweep())
+        for top in self.place.stamps():
+            sizes = self.place.sizes(top)
+            named = {
+                f"{entry.below}/{name}"
+                for entry in self._entries_in(sizes)
+                for name in (MANIFEST, *(item["name"] for item in entry.files))
+            }
+            left = [name for name in sizes if name not in named and _is_of_a_product(name)]
+            self.place.remove(left)
+            removed += [self.place.at(name) for name in left]
         return removed
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> AbstractContextManager[None]:
         """Hold the store for one run; a lock of a dead process of this host is taken over.
 
         Raises
@@ -155,106 +262,49 @@ class Store:
         VmpzError
             Another run holds the store; the message names its process and host.
         """
-        path = self.root / LOCK
-        with _as_storage_error(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
-            while not _taken(path):
-                _take_from_the_dead(path)
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+        return self.place.hold()
+
+    # -- notes of the store itself ------------------------------------------------------------------------------------
+
+    def read_text(self, name: str) -> str | None:
+        """A small text file at the top of the store, None if there is none."""
+        content = self.place.read(name)
+        return None if content is None else content.decode("utf-8", "replace")
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a small text file at the top of the store, whole."""
+        self.place.write(name, text.encode())
 
 
-@contextlib.contextmanager
-def _as_storage_error(place: Path) -> Iterator[None]:
-    """Whatever the system refuses inside is a failure of the storage, with its path."""
+def _below(key: ProductKey) -> str:
+    return f"{encode(key.area)}/{key.text}"
+
+
+def _belows(sizes: Mapping[str, int]) -> list[str]:
+    """Folders that have a manifest."""
+    end = f"/{MANIFEST}"
+    return [name.removesuffix(end) for name in sorted(sizes) if name.count("/") == 2 and name.endswith(end)]
+
+
+def _is_of_a_product(name: str) -> bool:
+    """Whether a file stands in the folder of a product, not in one of somebody else."""
+    parts = name.split("/")
     try:
-        yield
-    except StorageError:
-        raise
-    except OSError as error:
-        raise StorageError(error.errno, error.strerror or str(error), str(error.filename or place)) from error
-
-
-def _is_of_a_product(folder: Path) -> bool:
-    try:
-        return ProductKey.parse(folder.name).text == folder.name
+        return len(parts) > 2 and ProductKey.parse(parts[1]).text == parts[1]
     except ValueError:
         return False
 
 
-# -- the lock ---------------------------------------------------------------------------------------------------------
+def _is_inside(name: str) -> bool:
+    """Whether a name of a manifest stays in the folder of its product."""
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
 
-def _taken(path: Path) -> bool:
-    """Make the lock with this process's name in it; False if there is one."""
-    try:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-    except FileExistsError:
-        return False
-    try:
-        os.write(handle, f"{os.getpid()} {socket.gethostname()}".encode())
-    except OSError:
-        path.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(handle)
-    return True
-
-
-def _take_from_the_dead(path: Path) -> None:
-    """Remove a lock whose process is gone; of two that try, one moves it away and the other starts again."""
-    try:
-        content, age = path.read_text("utf-8", "replace"), time.time() - path.stat().st_mtime
-    except FileNotFoundError:
-        return
-    process, _, host = content.partition(" ")
-    if not process.isdigit():
-        if age < LOCK_GRACE_S:  # made just now, its name not yet written
-            raise VmpzError(f"{path.parent}: another run is taking this store; try again")
-    elif not _is_dead(int(process), host):
-        raise VmpzError(
-            f"{path.parent}: another run holds this store: process {process} on {host} (if it is gone, remove {path})"
-        )
-    aside = path.with_name(f"{LOCK}.{os.getpid()}.part")
-    with contextlib.suppress(FileNotFoundError):
-        path.rename(aside)
-        if aside.read_text("utf-8", "replace") != content:
-            aside.rename(path)
-        aside.unlink(missing_ok=True)
-
-
-def _is_dead(process: int, host: str) -> bool:
-    """Whether a process of this host is gone; a lock of our own number was left by one that had it before us."""
-    if host != socket.gethostname() or process == os.getpid():
-        return host == socket.gethostname()
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
-
-
-def _read_entry(path: Path) -> Entry | None:
-    if not path.is_file():
-        return None
-    try:
-        content = json.loads(path.read_text("utf-8"))
-        entry = Entry(
-            ProductKey(**content["key"]),
-            content["state"],
-            content["digest"],
-            tuple(content["files"]),
-            content["provenance"],
-            path.parent,
-        )
-    except (ValueError, KeyError, TypeError):
-        return None
-    for item in entry.files:
-        file = path.parent / item["name"]
-        if not file.is_file() or file.stat().st_size != item["size"]:
-            return None
-    return entry
+def _all_files(paths: Sequence[Path]) -> Iterator[Path]:
+    """Files, and the files of folders in the order of their names."""
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(one for one in path.rglob("*") if one.is_file())
+        else:
+            yield path

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from vmpz.errors import InputError
-from vmpz.files.write import write_text
 from vmpz.frames import Manifest
 from vmpz.parameters import Parameters, load
 from vmpz.products import ProductKey
@@ -210,7 +209,7 @@ def _execute(
                     break
         except BaseException:
             with suppress(OSError):  # what stopped the run is the error to tell
-                account.write(Path(setting.store))
+                account.write(setting.store)
             raise
         finally:
             ended.close()
@@ -218,13 +217,15 @@ def _execute(
 
 def _created(store: Store, parameters: Parameters, asked: str | datetime | None) -> datetime:
     """The one creation instant of a run, kept in the store for the runs that resume it."""
-    kept = store.root / RUN_FILE
     said: str | datetime | None = asked or parameters.survey.created
-    if said is None and kept.is_file():
+    kept = store.read_text(RUN_FILE) if said is None else None
+    if kept is not None:
         try:
-            said = str(json.loads(kept.read_text("utf-8"))["created"])
+            said = str(json.loads(kept)["created"])
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{kept}: must hold the creation instant, found {error!r}; remove it") from error
+            raise InputError(
+                f"{store.root}/{RUN_FILE}: must hold the creation instant, found {error!r}; remove it"
+            ) from error
     instant = now() if said is None else instant_of(said)
-    write_text(kept, json.dumps({"created": instant.isoformat()}) + "\n")
+    store.write_text(RUN_FILE, json.dumps({"created": instant.isoformat()}) + "\n")
     return instant

@@ -136,12 +136,18 @@ def merge_files(
     owned = None if owners is None else _owned_by(owners)
     add_files(tiles, paths, owned=owned)
     add_files(shares, _expanded(weights), owned=owned)
-    provenance = Provenance(
-        "merge", MERGE_VERSION, {"order": order, "forms": maps.model_dump(mode="json")},
-        {one.name: one.identity for one in (*tiles.sources, *shares.sources)}, versions(), now(),
-        tiles.agreement.verified,
-    )  # fmt: skip
     inside = None if region is None else region.cells(tiles.head.key.order)
+    asked = {
+        "order": order,
+        "region": None if inside is None else inside.digest,
+        "owners": owners,
+        "mixed": allow_mixed,
+    }
+    provenance = Provenance(
+        "merge", MERGE_VERSION, {**asked, "forms": maps.model_dump(mode="json")},
+        {f"{one.key.text}/{Path(one.name).name}": one.identity for one in (*tiles.sources, *shares.sources)},
+        versions(), now(), tiles.agreement.verified,
+    )  # fmt: skip
     with _healpix_beside(out, how.name) as path:
         made = merge_files_to(
             path, tiles, shares, "CONCAT", maps, provenance, order=order, region=inside,

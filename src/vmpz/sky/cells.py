@@ -11,7 +11,7 @@ import of a second, and does not depend on `MOC.difference`, which mocpy 0.21 ge
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vmpz.errors import MapMismatchError
+from vmpz.kernels import lookup
 from vmpz.sky import hpx
 
 if TYPE_CHECKING:
@@ -182,10 +183,18 @@ class CellSet:
         number = np.asarray(cells, dtype=np.int64)
         if not self:
             return np.full(number.shape, -1, np.int64)
-        row = np.searchsorted(self._ranges[:, 0], number, side="right") - 1
-        safe = np.maximum(row, 0)
-        inside = (row >= 0) & (number < self._ranges[safe, 1])
-        return np.where(inside, number - self._ranges[safe, 0] + self._offsets[safe], -1)
+        flat, place = np.ascontiguousarray(number).ravel(), np.empty(number.size, np.int64)
+        lookup.places(self._ranges, self._offsets, *self._blocks, flat, place)
+        return place.reshape(number.shape)
+
+    @cached_property
+    def _blocks(self) -> tuple[int, int, NDArray[np.int64]]:
+        """First cell, bits of a block, and the table of blocks: about as many blocks as ranges."""
+        first, last = int(self._ranges[0, 0]), int(self._ranges[-1, 1])
+        shift = max((last - first).bit_length() - (4 * len(self._ranges)).bit_length(), 0)
+        table = np.empty(((last - 1 - first) >> shift) + 2, np.int64)
+        lookup.block_table(self._ranges, first, shift, table)
+        return first, shift, table
 
     def contains(self, lon_deg: ArrayLike, lat_deg: ArrayLike) -> NDArray[np.bool_]:
         """Whether positions (ICRS degrees) lie in a member cell."""
@@ -267,6 +276,19 @@ class CellSet:
 
     def __repr__(self) -> str:
         return f"CellSet(order={self._order}, cells={len(self)}, area={self.area_deg2:.6g} deg2)"
+
+    @staticmethod
+    def shared(sets: Sequence["CellSet"]) -> tuple[int, int, int] | None:
+        """A cell that two of the sets hold: the places of the two, and the cell; None if they are disjoint."""
+        owner = np.repeat(np.arange(len(sets)), [len(one.ranges) for one in sets])
+        ranges = np.concatenate([one.ranges for one in sets])
+        by_start = np.argsort(ranges[:, 0], kind="stable")
+        ranges, owner = ranges[by_start], owner[by_start]
+        again = np.flatnonzero(ranges[1:, 0] < ranges[:-1, 1])
+        if not again.size:
+            return None
+        k = int(again[0])
+        return int(owner[k]), int(owner[k + 1]), int(ranges[k + 1, 0])
 
     @staticmethod
     def union(sets: Iterable["CellSet"]) -> "CellSet":

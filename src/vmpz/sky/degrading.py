@@ -1,11 +1,12 @@
 """Degrading: values of cells to values of their parents, by rule, from a stream of cells.
 
 `Families` takes children in ascending order, piece by piece, and gives every parent as soon as its family is complete;
-the result does not depend on where the stream was cut. An absent child counts as 0 where the rule is COVERAGE or SUM
-and is left out everywhere else.
+the result does not depend on where the stream was cut. A child that is absent or NaN counts as 0 where the rule is
+COVERAGE or SUM and is left out everywhere else.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,9 @@ IntArray = NDArray[np.int64]
 Values = NDArray[Any]
 Transform = Callable[[Values], Values]
 Parents = tuple[IntArray, Values]
+Rows = tuple[IntArray, Values, Values]
+
+NO_PARENT = np.iinfo(np.int64).max
 
 
 def _as_power(factor: float) -> tuple[Transform, Transform]:
@@ -67,7 +71,7 @@ class Families:
             )
         self.rule, self.shift = rule, 2 * levels
         self._parent, self._sums = np.full(1, -1, np.int64), np.zeros(2)
-        self._rows: list[tuple[IntArray, Values, Values]] = []
+        self._rows: list[Rows] = []
 
     def add(self, cells: IntArray, values: Values, weight: Values | None = None) -> Parents:
         """Children that follow those before; the parents that they complete.
@@ -83,7 +87,8 @@ class Families:
         Returns
         -------
         parents : int64 (m,)
-            Ascending; without those whose weights are all zero.
+            Ascending; of rules other than COVERAGE and SUM without those whose children are all NaN or (averages and
+            MODE) of weight zero.
         values : (m,)
             float64, except MIN, MAX, MODE and OR which keep the dtype.
         """
@@ -93,16 +98,18 @@ class Families:
         moments = values.astype(np.float64, copy=False)
         moments = moments if additive else np.asarray(MEANS[self.rule][0](moments))
         share = np.ones(cells.size) if additive else _ones_or(weight, cells.size)
-        parents, sums = np.empty(cells.size, np.int64), np.empty((cells.size, 2))
+        most = min(cells.size, _parents_of(cells, self.shift) + 1)
+        parents, sums = np.empty(most, np.int64), np.empty((most, 2))
         count = add_children(cells, moments, share, self.shift, self._parent, self._sums, parents, sums)
         return self._finished(parents[:count], sums[:count])
 
     def finish(self) -> Parents:
         """The parents that are left when no more children come."""
         if self._rows:
-            return self._reduced(*self._taken(None))
-        parents = self._parent[self._parent >= 0]
-        found = self._finished(parents.copy(), self._sums[None][: parents.size].copy())
+            return self._complete(NO_PARENT)
+        if self._parent[0] < 0:
+            return np.empty(0, np.int64), np.empty(0)
+        found = self._finished(self._parent.copy(), self._sums[None].copy())
         self._parent[0] = -1
         return found
 
@@ -115,42 +122,55 @@ class Families:
         return parents[some], np.asarray(MEANS[self.rule][1](sums[some, 1] / sums[some, 0]))
 
     def _held_back(self, cells: IntArray, values: Values, weight: Values) -> Parents:
-        """Rules that look at a whole family at once: rows of the last family wait for the next call."""
-        self._rows.append((cells, values, weight))
-        last = int(cells[-1]) >> self.shift if cells.size else -1
-        return self._reduced(*self._taken(last))
+        """Rules that are no sums: what is known of the last family waits for the next call, in as few rows as do."""
+        counts = (values == values) & ((weight > 0.0) | (self.rule != "MODE"))
+        self._rows.append((cells[counts] >> self.shift, values[counts], weight[counts]))
+        return self._complete(int(cells[-1]) >> self.shift if cells.size else 0)
 
-    def _taken(self, last: int | None) -> tuple[IntArray, Values, Values]:
-        """Rows of complete families; those of the family `last` are kept."""
-        cells, values, weight = (np.concatenate(one) for one in zip(*self._rows, strict=True))
-        cut = cells.size if last is None else int(np.searchsorted(cells, last << self.shift))
-        self._rows = [] if cut == cells.size else [(cells[cut:], values[cut:], weight[cut:])]
-        return cells[:cut], values[:cut], weight[:cut]
+    def _complete(self, last: int) -> Parents:
+        """Families before the parent `last`."""
+        reduced = _summed if self.rule == "MODE" else partial(_extremes, EXTREMES[self.rule])
+        parents, values, weight = reduced(*(np.concatenate(one) for one in zip(*self._rows, strict=True)))
+        cut = int(np.searchsorted(parents, last))
+        self._rows = [(parents[cut:], values[cut:], weight[cut:])]
+        if self.rule == "MODE":
+            return _modes(parents[:cut], values[:cut], weight[:cut])
+        return parents[:cut], values[:cut]
 
-    def _reduced(self, cells: IntArray, values: Values, weight: Values) -> Parents:
-        if not cells.size:
-            return cells, values
-        parents = cells >> self.shift
-        start = np.flatnonzero(np.concatenate(([True], parents[1:] != parents[:-1])))
-        if self.rule in EXTREMES:
-            return parents[start], EXTREMES[self.rule].reduceat(values, start)
-        return _modes(parents, values, weight)
+
+def _parents_of(cells: IntArray, shift: int) -> int:
+    """Number of parents from that of the first cell to that of the last."""
+    return int((cells[-1] >> shift) - (cells[0] >> shift)) + 1 if cells.size else 0
 
 
 def _ones_or(weight: Values | None, size: int) -> NDArray[np.float64]:
     return np.ones(size) if weight is None else weight.astype(np.float64, copy=False)
 
 
-def _modes(parents: IntArray, values: Values, weight: Values) -> Parents:
-    """The value of largest weight of each family, the lowest on ties."""
+def _extremes(extreme: np.ufunc, parents: IntArray, values: Values, weight: Values) -> Rows:
+    """One row a family."""
+    first = _firsts(parents)
+    return parents[first], extreme.reduceat(values, first) if first.size else values, weight[first]
+
+
+def _summed(parents: IntArray, values: Values, weight: Values) -> Rows:
+    """One row per family and value; weights are added one after the other."""
     by_value = np.lexsort((values, parents))
     parents, values, weight = parents[by_value], values[by_value], weight[by_value]
-    first = np.flatnonzero(
-        np.concatenate(([True], (parents[1:] != parents[:-1]) | (values[1:] != values[:-1])))
-    )
-    total = np.add.reduceat(weight, first)
-    parents, values = parents[first], values[first]
-    best = np.lexsort((values, -total, parents))
-    best = best[np.concatenate(([True], np.diff(parents[best]) != 0))]
-    best = best[total[best] > 0]
+    first = _firsts(parents, values)
+    group = np.repeat(np.arange(first.size), np.diff(first, append=parents.size))
+    return parents[first], values[first], np.bincount(group, weight)
+
+
+def _modes(parents: IntArray, values: Values, weight: Values) -> Parents:
+    """The value of largest weight of each family, the lowest on ties; from one row per family and value."""
+    best = np.lexsort((values, -weight, parents))
+    best = best[_firsts(parents[best])]
     return parents[best], values[best]
+
+
+def _firsts(*columns: Values) -> IntArray:
+    """Where a row differs from the one before in any column."""
+    differs = np.ones(columns[0].size, np.bool_)
+    differs[1:] = np.logical_or.reduce([one[1:] != one[:-1] for one in columns])
+    return np.flatnonzero(differs)

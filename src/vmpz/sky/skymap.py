@@ -10,11 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vmpz.errors import MapMismatchError
+from vmpz.kernels.lookup import copy_ranges
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
 from vmpz.sky.degrading import DEGRADE_RULES, MEANS, Families
 
 __all__ = ["DEGRADE_RULES", "MEANS", "SkyMap"]
+
+BLOCK = 1 << 16
+"""Cells that are degraded at a time: what is needed on the way stays in the cache."""
 
 Values = NDArray[Any]
 
@@ -125,11 +129,18 @@ class SkyMap:
         orders = {one.order for one in maps}
         if len(orders) != 1:
             raise MapMismatchError(f"maps to join must have one order, found {sorted(orders)}")
-        return SkyMap.from_cells(
-            orders.pop(),
-            np.concatenate([one.cells.cells() for one in maps]),
-            np.concatenate([one.values for one in maps]),
-        )
+        twice = CellSet.shared([one.cells for one in maps])
+        if twice is not None:
+            raise MapMismatchError(
+                f"maps to join must be disjoint: cell {twice[2]} is in those at places {twice[0]} and {twice[1]}"
+            )
+        ranges = np.concatenate([one.cells.ranges for one in maps])
+        length = ranges[:, 1] - ranges[:, 0]
+        values = np.concatenate([one.values for one in maps])
+        by_start, begin = np.argsort(ranges[:, 0], kind="stable"), np.cumsum(length) - length
+        joined = np.empty_like(values)
+        copy_ranges(values, begin[by_start], length[by_start], joined)
+        return SkyMap(CellSet.from_ranges(orders.pop(), ranges), joined)
 
     def degrade(self, order: int, rule: str, weight: "SkyMap | None" = None) -> "SkyMap":
         """The map at a coarser order.
@@ -161,9 +172,11 @@ class SkyMap:
             raise MapMismatchError(f"the weight must have order {self.order}, found {weight.order}")
         if order == self.order or len(self) == 0:
             return self if order == self.order else SkyMap(CellSet(order), self._values)
-        children = self._cells.cells()
-        share = None if weight is None else weight.of_cells(children, 0.0)
-        found = (families.add(children, self._values, share), families.finish())
+        found = []
+        for start, children in self._cells.blocks(BLOCK):
+            share = None if weight is None else weight.of_cells(children, 0.0)
+            found.append(families.add(children, self._values[start : start + children.size], share))
+        found.append(families.finish())
         return SkyMap(
             CellSet.from_cells(order, np.concatenate([parents for parents, _ in found])),
             np.concatenate([values for _, values in found]),

@@ -1,0 +1,253 @@
+"""The index of a store: one row a product, in SQLite, made from the manifests and from nothing else.
+
+It is a convenience: deleted, corrupted or locked, it is made again with the same content. It stands beside the products
+(``index.sqlite``), or in the cache where the store is an object store or may not be written to; whoever cannot have the
+file makes an index in memory. One writer at a time, rollback journal, and no value ever becomes part of a statement.
+
+Which manifests are read. Whoever puts a product in place first gives the folder of its area a new stamp (its time of
+modification; on an object store a small object ``.changed/<area>``). The index keeps the stamp with which it read an
+area, and reads the area again when the stamp differs: other products cost nothing. A stamp younger than `GRACE_S` is
+not kept, since the manifest it announces may not be there yet; so nothing is missed unless a writer stands still for
+longer than that between stamp and manifest. What changes a folder behind the back of `vmpz` is seen where it adds or
+removes folders of products; else `rebuild` reads everything.
+"""
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from vmpz.errors import InputError
+from vmpz.files.places import Folder
+from vmpz.files.remote import cache_folder
+from vmpz.run.store import Entry, Store
+
+__all__ = ["Index"]
+
+INDEX = "index.sqlite"
+VERSION = 1
+GRACE_S = 60.0
+PATIENCE_S = 10.0
+BATCH = 64
+CHECKED_BYTES = 1 << 26
+
+COLUMNS = (
+    "key", "folder", "area", "level", "kind", "quantity", "statistic", "selection", "instrument", "band", "order",
+    "release", "recipe", "state", "digest", "created", "file", "bytes", "cells", "area_deg2", "observed_area_deg2",
+    "minimum", "mean", "maximum", "unit", "envelope", "cover",
+)  # fmt: skip
+
+TABLES = """
+CREATE TABLE areas (folder TEXT PRIMARY KEY, stamp TEXT NOT NULL);
+CREATE TABLE products (
+    key TEXT PRIMARY KEY, folder TEXT NOT NULL, area TEXT NOT NULL, level TEXT NOT NULL, kind TEXT NOT NULL,
+    quantity TEXT NOT NULL, statistic TEXT NOT NULL, selection TEXT NOT NULL, instrument TEXT NOT NULL,
+    band TEXT NOT NULL, "order" INTEGER NOT NULL, release TEXT NOT NULL, recipe TEXT NOT NULL, state TEXT NOT NULL,
+    digest TEXT NOT NULL, created TEXT NOT NULL, file TEXT NOT NULL, bytes INTEGER NOT NULL, cells INTEGER,
+    area_deg2 REAL, observed_area_deg2 REAL, minimum REAL, mean REAL, maximum REAL, unit TEXT, envelope TEXT, cover TEXT
+);
+CREATE INDEX by_folder ON products (folder);
+CREATE INDEX by_kind ON products (kind, band);
+"""
+INSERT = f"INSERT OR REPLACE INTO products VALUES ({', '.join('?' * len(COLUMNS))})"
+SELECT = """
+SELECT * FROM products
+WHERE (:kinds IS NULL OR kind IN (SELECT value FROM json_each(:kinds)))
+  AND (:bands IS NULL OR band IN (SELECT value FROM json_each(:bands)))
+  AND (:areas IS NULL OR area IN (SELECT value FROM json_each(:areas)))
+  AND (:level IS NULL OR level = :level)
+ORDER BY area, kind, quantity, statistic, selection, instrument, band, "order", release
+"""
+
+OF_PATCHES = ("merge", "multiband", "collection")
+"""Recipes of what stands for several tiles."""
+
+Row = dict[str, Any]
+
+
+class Index:
+    """The index of a store, brought up to date when it is made.
+
+    Parameters
+    ----------
+    store : Store
+    rebuild : bool
+        Read every manifest again.
+
+    Raises
+    ------
+    InputError
+        There is no such store.
+    """
+
+    def __init__(self, store: Store, rebuild: bool = False) -> None:
+        if not store.exists():
+            raise InputError(f"{store.root}: must be a store, found {_what_is_there(store)}")
+        self._store = store
+        self._base = _opened(store, rebuild)
+
+    def rows(
+        self,
+        *,
+        kinds: Collection[str] | None = None,
+        bands: Collection[str] | None = None,
+        areas: Collection[str] | None = None,
+        level: str | None = None,
+    ) -> Iterator[Row]:
+        """Rows in key order, as `COLUMNS`; `envelope` and `cover` are decoded, unknown values are None.
+
+        Parameters
+        ----------
+        kinds, bands, areas : collection of str, optional
+            What counts; default all.
+        level : {'tile', 'patch'}, optional
+        """
+        asked = {"kinds": _listed(kinds), "bands": _listed(bands), "areas": _listed(areas), "level": level}
+        cursor = self._base.execute(SELECT, asked)
+        names = [column[0] for column in cursor.description]
+        for values in cursor:
+            row = dict(zip(names, values, strict=True))
+            yield row | {name: row[name] and json.loads(row[name]) for name in ("envelope", "cover")}
+
+    def close(self) -> None:
+        """Release the file."""
+        self._base.close()
+
+    def __enter__(self) -> "Index":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _listed(names: Collection[str] | None) -> str | None:
+    return None if names is None else json.dumps(sorted(names))
+
+
+def _what_is_there(store: Store) -> str:
+    return "a file" if isinstance(store.root, Path) and store.root.exists() else "nothing"
+
+
+# -- the file ---------------------------------------------------------------------------------------------------------
+
+
+def _opened(store: Store, rebuild: bool) -> sqlite3.Connection:
+    """The index up to date: the file, a new file in the place of a corrupted one, or an index in memory."""
+    path = _place(store)
+    try:
+        return _up_to_date(path, store, rebuild)
+    except sqlite3.OperationalError:  # locked, read-only, full
+        return _up_to_date(":memory:", store, rebuild)
+    except sqlite3.DatabaseError:  # not a database, or one that is damaged
+        with suppress(OSError):
+            _removed(path)
+            with suppress(sqlite3.DatabaseError):
+                return _up_to_date(path, store, rebuild)
+        return _up_to_date(":memory:", store, rebuild)
+
+
+def _place(store: Store) -> str:
+    if isinstance(store.place, Folder):
+        return str(store.place.at(INDEX))
+    folder = cache_folder() / sha256(str(store.root).encode()).hexdigest()
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    return str(folder / INDEX)
+
+
+def _removed(path: str) -> None:
+    for name in (path, f"{path}-journal"):
+        Path(name).unlink(missing_ok=True)
+
+
+def _up_to_date(path: str, store: Store, rebuild: bool) -> sqlite3.Connection:
+    base = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)
+    try:
+        base.execute("PRAGMA journal_mode = DELETE")
+        _make_tables(base)
+        _must_be_whole(base)
+        if rebuild:
+            base.execute("DELETE FROM areas")
+        _read_changes(base, store)
+    except BaseException:
+        base.close()
+        raise
+    return base
+
+
+def _make_tables(base: sqlite3.Connection) -> None:
+    """The tables of this version; those of another are dropped."""
+    if base.execute("PRAGMA user_version").fetchone()[0] == VERSION:
+        return
+    base.executescript(
+        "BEGIN IMMEDIATE; DROP TABLE IF EXISTS areas; DROP TABLE IF EXISTS products;"
+        f"{TABLES} PRAGMA user_version = {VERSION}; COMMIT;"
+    )
+
+
+def _must_be_whole(base: sqlite3.Connection) -> None:
+    """Check a file that is not too large for it."""
+    pages, size = (base.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    if pages * size <= CHECKED_BYTES:
+        (found,) = base.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
+
+
+# -- what changed -----------------------------------------------------------------------------------------------------
+
+
+def _read_changes(base: sqlite3.Connection, store: Store) -> None:
+    """Read again the areas whose stamps differ from those that are kept."""
+    stamps = store.place.stamps()
+    kept = dict(base.execute("SELECT folder, stamp FROM areas"))
+    changed = [top for top, (stamp, _) in stamps.items() if not stamp or kept.get(top) != stamp]
+    gone = [top for top in kept if top not in stamps]
+    todo = [*gone, *changed]
+    for start in range(0, len(todo), BATCH):
+        base.execute("BEGIN IMMEDIATE")
+        try:
+            for top in todo[start : start + BATCH]:
+                _replace(base, top, store.entries_of(top) if top in stamps else ())
+                _keep(base, top, *stamps.get(top, (None, 0.0)))
+        except BaseException:
+            base.execute("ROLLBACK")
+            raise
+        base.execute("COMMIT")
+
+
+def _replace(base: sqlite3.Connection, top: str, entries: Iterable[Entry]) -> None:
+    base.execute("DELETE FROM products WHERE folder = ?", (top,))
+    rows = (_row(top, entry) for entry in entries)
+    base.executemany(INSERT, ([row[name] for name in COLUMNS] for row in rows))
+
+
+def _keep(base: sqlite3.Connection, top: str, stamp: str | None, age_s: float) -> None:
+    """Remember the stamp of an area; '' one that is too young, nothing of an area that is gone."""
+    base.execute("DELETE FROM areas WHERE folder = ?", (top,))
+    if stamp is not None:
+        base.execute("INSERT INTO areas VALUES (?, ?)", (top, stamp if age_s > GRACE_S else ""))
+
+
+def _row(top: str, entry: Entry) -> Row:
+    key, summary = entry.key, entry.summary
+    source: Mapping[str, Any] = entry.provenance
+    numbers = ("cells", "area_deg2", "observed_area_deg2", "minimum", "mean", "maximum", "unit")
+    return {
+        "key": key.text,
+        "folder": top,
+        "recipe": str(source.get("recipe", "")),
+        "level": "patch" if source.get("recipe") in OF_PATCHES else "tile",
+        **{name: getattr(key, name) for name in ("area", "kind", "quantity", "statistic", "selection")},
+        **{name: getattr(key, name) for name in ("instrument", "band", "order", "release")},
+        "state": entry.state,
+        "digest": entry.digest,
+        "created": str(source.get("created", "")),
+        "file": str(entry.files[0]["name"]) if entry.files else "",
+        "bytes": sum(int(item["size"]) for item in entry.files),
+        **{name: summary.get(name) for name in numbers},
+        **{name: json.dumps(summary[name]) if name in summary else None for name in ("envelope", "cover")},
+    }
