@@ -156,7 +156,7 @@ def test_a_file_that_is_no_text_is_no_toml(tmp_path: Path) -> None:
 WHOLE = parameter_strategies.parameters()
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(WHOLE)
 def test_written_parameters_are_read_back(parameters: Parameters) -> None:
     assert Parameters.model_validate(tomllib.loads(as_toml(parameters))) == parameters
@@ -176,7 +176,7 @@ def test_what_toml_has_not_is_refused() -> None:
         as_toml(told)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(WHOLE)
 def test_dotted_keys_and_texts_are_the_parameters(parameters: Parameters) -> None:
     flat = flatten(parameters, Parameters.model_fields)
@@ -188,7 +188,7 @@ def test_dotted_keys_and_texts_are_the_parameters(parameters: Parameters) -> Non
     )
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(WHOLE, WHOLE, st.data())
 def test_what_lies_above_wins(below: Parameters, above: Parameters, data: st.DataObject) -> None:
     names = data.draw(st.lists(st.sampled_from(sorted(Parameters.model_fields)), unique=True))

@@ -102,7 +102,7 @@ WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_siz
 @given(WORDS, WORDS, st.floats(allow_nan=False, allow_infinity=False), st.integers(-(2**62), 2**62))
 def test_any_keyword_comes_out_as_the_reader_gives_it(tmp_path_factory, filters, source, number, tile):
     """Quotes, slashes, blanks, '&', long text, and numbers of any size."""
-    words = {"FILTLST": filters, "CORRSRC": source, "OBSAREA": number, "PSFKIND": f"'{source}/ &"}
+    words = {"FILTLST": filters, "CORRSRC": source, "OBSAREA": number, "PSFKIND": f"5' {source}/ &"}
     one = io_helpers.make(io_helpers.key("coverage", area=str(abs(tile))), {"WEIGHT": io_helpers.fractions()}, words)
     path = io.write_file(one, tmp_path_factory.mktemp("any") / "a.fits")
     if b"CONTINUE" in path.read_bytes():

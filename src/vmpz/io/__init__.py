@@ -20,15 +20,17 @@ from vmpz.io.collection import DPD, Collection, read_collection, write_collectio
 from vmpz.io.envelope import ENOUGH
 from vmpz.io.fits import verify
 from vmpz.io.forms import FORMS, form_named, form_of
+from vmpz.io.mangle_reading import read_mangle, read_polygons
 from vmpz.io.metadata import COVERAGE_TYPE, key_of
 from vmpz.io.multiband import bands_in, publish_multiband, read_multiband, write_multiband
 from vmpz.io.names import descriptor_name, file_name
 from vmpz.io.orders import degraded
 from vmpz.io.paramsxml import read_parameters, write_parameters
 from vmpz.io.parquet import bit_plane_table, read_bit_plane, read_statistics, statistics_table
+from vmpz.io.polygons import MangleMask
 from vmpz.io.reading import read_fits
 from vmpz.io.rows import convention_of
-from vmpz.io.xml import NAMESPACE, read_descriptor, write_descriptor
+from vmpz.io.xml import NAMESPACE, Descriptor, read_descriptor, write_descriptor
 from vmpz.parameters import MangleParameters, MapParameters
 from vmpz.products import Product, Provenance, Scalar
 from vmpz.sky.cells import CellSet
@@ -37,6 +39,7 @@ from vmpz.sky.skymap import SkyMap
 __all__ = [
     "FORMS",
     "Collection",
+    "MangleMask",
     "bit_plane_table",
     "check",
     "convention_of",
@@ -51,6 +54,7 @@ __all__ = [
     "read_descriptor",
     "read_multiband",
     "read_parameters",
+    "read_polygons",
     "read_statistics",
     "statistics_table",
     "summary",
@@ -108,9 +112,10 @@ def write(
     if not form_named(form, path).described:
         return (path,)
     descriptor = folder / descriptor_name(product, form)
-    write_descriptor(
-        product, descriptor, path, form, convention=maps.coverage_convention, tiles=tiles, namespace=namespace
-    )
+    convention = maps.coverage_convention
+    if form == "mangle":
+        convention = (mangle or MangleParameters()).convention
+    write_descriptor(product, descriptor, path, form, convention=convention, tiles=tiles, namespace=namespace)
     return path, descriptor
 
 
@@ -175,7 +180,7 @@ def write_file(
     return path
 
 
-def read(path: str | Path, band: str | None = None) -> Product:
+def read(path: str | Path, band: str | None = None, *, order: int | None = None) -> Product:
     """Read a product: a file (or HiPS folder) of any of the `FORMS`, or the file a descriptor names.
 
     Checksums are verified. Of a descriptor, the release and the keywords are taken over, which a
@@ -186,6 +191,8 @@ def read(path: str | Path, band: str | None = None) -> Product:
     path : path
     band : str, optional
         The band that is wanted: needed for a file that holds several.
+    order : int, optional
+        Of the map that a mask of polygons becomes, unless these are the cells of a map (`vmpz.io.mangle_reading`).
 
     Raises
     ------
@@ -195,9 +202,9 @@ def read(path: str | Path, band: str | None = None) -> Product:
     """
     path = Path(path)
     if not path.name.endswith(".xml"):
-        return _read_file(path, band)
+        return _read_file(path, band, order)
     told = read_descriptor(path)
-    product = _read_file(told.path, band)
+    product = _read_file(told.path, band, order, told)
     alone: dict[str, Scalar] = {"FILTER": told.filters[0]} if len(told.filters) == 1 else {}
     alone |= {"TILEID": told.tiles[0]} if len(told.tiles) == 1 else {}
     words = {**alone, **product.keywords, **told.parameters}
@@ -209,9 +216,14 @@ def read(path: str | Path, band: str | None = None) -> Product:
     return replace(product, key=key, keywords=words)
 
 
-def _read_file(path: Path, band: str | None) -> Product:
+def _read_file(
+    path: Path, band: str | None, order: int | None = None, told: Descriptor | None = None
+) -> Product:
     form = form_of(path, "healpix")
-    product = read_fits(path, band) if form.read is read_fits else form.read(path)
+    if form.read is read_mangle:
+        product = read_mangle(path, order, told)
+    else:
+        product = read_fits(path, band) if form.read is read_fits else form.read(path)
     if band not in (None, product.key.band):
         raise InputError(f"{path}: must hold the band {band}, found {product.key.band}")
     return product
@@ -242,7 +254,7 @@ def convert(
     maps, mangle : optional
         Convention, zeros, tolerance of a MOC; how polygons are made.
     """
-    product = read(source, band)
+    product = read(source, band, order=order)
     coverage = None if weight is None or order is None else read(weight).map
     product = degraded(product, order, coverage)
     return write_file(product, out, maps=maps, mangle=mangle)

@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,12 @@ from vmpz.files.fits import FitsFile, open_fits
 from vmpz.io.collection import DPD, collection_faults
 from vmpz.io.forms import form_of
 from vmpz.io.inventory import kind_of_token
+from vmpz.io.mangle_reading import read_mangle
 from vmpz.io.metadata import COVERAGE_TYPE, FRACTIONS, PRIMARY, keyword
 from vmpz.io.names import parse_name
 from vmpz.io.reading import MapTable, bands_of, map_table, read_fits, words_of
-from vmpz.io.xml import NAMESPACE, read_descriptor, schema
+from vmpz.io.xml import NAMESPACE, Descriptor, read_descriptor, schema
+from vmpz.products import Scalar
 
 __all__ = ["check"]
 
@@ -37,7 +39,7 @@ def check(path: str | Path) -> list[str]:
         form = form_of(path, "healpix")
         if form.name == "healsparse" or (".fits" not in path.name and form.read is not read_fits):
             form.read(path)
-            return []
+            return list(_beside(path)) if form.described else []
         return [*_fits_faults(path), *_beside(path)]
     except (InputError, OSError) as error:
         return [str(error) if str(path) in str(error) else f"{path}: {error}"]
@@ -139,15 +141,24 @@ def _descriptor_faults(path: Path) -> Iterator[str]:
             md5 = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
         if md5 != told.md5:
             yield f"{path}: checksumValue must be that of {told.path.name}, {md5}; found {told.md5}"
-    with open_fits(str(told.path)) as file:
-        bands = bands_of(file)
-        found = map_table(file, next(iter(bands), None))
-        words = words_of(file.hdus[0].header) if bands else found.words
-    known = kind_of_token(found.token)
-    if known is not None and known[0] != told.names.kind:
-        yield f"{path}: describes a {told.names.kind}, {told.path.name} holds a {known[0]}"
+    kind, words = _content(told)
+    if kind not in ("", told.names.kind):
+        yield f"{path}: describes a {told.names.kind}, {told.path.name} holds a {kind}"
     for name, value in told.parameters.items():
         if name in words and words[name] != value:
             yield f"{path}: {name} must agree with {told.path.name}, {words[name]!r}; found {value!r}"
     if "TILEID" in words and told.tiles[:1] != (words["TILEID"],) and len(told.tiles) == 1:
         yield f"{path}: TileIndexList must agree with TILEID {words['TILEID']}, found {told.tiles[0]}"
+
+
+def _content(told: Descriptor) -> tuple[str, Mapping[str, Scalar]]:
+    """Kind ('' where nothing tells) and keywords of the file that a descriptor names."""
+    if told.names.form == "mangle":
+        product = read_mangle(told.path, told=told)
+        return product.key.kind, product.keywords
+    with open_fits(str(told.path)) as file:
+        bands = bands_of(file)
+        found = map_table(file, next(iter(bands), None))
+        words = words_of(file.hdus[0].header) if bands else found.words
+    known = kind_of_token(found.token)
+    return "" if known is None else known[0], words

@@ -11,6 +11,8 @@ from vmpz.errors import InputError
 from vmpz.io.fits import write_partial
 from vmpz.io.healsparse import read_healsparse, write_healsparse
 from vmpz.io.hips import read_hips, write_hips
+from vmpz.io.mangle import write_mangle
+from vmpz.io.mangle_reading import read_mangle
 from vmpz.io.moc import write_moc
 from vmpz.io.parquet import read_parquet, write_parquet
 from vmpz.io.plainmoc import read_plain_moc, write_plain_moc
@@ -73,6 +75,7 @@ FORMS = {
         ),
         FormOnDisk("healpix", (".fits", ".fits.gz"), _plainly(write_partial), read_fits, described=True),
         FormOnDisk("stcs", (".stcs",), _plainly(write_stcs), read_stcs),
+        FormOnDisk("mangle", (".ply",), write_mangle, read_mangle, described=True),
         FormOnDisk("parquet", (".parquet",), _plainly(write_parquet), read_parquet),
         FormOnDisk("hips", (".hips",), _plainly(write_hips), read_hips),
     )

@@ -29,7 +29,7 @@ class Kind:
 
 
 def _kind(kind: str, form: str, dpd: str, schema: str, name: str, element: str, stem: str) -> Kind:
-    prefix = "Healpix" if form == "healpix" else "MOC"
+    prefix = {"healpix": "Healpix", "moc": "MOC", "mangle": "Mangle"}[form]
     return Kind(
         kind,
         form,
@@ -43,7 +43,9 @@ def _kind(kind: str, form: str, dpd: str, schema: str, name: str, element: str, 
 
 
 def _forms(kind: str, dpd: str, schema: str, name: str, element: str, stem: str) -> list[Kind]:
-    return [_kind(kind, form, dpd, schema, name, element, stem) for form in ("healpix", "moc")]
+    """Names in every form; there is no mangle bit mask."""
+    forms = ("healpix", "moc") if kind == "bitmask" else ("healpix", "moc", "mangle")
+    return [_kind(kind, form, dpd, schema, name, element, stem) for form in forms]
 
 
 INVENTORY = {
@@ -74,10 +76,11 @@ INVENTORY = {
         ),
     )
 }
-"""(kind, form) -> names. No effective coverage was ever published as a MOC: that row follows the pattern."""
+"""(kind, form) -> names. No effective coverage was ever published as a MOC, and no name of a mangle file: those rows
+follow the pattern."""
 
 TABLE_TOKENS = {"statistics": "CELLSTATISTICS", "goodpixels": "GOODPIXELS"}
-PREFIX = {"healpix": "HP", "moc": "MOC"}
+PREFIX = {"healpix": "HP", "moc": "MOC", "mangle": "MANGLE"}
 
 
 def kind_of(kind: str, form: str) -> Kind:
@@ -107,11 +110,11 @@ def kind_of_token(token: str) -> tuple[str, str] | None:
     for kind, name in TABLE_TOKENS.items():
         if token == name:
             return kind, "-"
-    for prefix in PREFIX.values():
+    for form, prefix in PREFIX.items():
         stem = token.removeprefix(prefix)
         if stem != token:
             for row in INVENTORY.values():
-                if stem and row.stem == stem:
+                if stem and (row.stem, row.form) == (stem, form):
                     return row.kind, "-"
             for name in QUANTITIES:
                 if name.upper() == stem:

@@ -104,16 +104,16 @@ def _in_steps(product: Product, step: float) -> Product:
     values = np.rint(one.values.astype(np.float64) / step) * step
     if product.key.kind in FRACTIONS:
         values = np.minimum(values, 1.0)
-    return replace(product, maps={**product.maps, "WEIGHT": SkyMap(one.cells, values.astype(one.values.dtype))})
+    return replace(
+        product, maps={**product.maps, "WEIGHT": SkyMap(one.cells, values.astype(one.values.dtype))}
+    )
 
 
 def _polygons(
     product: Product, maps: MapParameters, mangle: MangleParameters
 ) -> tuple[IntArray, NDArray[Any]]:
     """NUNIQ cells and weights as they stand on disk."""
-    cells, columns = columns_of(
-        product, maps.model_copy(update={"coverage_convention": mangle.convention})
-    )
+    cells, columns = columns_of(product, maps.model_copy(update={"coverage_convention": mangle.convention}))
     if len(columns) > 1:
         raise InputError(
             f"{product.key}: a polygon holds one weight, so a product must have one column, found {', '.join(columns)}"

@@ -16,7 +16,6 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +26,7 @@ from vmpz.io.metadata import COVERAGE_TYPE, FRACTIONS, decode, key_of
 from vmpz.io.polygonfile import Block, PolygonFile
 from vmpz.io.polygons import MangleMask
 from vmpz.io.reading import MAX_CELLS, identity
+from vmpz.io.xml import Descriptor
 from vmpz.kernels import caps as kernels
 from vmpz.products import Product, ProductKey, Scalar
 from vmpz.sky import hpx
@@ -63,9 +63,7 @@ def read_polygons(path: str | Path) -> MangleMask:
     return _whole(Path(path))[0]
 
 
-def read_mangle(
-    path: Path, order: int | None = None, *, words: Mapping[str, Scalar] | None = None, kind: str = ""
-) -> Product:
+def read_mangle(path: Path, order: int | None = None, told: Descriptor | None = None) -> Product:
     """The product in a mangle polygon file.
 
     Parameters
@@ -73,10 +71,8 @@ def read_mangle(
     path : Path
     order : int, optional
         Of the map of a mask whose polygons are not the cells of a map.
-    words : mapping, optional
-        Keywords that a descriptor tells, COVCONV among them; the file's own come first.
-    kind : str, optional
-        What a descriptor says that the file is.
+    told : Descriptor, optional
+        What a descriptor says; what the file says itself comes first.
 
     Raises
     ------
@@ -87,13 +83,12 @@ def read_mangle(
         cells = _cells_of(path, file.blocks())
     if cells is None:
         mask, notes, lines = _whole(path)
-        told = _told(path, notes, words or {}, kind, mask.weights)
-        _check_weights(path, mask.weights, lines, told.key.kind)
-        return _laid_out(path, mask, told, order)
-    told = _told(path, file.notes, words or {}, kind, cells.weights)
-    _check_weights(path, cells.weights, cells.lines, told.key.kind)
-    one = _unfolded(path, cells, told)
-    return told.product(path, one)
+        label = _labelled(path, notes, told, mask.weights)
+        _check_weights(path, mask.weights, lines, label.key.kind)
+        return _laid_out(path, mask, label, order)
+    label = _labelled(path, file.notes, told, cells.weights)
+    _check_weights(path, cells.weights, cells.lines, label.key.kind)
+    return label.product(path, _unfolded(path, cells, label))
 
 
 # -- polygons -----------------------------------------------------------------------------------------------
@@ -182,19 +177,19 @@ def _uniq(block: Block, start: IntArray, arcs: FloatArray) -> IntArray | None:
     return uniq
 
 
-def _unfolded(path: Path, cells: _Cells, told: "_Told") -> SkyMap:
+def _unfolded(path: Path, cells: _Cells, label: "_Label") -> SkyMap:
     """The map at the order that the file states, else that of its deepest cell."""
     orders, _ = hpx.from_uniq(cells.uniq)
-    order = max(told.order, int(orders.max(initial=0)))
+    order = max(label.order, int(orders.max(initial=0)))
     count = float(np.sum(4.0 ** (order - orders)))
     if order > hpx.MAX_ORDER or count > MAX_CELLS:
         raise InputError(
             f"{path}: cells must unfold to at most {MAX_CELLS} of order {hpx.MAX_ORDER} or less, "
             f"found {count:.3g} of order {order}"
         )
-    values = np.rint(cells.weights) if told.type == "i8" else cells.weights
+    values = np.rint(cells.weights) if label.type == "i8" else cells.weights
     try:
-        return from_multiorder(cells.uniq, values.astype(TYPES[told.type]), order)
+        return from_multiorder(cells.uniq, values.astype(TYPES[label.type]), order)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
@@ -202,32 +197,35 @@ def _unfolded(path: Path, cells: _Cells, told: "_Told") -> SkyMap:
 # -- masks --------------------------------------------------------------------------------------------------
 
 
-def _laid_out(path: Path, mask: MangleMask, told: "_Told", order: int | None) -> Product:
+def _laid_out(path: Path, mask: MangleMask, label: "_Label", order: int | None) -> Product:
     """The map of a mask, observed fractions where weights are."""
     if order is None:
         most = math.log2(ENOUGH_CELLS * hpx.cell_area_deg2(0) / max(mask.area_deg2, 1e-30)) / 2.0
         order = min(ORDER, max(math.floor(most), 0))
-    is_fraction = told.key.kind in FRACTIONS
-    if told.words.get("COVCONV") == "MER":
+    is_fraction = label.key.kind in FRACTIONS
+    if label.words.get("COVCONV") == "MER":
         mask = replace(mask, weights=1.0 - mask.weights)
-        told = replace(told, words={**told.words, "COVCONV": "OBSERVED"})
+        label = replace(label, words={**label.words, "COVCONV": "OBSERVED"})
     one = mask.to_map(order, mean=not is_fraction)
     values = np.clip(one.values, 0.0, 1.0) if is_fraction else one.values
-    return told.product(path, SkyMap(one.cells, values.astype(np.float32)))
+    return label.product(path, SkyMap(one.cells, values.astype(np.float32)))
 
 
 # -- what it is ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class _Told:
-    """What a file says about itself, or its descriptor, or its name."""
+class _Label:
+    """What a file says about itself, or its descriptor, or its name.
+
+    `type` is that of the values in the file, `order` the least of the map.
+    """
 
     key: ProductKey
     words: Mapping[str, Scalar]
     unit: str
     type: str
-    order: int
+    order: int = 0
 
     def product(self, path: Path, one: SkyMap) -> Product:
         """The product of a map as it stands in the file."""
@@ -235,21 +233,22 @@ class _Told:
         return product_of(path, one.order, one.cells.cells(), columns, self.words, self.unit, self.key)
 
 
-def _told(
-    path: Path, notes: Mapping[str, str], words: Mapping[str, Scalar], kind: str, weights: FloatArray
-) -> _Told:
+def _labelled(path: Path, notes: Mapping[str, str], told: Descriptor | None, weights: FloatArray) -> _Label:
+    """The label of a file; without a word, weights decide between footprint, coverage and a map of no kind."""
     if "key" in notes:
         return _noted(path, notes)
-    named, quantity, area, release = identity(path, "", words)
-    kind = kind or named
+    words = {} if told is None else told.parameters
+    kind, quantity, area, release = identity(path, "", words)
+    kind = kind if told is None else told.names.kind
     if kind == "map" and weights.size and weights.min() >= 0.0 and weights.max() <= 1.0:
         kind = "footprint" if weights.min() == 1.0 else "coverage"
     key = key_of(kind, quantity, 0, words, area, release)
     is_mer = kind in COVERAGE_TYPE and words.get("COVCONV") == "MER"
-    return _Told(key, words, "", "f8" if is_mer else QUANTITY_TYPES.get(key.quantity, "f4"), 0)
+    unit = "" if told is None else told.unit
+    return _Label(key, words, unit, "f8" if is_mer else QUANTITY_TYPES.get(key.quantity, "f4"))
 
 
-def _noted(path: Path, notes: Mapping[str, str]) -> _Told:
+def _noted(path: Path, notes: Mapping[str, str]) -> _Label:
     """What the notes of a file of the package say."""
     try:
         key, words = ProductKey.parse(notes["key"]), json.loads(notes["keywords"])
@@ -260,4 +259,4 @@ def _noted(path: Path, notes: Mapping[str, str]) -> _Told:
         raise InputError(
             f"{path}: the notes after the last polygon must be a key, keywords and a type, found {error!r:.200}"
         ) from error
-    return _Told(key, words, decode(notes.get("unit", "")), kind, max(key.order, 0))
+    return _Label(key, words, decode(notes.get("unit", "")), kind, max(key.order, 0))

@@ -17,7 +17,7 @@ from vmpz.products import Product
 __all__ = ["CONCAT", "FileName", "collection_name", "descriptor_name", "file_name", "parse_name"]
 
 CONCAT = "CONCAT"
-EXTENSION = {"parquet": "parquet", "healsparse": "hsp", "hips": "hips"}
+EXTENSION = {"parquet": "parquet", "healsparse": "hsp", "hips": "hips", "mangle": "ply"}
 PREFIX = "EUC_LE3_VMPZ-ID_"
 TIME = r"(?P<time>\d{8}T\d{6}(?:\.\d{1,6})?)Z?"
 PATTERN = re.compile(

@@ -67,7 +67,9 @@ class Block:
         counts = [np.diff(one.first) for one in blocks]
         return cls(
             np.concatenate([np.empty((0, 4)), *(one.caps for one in blocks)]),
-            np.concatenate([[0], np.cumsum(np.concatenate([np.empty(0, np.int64), *counts]))]).astype(np.int64),
+            np.concatenate([[0], np.cumsum(np.concatenate([np.empty(0, np.int64), *counts]))]).astype(
+                np.int64
+            ),
             np.concatenate([np.empty(0), *(one.weights for one in blocks)]),
             np.concatenate([np.empty(0), *(one.areas for one in blocks)]),
             np.concatenate([np.empty(0, np.int64), *(one.lines for one in blocks)]),
@@ -156,13 +158,13 @@ class PolygonFile:
                 self.count = self._stated(words[0])
             self.balkanized = self.balkanized or words[:1] == ["balkanized"]
         if self.count is None and start is None:
-            raise InputError(
-                f"{self.path}:1: the first line must be `<N> polygons`, found {_excerpt(head)}"
-            )
+            raise InputError(f"{self.path}:1: the first line must be `<N> polygons`, found {_excerpt(head)}")
 
     def _stated(self, word: str) -> int:
         if not (word.isascii() and word.isdigit() and len(word) < 19):
-            raise InputError(f"{self.path}:1: the number of polygons must be a whole number, found {word[:40]}")
+            raise InputError(
+                f"{self.path}:1: the number of polygons must be a whole number, found {word[:40]}"
+            )
         return int(word)
 
     def _read_end(self, found: int) -> None:

@@ -121,7 +121,9 @@ class MangleMask:
         rows = rows[np.lexsort((rows[:, 2], rows[:, 1], rows[:, 0]))]
         cuts = np.flatnonzero(np.diff(rows[:, 0])) + 1
         return [
-            (int(part[0, 0]), part[:, 1].copy(), part[:, 2].copy()) for part in np.split(rows, cuts) if len(part)
+            (int(part[0, 0]), part[:, 1].copy(), part[:, 2].copy())
+            for part in np.split(rows, cuts)
+            if len(part)
         ]
 
     @property
@@ -177,7 +179,9 @@ class MangleMask:
             ranges = covered.whole
             many += covered.cell.size + int(np.sum(ranges[:, 1] - ranges[:, 0]))
             if many > MOST_CELLS:
-                raise InputError(f"a mask must unfold to at most {MOST_CELLS} cells, found more at order {order}")
+                raise InputError(
+                    f"a mask must unfold to at most {MOST_CELLS} cells, found more at order {order}"
+                )
             sizes = ranges[:, 1] - ranges[:, 0]
             inside = np.arange(sizes.sum()) + np.repeat(ranges[:, 0] - np.cumsum(sizes) + sizes, sizes)
             some = covered.share > 0.0
@@ -200,7 +204,9 @@ class MangleMask:
             bounded = np.diff(start) > 0
             known = begin + np.flatnonzero(bounded)
             if known.size:
-                bounds = Boundaries(arcs, np.append(start[:-1][bounded], start[-1]), np.zeros(known.size, bool))
+                bounds = Boundaries(
+                    arcs, np.append(start[:-1][bounded], start[-1]), np.zeros(known.size, bool)
+                )
                 yield cover(bounds, order).owned_by(known)
             yield self._by_division(begin + np.flatnonzero(~bounded), order)
 

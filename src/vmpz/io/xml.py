@@ -1,8 +1,9 @@
-"""XML descriptors: one beside every FITS product.
+"""XML descriptors: one beside every FITS product and every mangle file.
 
 Only the root is namespaced; readers look up ``Header/...`` and ``Data/...`` without namespace. The official
 schemas are not public: the namespace is the project's own (`NAMESPACE`, an argument everywhere) and `schema`
-gives an unofficial one to validate with. The project's keywords are repeated as key, value and unit.
+gives an unofficial one to validate with. The project's keywords are repeated as key, value and unit; of a mangle file,
+which has no header, also those that a FITS file holds in its primary header (`vmpz.io.manglekeys`).
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from vmpz.files.write import write_whole
 from vmpz.files.xml import confined, parse_xml, text_at, texts_at
 from vmpz.io.envelope import envelope
 from vmpz.io.inventory import Kind, kind_of, kind_of_name
+from vmpz.io.manglekeys import from_pairs, to_pairs
 from vmpz.io.metadata import OWN, decode, encode, encode_name, keyword, keywords_of
 from vmpz.products import Product, Scalar
 
@@ -51,7 +53,7 @@ class Descriptor:
     product_id, release : str
     created : datetime
     path : Path
-        The FITS file, beside the descriptor.
+        The file, beside the descriptor.
     md5 : str
         '' where none is stated.
     filters, tiles : tuple
@@ -60,6 +62,8 @@ class Descriptor:
         Keywords in the types of the table.
     polygons : tuple of tuples of (lon, lat)
         Envelope, ICRS degrees.
+    unit : str
+        Of WEIGHT.
     """
 
     names: Kind
@@ -72,6 +76,7 @@ class Descriptor:
     tiles: tuple[int, ...]
     parameters: Mapping[str, Scalar]
     polygons: tuple[tuple[tuple[float, float], ...], ...]
+    unit: str = ""
 
 
 # -- writing --------------------------------------------------------------------------------------------------------
@@ -112,7 +117,9 @@ def write_descriptor(
     _selection(data, names, product, words, tiles)
     _coverage(data, product)
     etree.SubElement(root, "QualityFlags")
-    _parameters(etree.SubElement(root, "Parameters"), words, product.unit)
+    told = {name: value for name, value in words.items() if (row := keyword(name)) and row.name in OWN}
+    told = (to_pairs(product.key.kind, words) if form == "mangle" else {}) | told
+    _parameters(etree.SubElement(root, "Parameters"), told, product.unit)
     with write_whole(path) as temporary:
         temporary.write_bytes(etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=True))
 
@@ -225,8 +232,6 @@ def _parameters(parameters: etree._Element, words: Mapping[str, Scalar], unit: s
         _add(one, "Value", encode(unit))
     for name, value in words.items():
         row = keyword(name)
-        if row is None or row.name not in OWN:
-            continue
         one = etree.SubElement(parameters, "Parameter")
         _add(one, "Key", name)
         _add(
@@ -238,7 +243,7 @@ def _parameters(parameters: etree._Element, words: Mapping[str, Scalar], unit: s
             if value is True or value is False
             else repr(value),
         )
-        if row.unit:
+        if row is not None and row.unit:
             _add(one, "Unit", row.unit)
 
 
@@ -282,8 +287,9 @@ def read_descriptor(path: Path) -> Descriptor:
         md5="" if element is None else str(element.get("checksumValue", "")),
         filters=tuple(decode(text) for text in texts_at(root, f"{params}/FilterList/Filter/Name")),
         tiles=_tiles(_text(root, f"{params}/PatchTileList/TileIndexList", where), where),
-        parameters=_read_parameters(root),
+        parameters=_read_parameters(root, names),
         polygons=tuple(_vertices(one, where) for one in root.iterfind("Data/SpatialCoverage/Polygon")),
+        unit=decode(dict(_pairs(root)).get("TUNIT2", "")),
     )
 
 
@@ -316,10 +322,16 @@ def _vertices(polygon: etree._Element, where: str) -> tuple[tuple[float, float],
         raise InputError(f"{where}: C1 and C2 of a Vertex must be numbers") from None
 
 
-def _read_parameters(root: etree._Element) -> dict[str, Scalar]:
+def _pairs(root: etree._Element) -> list[tuple[str, str]]:
+    return [
+        (one.findtext("Key", ""), one.findtext("Value", "")) for one in root.iterfind("Parameters/Parameter")
+    ]
+
+
+def _read_parameters(root: etree._Element, names: Kind) -> dict[str, Scalar]:
     found: dict[str, Scalar] = {}
-    for one in root.iterfind("Parameters/Parameter"):
-        name, text = one.findtext("Key", ""), one.findtext("Value", "")
+    pairs = _pairs(root)
+    for name, text in from_pairs(names.kind, pairs) if names.form == "mangle" else pairs:
         row = keyword(name)
         if row is None:
             continue

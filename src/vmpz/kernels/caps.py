@@ -203,7 +203,11 @@ def cover(
             if level <= order:
                 shift = 2 * (order - level)
                 whole = _grown(whole, ranges)
-                whole[ranges, 0], whole[ranges, 1], whole[ranges, 2] = polygon, cell << shift, (cell + 1) << shift
+                whole[ranges, 0], whole[ranges, 1], whole[ranges, 2] = (
+                    polygon,
+                    cell << shift,
+                    (cell + 1) << shift,
+                )
                 ranges += 1
                 continue
             cell >>= 2 * (level - order)

@@ -10,7 +10,7 @@ which absent means 0. Positions are sorted by cell once; the index tells which o
 so every file is read at most once, one is in memory at a time, and files without any position are not read at all.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,6 @@ from vmpz.run.named import KINDS, name_of
 from vmpz.run.store import Store
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
-from vmpz.sky.skymap import SkyMap
 
 __all__ = ["Selection", "StoredMap", "add_values", "region_of_store", "stored_maps", "values_at"]
 
@@ -174,14 +173,10 @@ class _Places:
 
 
 def _values_of(one: StoredMap, store: Store, places: _Places) -> dict[str, Added]:
-    """Values of one map, column by column."""
+    """Values of one map, column by column; a piece without positions is read only to know the columns."""
+    pieces = [(row, places.near(row["cover"])) for row in one.rows]
     found: dict[str, Added] = {}
-    for row in one.rows:
-        near = places.near(row["cover"])
-        if not near.size and found:
-            continue
-        if not near.size and row is not one.rows[-1]:
-            continue
+    for row, near in [(row, near) for row, near in pieces if near.size] or pieces[:1]:
         product = _read(store, row)
         for column, piece in product.maps.items():
             name = one.name if column == "WEIGHT" else f"{one.name}_{column}"
@@ -204,7 +199,9 @@ def _nothing(product: Product, column: str, count: int) -> Added:
 
 def _told(key: ProductKey) -> str:
     parts = (key.kind, key.quantity, key.statistic, key.selection, key.instrument, key.band)
-    return " ".join([*(part for part in parts if part != "-"), f"order {key.order}", f"release {key.release}"])
+    return " ".join(
+        [*(part for part in parts if part != "-"), f"order {key.order}", f"release {key.release}"]
+    )
 
 
 def _read(store: Store, row: Row) -> Product:
@@ -284,16 +281,17 @@ def region_of_store(store: Store, moc: Path, selection: Selection | None = None)
     """
     region = _Region(_cells_of(moc))
     products: list[dict[str, Any]] = []
-    maps = []
+    maps: list[dict[str, Any]] = []
     for one in stored_maps(store, selection):
-        inside = [(row, *_inside(store, row, region)) for row in one.rows if region.may_touch(row["cover"])]
-        inside = [(row, product, share) for row, product, share in inside if share.any()]
-        products += [
-            {"key": row["key"], "area": row["area"], "map": one.name, "file": row["file"],
-             "overlap_deg2": float(share.sum()) * hpx.cell_area_deg2(int(row["order"]))}
-            for row, _, share in inside
-        ]  # fmt: skip
-        maps += [{"map": one.name, **_numbers([(product, share) for _, product, share in inside])}] if inside else []
+        tally = _Tally()
+        for row in one.rows:
+            if not region.may_touch(row["cover"]):
+                continue
+            overlap = tally.add(_read(store, row), region)
+            if overlap > 0:
+                told = {name: row[name] for name in ("key", "area", "file")}
+                products.append({"map": one.name, **told, "overlap_deg2": overlap})
+        maps += [{"map": one.name, **tally.numbers()}] if tally.cells else []
     return {"region_deg2": region.cells.area_deg2, "products": products, "maps": maps}
 
 
@@ -339,24 +337,34 @@ class _Region:
         return np.where(row < 0, 0, self._before[safe] + partial)
 
 
-def _inside(store: Store, row: Row, region: _Region) -> tuple[Product, NDArray[np.float64]]:
-    product = _read(store, row)
-    return product, region.share(product.map.cells)
+class _Tally:
+    """Values inside a region, summed piece by piece, each cell by the share that is inside."""
 
+    def __init__(self) -> None:
+        self.cells = self.total = 0.0
+        self.minimum, self.maximum = np.inf, -np.inf
+        self.unit, self.order, self.is_fraction = "", 0, False
 
-def _numbers(pieces: Sequence[tuple[Product, NDArray[np.float64]]]) -> dict[str, Any]:
-    """Area, mean, minimum, maximum over pieces of a map, weighted by the share of each cell."""
-    product = pieces[0][0]
-    values = np.concatenate([one.map.values[share > 0] for one, share in pieces]).astype(np.float64)
-    share = np.concatenate([share[share > 0] for _, share in pieces])
-    area = hpx.cell_area_deg2(product.map.order)
-    told = {
-        "area_deg2": float(share.sum()) * area,
-        "mean": float((values * share).sum() / share.sum()),
-        "minimum": float(values.min()),
-        "maximum": float(values.max()),
-        "unit": product.unit,
-    }
-    return told | (
-        {"integral_deg2": float((values * share).sum()) * area} if Layer(product).is_fraction else {}
-    )
+    def add(self, product: Product, region: _Region) -> float:
+        """Count a piece of the map in; the area (deg2) that it shares with the region."""
+        share = region.share(product.map.cells)
+        inside = share > 0
+        values, share = product.map.values[inside].astype(np.float64), share[inside]
+        self.cells += float(share.sum())
+        self.total += float((values * share).sum())
+        self.minimum = min(self.minimum, float(values.min(initial=np.inf)))
+        self.maximum = max(self.maximum, float(values.max(initial=-np.inf)))
+        self.unit, self.order, self.is_fraction = product.unit, product.map.order, Layer(product).is_fraction
+        return float(share.sum()) * hpx.cell_area_deg2(self.order)
+
+    def numbers(self) -> dict[str, Any]:
+        """Area, mean, minimum, maximum, unit; the integral of a fraction."""
+        area = hpx.cell_area_deg2(self.order)
+        told = {
+            "area_deg2": self.cells * area,
+            "mean": self.total / self.cells,
+            "minimum": self.minimum,
+            "maximum": self.maximum,
+            "unit": self.unit,
+        }
+        return told | ({"integral_deg2": self.total * area} if self.is_fraction else {})
