@@ -52,6 +52,7 @@ def test_floats_come_back_to_the_last_bit(value):
 @example("it's\nSIMPLE  =                    F")
 @example("'" * 200)
 @example("&" * 140)
+@example("'  /")
 @example("x" * 67 + "'" * 20)
 @example("blank at the end   ")
 @example("100 % \N{GREEK SMALL LETTER SIGMA}\0\r")

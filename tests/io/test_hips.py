@@ -22,6 +22,8 @@ from vmpz.io import hips
 from vmpz.io.hipsproperties import read_properties
 from vmpz.io.orders import degraded
 from vmpz.parameters import MapParameters
+from vmpz.run.store import Store
+from vmpz.run.tasks import check_path
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
 from vmpz.sky.skymap import SkyMap
@@ -292,6 +294,22 @@ def test_what_is_no_hips_is_never_replaced(tmp_path):
             io.write_file(PRODUCTS["depth"], tmp_path / f"{name}.hips")
     assert (tmp_path / "photos.hips" / "me.jpg").read_text() == "x"
     assert io.read(io.write_file(PRODUCTS["depth"], tmp_path / "empty.hips")).key.kind == "depth"
+
+
+def test_a_store_keeps_a_folder_like_a_file(tmp_path):
+    product, store = PRODUCTS["depth"], Store(tmp_path / "store")
+
+    def write(folder):
+        return [path for form in ("healpix", "hips") for path in io.write(product, folder, form)]
+
+    for _ in range(2):
+        entry = store.put(product.key, product.provenance, write)
+        assert entry.faults() == []
+        assert io.read(entry.path(".hips")).map == io.read(entry.path(".fits")).map
+        assert check_path(store.root) == (len(entry.files), [])
+    next(iter(tiles(entry.path(".hips"), 3).values())).unlink()
+    assert store.entry(product.key) is None
+    assert check_path(io.write_file(product, tmp_path / "alone.hips")) == (1, [])
 
 
 # -- damage -------------------------------------------------------------------------------------------------

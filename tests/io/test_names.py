@@ -112,3 +112,13 @@ def test_tokens_and_names_lead_back_to_their_kind():
 def test_a_kind_that_does_not_exist_is_refused_with_those_that_do():
     with pytest.raises(InputError, match="coverage as healpix"):
         kind_of("statistics", "healpix")
+
+
+@pytest.mark.parametrize(
+    ("form", "extension"), [("parquet", "parquet"), ("healsparse", "hsp"), ("hips", "hips")]
+)
+def test_forms_without_names_of_their_own_have_the_token_of_healpix(form, extension):
+    product = io_helpers.products()["depth"]
+    name = str(file_name(product, form))
+    assert name == f"{str(file_name(product, 'healpix')).removesuffix('fits')}{extension}"
+    assert parse_name(name) == file_name(product, form)

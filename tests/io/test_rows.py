@@ -1,6 +1,7 @@
 """Rows as they stand on disk: what `open_rows` takes it reads as `vmpz.io.read` does; everything else it leaves or refuses."""
 
 import gzip
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -95,16 +96,18 @@ def test_no_cell_and_every_order(tmp_path):
             assert file.key.order == order and file.rows(verified=False).shape == (len(held), 3)
 
 
-WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=30)
+WORDS = st.text(max_size=30).filter(lambda text: not re.search(r"' *(/|$)", text))
+"""Any text but quotes before a slash, where astropy ends a string too early."""
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(WORDS, WORDS, st.floats(allow_nan=False, allow_infinity=False), st.integers(-(2**62), 2**62))
 def test_any_keyword_comes_out_as_the_reader_gives_it(tmp_path_factory, filters, source, number, tile):
-    """Quotes, slashes, blanks, '&', long text, and numbers of any size."""
-    words = {"FILTLST": filters, "CORRSRC": source, "OBSAREA": number, "PSFKIND": f"5' {source}/ &"}
-    one = io_helpers.make(io_helpers.key("coverage", area=str(abs(tile))), {"WEIGHT": io_helpers.fractions()}, words)
-    path = io.write_file(one, tmp_path_factory.mktemp("any") / "a.fits")
+    """Quotes, slashes, blanks, '&', text that is no ASCII or long, and numbers of any size."""
+    words = {"FILTLST": filters, "CORRSRC": source, "OBSAREA": number, "PSFKIND": f"5' x/{source} &"}
+    key = io_helpers.key("coverage", area=str(abs(tile)))
+    path = tmp_path_factory.mktemp("any") / "a.fits"
+    io.write_file(io_helpers.make(key, {"WEIGHT": io_helpers.fractions()}, words), path)
     if b"CONTINUE" in path.read_bytes():
         assert open_rows(path) is None
     else:
@@ -207,18 +210,19 @@ def test_a_table_that_other_software_changed_is_left_to_the_reader(change, name,
         assert len(io.read(path).map) == len(CELLS)
 
 
-@pytest.mark.parametrize("change", [_nan, _zero, _shuffle, _twice])
-def test_a_table_that_was_changed_in_place_is_refused(change, path):
-    with fits.open(path, mode="update", memmap=False) as hdus:
-        change(hdus[1])
-    kept = open_rows(path)
-    if kept is None:  # astropy wrote its cards anew
-        with pytest.raises(InputError):
-            io.read(path)
-        return
-    if change is not _shuffle:  # a sum does not see the order of its words
+def test_a_table_that_was_changed_in_place_is_refused(path):
+    """As software does that knows no checksums. A sum does not see the order of its words: places do."""
+    file = open_rows(path)
+    for row, name, value in ((3, "WEIGHT", np.nan), (3, "WEIGHT", 0.0), (4, "PIXEL", CELLS[3])):
+        records = np.memmap(path, file.row_type, "r+", file.offset, (file.count,))
+        kept = records[name][row].copy()
+        records[name][row] = value
+        records.flush()
         with pytest.raises(InputError, match="DATASUM must be"):
-            kept.rows()
+            open_rows(path).rows()
+        records[name][row] = kept
+        records.flush()
+    must_agree(path)
 
 
 def sealed(path, out, change=lambda cards: cards, more=0):
@@ -307,6 +311,7 @@ def test_a_file_that_is_cut_is_refused_wherever(path, tmp_path):
             io.read(cut)
 
 
+@pytest.mark.filterwarnings("ignore:The following header keyword")
 def test_a_bit_that_flips_anywhere_is_never_read_over(path, tmp_path):
     """In the headers at once, in the rows when they are read; in the padding it changes nothing."""
     content, flipped = path.read_bytes(), tmp_path / "flipped.fits"

@@ -151,3 +151,13 @@ def test_what_is_refused():
 def test_depths_beyond_the_order_are_covered_outward():
     deep = CellSet.from_cells(10, [5 * 4**7 + 3, 9 * 4**7])
     assert CellSet.from_moc(deep.to_moc(), 3).cells().tolist() == [5, 9]
+
+
+@laws
+@given(members, st.integers(1, 20))
+def test_blocks_one_after_the_other_are_all_cells(a, size):
+    found = list(made(a).blocks(size))
+    numbers = [block.tolist() for _, block in found]
+    assert [cell for block in numbers for cell in block] == sorted(set(a))
+    assert all(len(block) == size for block in numbers[:-1])
+    assert [start for start, _ in found] == list(range(0, len(made(a)), size))

@@ -24,7 +24,12 @@ app = typer.Typer(
 
 DONE, USAGE, REFUSED, FAILED_TILES, STORAGE, UNVERIFIED, ENGINE_LOST, INTERRUPTED = 0, 2, 3, 4, 5, 6, 7, 130
 
-STATUS_OF = {"EngineLostError": ENGINE_LOST, "PlanError": USAGE, "ExpressionError": USAGE}
+STATUS_OF = {
+    "EngineLostError": ENGINE_LOST,
+    "UnverifiedError": UNVERIFIED,
+    "PlanError": USAGE,
+    "ExpressionError": USAGE,
+}
 """Errors, by name so that none is imported, that have a status of their own."""
 
 UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")

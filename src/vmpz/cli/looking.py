@@ -37,7 +37,7 @@ def show(
 
 @app.command()
 def check(
-    where: Annotated[Path, typer.Argument(help="A product file or a store.", metavar="FILE|STORE")],
+    where: Annotated[str, typer.Argument(help="A product file or a store.", metavar="FILE|STORE")],
     as_json: AsJson = False,
 ) -> int:
     """Verify a file, or every product of a store: layout, keywords, checksums, digests."""

@@ -47,7 +47,10 @@ def simulate(
 def run(
     survey: Annotated[Path, typer.Argument(help="Parameter file.", metavar="SURVEY.toml")],
     store: Annotated[
-        Path | None, typer.Option(help="Where products go; default `store` beside the file.")
+        str | None,
+        typer.Option(
+            help="Where products go (folder or s3://bucket/prefix); default `store` beside the file."
+        ),
     ] = None,
     tiles: Annotated[str | None, typer.Option(help="Tile ids, comma-separated.")] = None,
     instruments: Annotated[str | None, typer.Option(help="Instruments, comma-separated.")] = None,

@@ -387,12 +387,20 @@ class _ParquetCatalogue:
         start = 0
         with (
             write_whole(path, _verify_parquet) as temporary,
-            pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,
+            pq.ParquetWriter(
+                temporary, schema, compression="zstd", use_dictionary=_words(schema),  # type: ignore[arg-type]
+                write_page_checksum=True,
+            ) as writer,
         ):
             for batch in _batches(self._path):
                 more = [pa.array(one.values[start : start + len(batch)]) for one in added.values()]
                 writer.write_batch(pa.record_batch([*batch.columns, *more], schema=schema))
                 start += len(batch)
+
+
+def _words(schema: Any) -> list[str]:
+    """Columns in which values repeat: a dictionary of floats costs time and saves nothing."""
+    return [field.name for field in schema if not pa.types.is_floating(field.type)]
 
 
 def _batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[Any]:

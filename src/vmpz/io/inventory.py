@@ -93,7 +93,9 @@ def kind_of(kind: str, form: str) -> Kind:
     """
     if (kind, form) not in INVENTORY:
         known = ", ".join(f"{one} as {other}" for one, other in INVENTORY)
-        raise InputError(f"a product with maps must be one of {known}; found {kind} as {form}")
+        raise InputError(
+            f"there is no {kind} as {form}: a product with maps must be one of {known}; found {kind} as {form}"
+        )
     return INVENTORY[kind, form]
 
 

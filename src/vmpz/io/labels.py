@@ -3,6 +3,7 @@
 FITS tables say it in cards, descriptors in XML. Parquet, HiPS and healsparse files carry a label instead: the key,
 every keyword that a FITS file of the product would hold, and the unit of WEIGHT. So a product reads back the same from
 any form, and a file of other software, which has no label, is read by its name like a FITS file of other software.
+Of the provenance no file keeps more than version and digest (SOFTVERS, PRODDIG); the manifest of the store has it all.
 """
 
 import json

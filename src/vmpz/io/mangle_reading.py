@@ -1,14 +1,14 @@
 """Mangle polygon files: reading.
 
-A file whose polygons are the quadrilaterals of HEALPix cells (those of the package are) gives back these cells, so a map
-survives to the last bit. Any other mask is laid on the cells of one order (`vmpz.io.polygons`): the order asked for, else
-14, or the deepest at which its area takes at most 2**24 cells. There a weight is an observed fraction, and the value of a
-cell the sum of weight times covered share; in a file that says it holds something else, a depth for instance, the mean
-weight of what is covered.
+A file whose polygons are the quadrilaterals of HEALPix cells (those of the package are) gives back these cells, so a
+map survives to the last bit. Any other mask is laid on the cells of one order (`vmpz.io.polygons`): the order asked
+for, else 14, or the deepest at which its area takes at most 2**24 cells. There a weight is an observed fraction, and
+the value of a cell the sum of weight times covered share; in a file that says it holds something else, a depth for
+instance, the mean weight of what is covered.
 
 What a file holds is told by its notes (`vmpz.io.polygonfile`), else by its descriptor, else by its name; where nothing
-tells, weights of 1 are a footprint, fractions a coverage, and others a map of no kind. Without a word on the convention a
-weight is an observed fraction, as mangle means it.
+tells, weights of 1 are a footprint, fractions a coverage, and others a map of no kind. Without a word on the convention
+a weight is an observed fraction, as mangle means it.
 """
 
 import json
@@ -27,7 +27,7 @@ from vmpz.io.polygonfile import Block, PolygonFile
 from vmpz.io.polygons import MangleMask
 from vmpz.io.reading import MAX_CELLS, identity
 from vmpz.io.xml import Descriptor
-from vmpz.kernels import caps as kernels
+from vmpz.kernels.outlines import outlines
 from vmpz.products import Product, ProductKey, Scalar
 from vmpz.sky import hpx
 from vmpz.sky.covers import unit_vectors
@@ -42,7 +42,7 @@ FloatArray = NDArray[np.float64]
 ORDER = 14
 ENOUGH_CELLS = 1 << 24
 AREA = 1e-5  # relative difference of a stated area from that of the caps
-LEAST_AREA = 1e-16  # steradian: differences below are rounding
+LEAST_AREA = 1e-14  # steradian: mangle writes areas with 15 decimals
 CORNER = 1e-5  # distance of a corner from that of the cell, in sides
 ROUNDING = 1e-6  # by which a fraction may pass 1
 TYPES = {"i8": np.int64, "f4": np.float32, "f8": np.float64}
@@ -104,7 +104,7 @@ def _whole(path: Path) -> tuple[MangleMask, dict[str, str], IntArray]:
 
 def _checked(path: Path, block: Block) -> tuple[Block, IntArray, FloatArray]:
     """A block whose areas are filled in where the caps tell them; first arc of each polygon, arcs."""
-    start, arcs, areas, _ = kernels.outlines(block.caps, block.first)
+    start, arcs, areas, _ = outlines(block.caps, block.first)
     stated = block.areas > 0.0
     wrong = np.flatnonzero(stated & (np.abs(block.areas - areas) > AREA * areas + LEAST_AREA))
     if wrong.size:

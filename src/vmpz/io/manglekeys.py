@@ -1,7 +1,7 @@
 """Keys of the descriptors of mangle files: the published cards name some keywords, and some of their values, otherwise.
 
-What the cards do not list but a FITS file of the product would say (selected bits, list of tiles) keeps its FITS name, so
-that file and descriptor together hold everything.
+What the cards do not list but a FITS file of the product would say (selected bits, list of tiles) keeps its FITS name,
+so that file and descriptor together hold everything.
 """
 
 from collections.abc import Iterable, Mapping

@@ -12,6 +12,7 @@ WEIGHT is a float64 ('D') in MER files and the way back is exact for every fract
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -185,11 +186,12 @@ def encode(text: str) -> str:
     """Text that a FITS card and an XML element hold without loss.
 
     What is not printable ASCII, '%', blanks at either end and an '&' at the end are percent-encoded, so a value
-    cannot break out of its card.
+    cannot break out of its card; so is a quote before a '/', where astropy 8 takes the rest for a comment.
     """
     inner = text.strip(" ")
     before = len(text) - len(text.lstrip(" ")) if inner else 0
-    coded = "%20" * before + quote(inner, safe=PRINTABLE) + "%20" * (len(text) - len(inner) - before)
+    quoted = re.sub("'(?= */)", "%27", quote(inner, safe=PRINTABLE))
+    coded = "%20" * before + quoted + "%20" * (len(text) - len(inner) - before)
     return f"{coded[:-1]}%26" if coded.endswith("&") else coded
 
 

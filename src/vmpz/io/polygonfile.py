@@ -1,12 +1,12 @@
 """The text of mangle polygon files, in blocks.
 
-First line ``<N> polygons``, then lines of the header (``pixelization``, ``snapped``, ``balkanized``; others are ignored),
-then N polygons. What follows the last polygon is ignored by mangle and pymangle; there a file of the package says what
-it holds, in lines ``vmpz.<name> <text>``.
+First line ``<N> polygons``, then lines of the header (``pixelization``, ``snapped``, ``balkanized``; others are
+ignored), then N polygons. What follows the last polygon is ignored by mangle and pymangle; there a file of the package
+says what it holds, in lines ``vmpz.<name> <text>``.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -172,7 +172,8 @@ class PolygonFile:
         text = self._rest + self._stream.read(MOST_TEXT)
         if len(text) >= MOST_TEXT + BLOCK or self._stream.read(1):
             raise InputError(
-                f"{self.path}:{self._line}: {found} polygons were announced, found more than {MOST_TEXT} bytes after them"
+                f"{self.path}:{self._line}: at most {MOST_TEXT} bytes must follow the {found} polygons announced, "
+                "found more"
             )
         for number, line in enumerate(self._lines(text)):
             if line.startswith("polygon"):
@@ -185,8 +186,8 @@ class PolygonFile:
         try:
             lines = text.decode("ascii").split("\n")
         except UnicodeDecodeError as error:
-            line = self._line + text[: error.start].count(b"\n")
-            raise InputError(f"{self.path}:{line}: must be ASCII text, found {error.reason}") from error
+            number = self._line + text[: error.start].count(b"\n")
+            raise InputError(f"{self.path}:{number}: must be ASCII text, found {error.reason}") from error
         for line in lines:
             if line.startswith(MARK):
                 name, _, rest = line.removeprefix(MARK).partition(" ")

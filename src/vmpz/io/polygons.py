@@ -1,11 +1,11 @@
 """Masks of mangle polygons of any make: weights at positions, areas, and the map of a mask.
 
-A polygon is an intersection of caps (`vmpz.kernels.caps`) with a weight; where polygons overlap, the first counts, as in
-pymangle. On a map a polygon that one circle or great circles alone bound has its exact share of every cell
+A polygon is an intersection of caps (`vmpz.kernels.caps`) with a weight; where polygons overlap, the first counts, as
+in pymangle. On a map a polygon that one circle or great circles alone bound has its exact share of every cell
 (`vmpz.kernels.clipping`); one that several small circles bound is divided down to 6 orders below the cells (an error of
 5e-4 of a boundary cell, rms). Where several polygons meet in a cell and the file does not say that they are disjoint
-(`balkanized`), 32 x 32 points of the cell are asked whether they are: if not, their mean weight is the value (error 2e-3
-of the cell, rms).
+(`balkanized`), 32 x 32 points of the cell are asked whether they are; if not, their mean weight is the value (an error
+of 2e-3 of the cell, rms).
 """
 
 import math
@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vmpz.errors import InputError
 from vmpz.kernels import caps as kernels
+from vmpz.kernels.outlines import outlines
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
 from vmpz.sky.covers import Boundaries, Cover, cover, unit_vectors
@@ -116,7 +117,7 @@ class MangleMask:
     @cached_property
     def _places(self) -> list[tuple[int, IntArray, IntArray]]:
         """By order: cells of about the size of polygons, ascending, and the polygons that may reach into each."""
-        circles = [np.empty((0, 4)), *(kernels.outlines(*self._part(begin))[3] for begin in self._parts)]
+        circles = [np.empty((0, 4)), *(outlines(*self._part(begin))[3] for begin in self._parts)]
         rows = kernels.register(np.concatenate(circles))
         rows = rows[np.lexsort((rows[:, 2], rows[:, 1], rows[:, 0]))]
         cuts = np.flatnonzero(np.diff(rows[:, 0])) + 1
@@ -200,7 +201,7 @@ class MangleMask:
     def _covers(self, order: int) -> Iterator[Cover]:
         """What polygons cover, some of them at a time: exactly where their outlines are known, else by division."""
         for begin in self._parts:
-            start, arcs, *_ = kernels.outlines(*self._part(begin))
+            start, arcs, *_ = outlines(*self._part(begin))
             bounded = np.diff(start) > 0
             known = begin + np.flatnonzero(bounded)
             if known.size:

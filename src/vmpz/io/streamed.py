@@ -89,7 +89,8 @@ def write_rows(
     Raises
     ------
     InputError
-        A value cannot be written: NaN, a fraction outside [0, 1], a keyword that is not in the table.
+        A value cannot be written: NaN, a fraction outside [0, 1], a keyword that is not in the table; or a piece does
+        not follow the one before.
     MapMismatchError
         The MER convention is asked of a map that does not list its whole area.
     """
@@ -133,7 +134,7 @@ def _kept(records: NDArray[Any], product: Product, maps: MapParameters) -> NDArr
     drops = product.key.kind in COVERAGE_TYPE and not maps.write_zeros and maps.coverage_convention != "MER"
     if not drops:
         return records
-    some = records["WEIGHT"] > 0
+    some = records["WEIGHT"] != 0  # a NaN or a negative fraction stays, to be refused
     return records if some.all() else records[some]
 
 
@@ -148,6 +149,10 @@ def _take_note(content: Content, number: int, records: NDArray[Any], product: Pr
     content.minimum, content.maximum = min(content.minimum, low), max(content.maximum, high)
     ranges = np.empty((records.size, 2), np.int64)
     count = covered_ranges(records.view(np.uint32).reshape(records.size, -1), ranges)
+    if content.ranges and ranges[0, 0] < content.ranges[-1][-1, 1]:
+        raise InputError(
+            f"{product.key}: rows must ascend, found {ranges[0, 0]} after {content.ranges[-1][-1, 1] - 1}"
+        )
     content.ranges.append(ranges[:count].copy())
 
 

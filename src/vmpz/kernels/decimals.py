@@ -67,7 +67,7 @@ def _seventeen(value: float) -> tuple[int, int]:
         elif number < 10_000_000_000_000_000:
             exponent -= 1
         else:
-            return number, exponent
+            return int(number), exponent
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -87,7 +87,8 @@ def put_integer(out: Text, place: int, number: int) -> int:
     size = 1
     while size < 19 and number >= TENS[size]:
         size += 1
-    return _put_digits(out, place, number, size)
+    end: int = _put_digits(out, place, number, size)
+    return end
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -98,7 +99,7 @@ def _trimmed(number: np.uint64) -> tuple[int, int]:
     while TEN * less == number:
         number, less = less, less // TEN
         count -= 1
-    return np.int64(number), count
+    return int(number), count
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -112,7 +113,8 @@ def put_number(out: Text, place: int, value: float) -> int:
         place += 1
         value = -value
     if value < LEAST:
-        return put_integer(out, place, 0)
+        out[place] = ZERO
+        return place + 1
     number, exponent = _seventeen(value)
     number, count = _trimmed(np.uint64(number))
     scientific = exponent < -4
@@ -175,7 +177,7 @@ def _take_power(text: Text, place: int, stop: int) -> tuple[int, int]:
         at += 1
     first, power = at, 0
     while at < stop and ZERO <= text[at] <= ZERO + 9:
-        power = min(10 * power + np.int64(text[at] - ZERO), 9999)
+        power = min(10 * power + int(text[at] - ZERO), 9999)
         at += 1
     return (-power if negative else power), at if at > first else place
 
@@ -189,5 +191,5 @@ def _scaled(number: int, exponent: int) -> float:
         return 0.0
     if -REACH <= exponent <= REACH:
         whole, rest = _product(high, exponent)
-        return whole + (rest + low * HIGH[exponent + REACH])
-    return high * 10.0 ** (exponent // 2) * 10.0 ** (exponent - exponent // 2)
+        return float(whole + (rest + low * HIGH[exponent + REACH]))
+    return float(high * 10.0 ** (exponent // 2) * 10.0 ** (exponent - exponent // 2))

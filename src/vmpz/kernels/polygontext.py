@@ -110,7 +110,7 @@ def put_quadrilaterals(
 
 @njit(cache=True, nogil=True)
 def _is_blank(code: int) -> bool:
-    return code == SPACE or code == TAB or code == RETURN
+    return code in (SPACE, TAB, RETURN)
 
 
 @njit(cache=True, nogil=True)
@@ -215,10 +215,10 @@ def _begins(text: Text, at: int, stop: int) -> bool:
     size = _POLYGON.size
     if at + size >= stop or not _is_blank(text[at + size]):
         return False
+    same = 0
     for k in range(size):
-        if text[at + k] != _POLYGON[k]:
-            return False
-    return True
+        same += text[at + k] == _POLYGON[k]
+    return bool(same == size)
 
 
 @njit(cache=True, nogil=True)

@@ -130,9 +130,7 @@ class Account:
                 for row in content["products"]
             )
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{store}/{ACCOUNT}: must be the account of a store, found {error!r}"
-            ) from error
+            raise InputError(f"{store}/{ACCOUNT}: must be the account of a store, found {error!r}") from error
         return account
 
 

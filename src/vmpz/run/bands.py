@@ -65,7 +65,10 @@ class BandsJob:
 
 
 def bands_jobs(merges: Iterable[PatchJob], number: int) -> Iterator[BandsJob]:
-    """Jobs for the patches that want one file of all bands a kind; numbered from `number` on."""
+    """Jobs for the patches that want one file of all bands a kind; numbered from `number` on.
+
+    A bit mask has several columns a band, so its bands are always tables.
+    """
     groups: dict[ProductKey, list[PatchJob]] = {}
     for job in merges:
         if job.patch.multi_band != "none" and job.key.band != "-":
@@ -97,7 +100,7 @@ def run_bands(setting: Setting, job: BandsJob) -> list[Outcome]:
     provenance = _provenance(setting, job, entries)
     old = store.entry(job.key)
     if old is not None and old.digest == provenance.digest and not old.faults():
-        return [Outcome(job.key, "KEPT", path=str(old.path()))]
+        return [Outcome(job.key, "KEPT", path=old.location())]
 
     def write(folder: Path) -> list[Path]:
         bands = [_band(entry) for entry in entries]
@@ -114,7 +117,7 @@ def run_bands(setting: Setting, job: BandsJob) -> list[Outcome]:
         raise
     except VmpzError as error:
         return [Outcome(job.key, "FAILED", " | ".join([str(error), *getattr(error, "__notes__", ())]))]
-    return [Outcome(job.key, entry.state, path=str(entry.path()))]
+    return [Outcome(job.key, entry.state, path=entry.location())]
 
 
 def _band(entry: Entry) -> Product | RowsFile:

@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ __all__ = ["Grids", "Measured", "frame_digest", "good_pixels_of", "joint_counts"
 PASS_VERSION = 1
 GUARDS = {"max_pixels", "verify_md5", "md5"}
 """Options of frames that refuse inputs and change no value."""
-LIBRARIES = ("vmpz", "numpy", "numba", "astropy", "cdshealpix", "mocpy", "pyarrow")
+LIBRARIES = ("vmpz", "numpy", "scipy", "numba", "astropy", "cdshealpix", "mocpy", "pyarrow")
 
 
 @cache
@@ -108,7 +109,7 @@ def measure(
     if entry is not None and not entry.faults():
         frame = stack.enter_context(open_frame(ref, tables))
         needed = needs(keys, ref, parameters, table_in(frame, parameters))
-        if _serves(entry, _counted(needed, ref, parameters, grids.cells), inputs) and (
+        if _serves(entry, _counted(needed, ref, parameters, grids.cells), _by_file(ref, inputs)) and (
             needed.keep_good is None or good_pixels_of(ref, store, parameters) is not None
         ):
             return Measured(frame, _read_statistics(entry), bool(entry.provenance["verified"]), _notes(entry))
@@ -149,12 +150,19 @@ def _pass(
     verified = bool(inputs) and all(files[name].verifiable for name in inputs)
     counted = _counted(needed, ref, parameters, grids.cells)
     provenance = Provenance(
-        "statistics", PASS_VERSION, counted, inputs, versions(), created, verified, _stray_note(statistics)
-    )
+        "statistics", PASS_VERSION, counted, _by_file(ref, inputs), versions(), created, verified,
+        _stray_note(statistics),
+    )  # fmt: skip
     _put(store, statistics_key(ref, parameters), io.statistics_table(statistics), provenance)
     if good is not None:
         _put(store, good_pixels_key(ref, parameters), io.bit_plane_table(good.shape, good.bits), provenance)
     return Measured(frame, statistics, verified, provenance.notes)
+
+
+def _by_file(ref: FrameRef, inputs: Mapping[str, str]) -> dict[str, str]:
+    """Identities by plane or table and file name."""
+    files = {**ref.planes, **ref.tables}
+    return {f"{name}:{Path(files[name].location).name}": identity for name, identity in inputs.items()}
 
 
 def statistics_key(ref: FrameRef, parameters: Parameters) -> ProductKey:

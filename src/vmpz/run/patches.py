@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from vmpz import io
 from vmpz.errors import MissingProductError, VmpzError
@@ -31,6 +32,7 @@ from vmpz.run.merging import Made, add_files, merge_files_to, units_path
 from vmpz.run.plan import Choice, Plan
 from vmpz.run.regions import region_of
 from vmpz.run.store import Entry, Store
+from vmpz.run.summaries import streamed_summary
 
 __all__ = [
     "MAP_KINDS",
@@ -138,10 +140,10 @@ def collect_patches(
         provenance = Provenance("collection", 1, {"id": collection.id}, {}, versions(), instant)
         old = store.entry(key)
         if old is not None and old.digest == provenance.digest and not old.faults():
-            yield Outcome(key, "KEPT", path=str(old.path())), collection
+            yield Outcome(key, "KEPT", path=old.location()), collection
             continue
         entry = store.put(key, provenance, partial(_written, collection, instant))
-        yield Outcome(key, "DONE", path=str(entry.path())), collection
+        yield Outcome(key, "DONE", path=entry.location()), collection
 
 
 def _written(collection: Collection, instant: datetime, folder: Path) -> list[Path]:
@@ -164,7 +166,7 @@ def run_patch(setting: Setting, job: PatchJob) -> list[Outcome]:
         raise
     except VmpzError as error:
         return [Outcome(job.key, "FAILED", " | ".join([str(error), *getattr(error, "__notes__", ())]))]
-    return [Outcome(job.key, state, lacks, str(entry.path()))]
+    return [Outcome(job.key, state, lacks, entry.location())]
 
 
 def _entries(store: Store, keys: Iterable[ProductKey]) -> list[Entry]:
@@ -217,7 +219,7 @@ def _merged(work: PatchWork, tiles: list[Entry], lacks: str) -> tuple[Entry, str
         return old, "KEPT"
     _add(shares, weights)
     files = _Files(work, merge, shares, provenance, old)
-    entry = store.put(job.key, provenance, files.write, empty=files.are_empty)
+    entry = store.put(job.key, provenance, files.write, empty=files.are_empty, summary=files.summary)
     return entry, entry.state
 
 
@@ -252,7 +254,7 @@ def _weights(work: PatchWork, merge: Merge, tiles: list[Entry]) -> list[Entry]:
 
 def _provenance(work: PatchWork, inputs: list[Entry], lacks: str) -> Provenance:
     job, patch = work.job, work.job.patch
-    extent = patch.model_dump(mode="json", include={"moc", "polygon", "cap"}, exclude_none=True)
+    extent = patch.model_dump(mode="json", include={"polygon", "cap"}, exclude_none=True)
     return Provenance(
         "merge",
         MERGE_VERSION,
@@ -260,16 +262,25 @@ def _provenance(work: PatchWork, inputs: list[Entry], lacks: str) -> Provenance:
             "order": job.key.order,
             "list_id": patch.list_id or patch.name,
             "skypatch_id": patch.skypatch_id or patch.name,
-            "region": extent | ({"digest": sha256_of(Path(patch.moc))} if patch.moc else {}),
+            "region": extent,
             "bands": job.bands,
             "forms": forms_section(work.parameters, work.maps),
         },
-        {entry.key.text: entry.digest for entry in inputs},
+        {entry.key.text: entry.digest for entry in inputs} | _moc_input(patch),
         versions(),
         work.created + timedelta(microseconds=job.number),
         all(bool(entry.provenance["verified"]) for entry in inputs if entry.key.kind == job.key.kind),
         (lacks,) if lacks else (),
     )
+
+
+def _moc_input(patch: PatchParameters) -> dict[str, str]:
+    if patch.moc is None:
+        return {}
+    path = Path(patch.moc)
+    if not path.is_file():
+        raise MissingProductError(f"patch {patch.name}: its MOC must be a file, found nothing at {path}")
+    return {f"MOC:{path.name}": sha256_of(path)}
 
 
 @dataclass
@@ -286,6 +297,11 @@ class _Files:
     def are_empty(self) -> bool:
         """Whether no cell has a value; known once they are written."""
         return self.made is not None and not self.made.content.rows
+
+    def summary(self) -> dict[str, Any]:
+        """What the index tells of the map; known once it is written."""
+        made = self.made
+        return {} if made is None else streamed_summary(made.product.key, made.product.unit, made.content)
 
     def write(self, folder: Path) -> list[Path]:
         """Write them: partial HEALPix first, of which the other forms are made."""

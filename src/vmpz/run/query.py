@@ -29,7 +29,7 @@ from vmpz.run.store import Store
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
 
-__all__ = ["Selection", "StoredMap", "add_values", "region_of_store", "stored_maps", "values_at"]
+__all__ = ["Selection", "StoredMap", "add_values", "map_file", "region_of_store", "stored_maps", "values_at"]
 
 Values = NDArray[Any]
 
@@ -65,7 +65,7 @@ def stored_maps(store: Store, selection: Selection | None = None) -> list[Stored
         rows = list(index.rows(kinds=asked.kinds, bands=asked.bands, areas=asked.areas, level=level))
     groups: dict[ProductKey, list[Row]] = {}
     for row in rows:
-        if row["kind"] in KINDS and row["recipe"] != "multiband":
+        if row["kind"] in KINDS:
             groups.setdefault(_group(row), []).append(row)
     if not groups:
         raise InputError(
@@ -213,13 +213,13 @@ def _read(store: Store, row: Row) -> Product:
             f"{store.root}: {key} must be there as the index says, found it incomplete (vmpz check tells more)"
         )
     try:
-        return io.read(entry.path(str(_map_file(entry.files))))
+        return io.read(entry.path(map_file(entry.files)))
     except InputError as error:
         error.add_note(f"product: {key}")
         raise
 
 
-def _map_file(files: Sequence[dict[str, Any]]) -> str:
+def map_file(files: Sequence[dict[str, Any]]) -> str:
     """The file of a product that is read: the first FITS file, else the first of all."""
     names = [str(item["name"]) for item in files]
     return next((name for name in names if name.endswith(".fits")), names[0])

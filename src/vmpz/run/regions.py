@@ -5,6 +5,7 @@ from pathlib import Path
 
 from vmpz import io
 from vmpz.errors import InputError
+from vmpz.io.plainmoc import covered
 from vmpz.parameters import PatchParameters
 from vmpz.sky.cells import CellSet
 from vmpz.sky.regions import Cap, Polygon, cells_inside
@@ -52,7 +53,7 @@ def region_of(patch: PatchParameters) -> PatchRegion | None:
 def _moc(path: Path) -> CellSet:
     if not path.is_file():
         raise InputError(f"{path}: must be a MOC file, found nothing")
-    return io.read(path).map.cells
+    return covered(io.read(path))
 
 
 def _centres_in(area: CellSet, order: int) -> CellSet:

@@ -59,6 +59,16 @@ class Entry:
         items = [item for item in self.files if item["name"] == name or item["name"].startswith(f"{name}/")]
         return self.place.local(self.below, items, self.mark) / name
 
+    def whole(self) -> Path:
+        """The folder with all files; those of an object store are fetched.
+
+        Raises
+        ------
+        StorageError
+            One cannot be fetched.
+        """
+        return self.place.local(self.below, self.files, self.mark)
+
     def location(self, suffix: str = "") -> str:
         """Path or address of what `path` gives, without fetching it."""
         return str(self.place.at(f"{self.below}/{self._name(suffix)}"))
@@ -99,6 +109,11 @@ class Store:
         """What makes the store again: a path, or the address of an object store."""
         return self.place.root
 
+    @staticmethod
+    def below(key: ProductKey) -> str:
+        """Place of a product in a store: ``<area>/<key>``."""
+        return f"{encode(key.area)}/{key.text}"
+
     def folder(self, key: ProductKey) -> Path:
         """Folder of a product of a local store.
 
@@ -109,7 +124,7 @@ class Store:
         """
         if not isinstance(self.place, Folder):
             raise InputError(f"{self.root}: must be a local folder, found an object store")
-        return self.place.at(_below(key))
+        return self.place.at(self.below(key))
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -119,13 +134,13 @@ class Store:
 
     def entry(self, key: ProductKey) -> Entry | None:
         """The product of a key, None if it does not exist (no manifest, or a file of another size)."""
-        below = _below(key)
+        below = self.below(key)
         content = self.place.read(f"{below}/{MANIFEST}")
         return None if content is None else self._entry(below, content, self.place.sizes(below))
 
     def has(self, key: ProductKey) -> bool:
         """Whether there is a manifest of a key; cheaper than reading it."""
-        return self.place.has(f"{_below(key)}/{MANIFEST}")
+        return self.place.has(f"{self.below(key)}/{MANIFEST}")
 
     def entries(self) -> Iterator[Entry]:
         """All products, in key order."""
@@ -209,7 +224,7 @@ class Store:
         StorageError
             The storage refuses. The product that was there is still there, or none is.
         """
-        below = _below(key)
+        below = self.below(key)
         with self.place.staging(below) as folder:
             items = [
                 {"name": path.relative_to(folder).as_posix(), **self.place.describe(path)}
@@ -274,10 +289,6 @@ class Store:
     def write_text(self, name: str, text: str) -> None:
         """Write a small text file at the top of the store, whole."""
         self.place.write(name, text.encode())
-
-
-def _below(key: ProductKey) -> str:
-    return f"{encode(key.area)}/{key.text}"
 
 
 def _belows(sizes: Mapping[str, int]) -> list[str]:

@@ -19,12 +19,13 @@ from vmpz.parameters import MangleParameters, MapParameters
 from vmpz.products import Product, ProductKey, Provenance
 from vmpz.readers import READERS
 from vmpz.run.account import ACCOUNT, Account
+from vmpz.run.index import Index
 from vmpz.run.instant import now
 from vmpz.run.measure import LIBRARIES, versions
 from vmpz.run.merging import Made, add_files, merge_files_to, units_path
 from vmpz.run.patches import MERGE_VERSION, products_of
 from vmpz.run.regions import PatchRegion
-from vmpz.run.store import Store
+from vmpz.run.store import Entry, Store
 from vmpz.sky.cells import CellSet
 from vmpz.tiles import tiling
 
@@ -51,7 +52,7 @@ def products_of_area(store: str | Path, area: str) -> list[Product]:
     return products_of(Store(store), area)
 
 
-def account_of(store: Path) -> Account:
+def account_of(store: str | Path) -> Account:
     """The account of a store.
 
     Raises
@@ -59,7 +60,7 @@ def account_of(store: Path) -> Account:
     InputError
         There is no such store, or it has no account.
     """
-    if not (store / ACCOUNT).is_file():
+    if not Store(store).place.has(ACCOUNT):
         raise InputError(f"{store}: must be a store with an {ACCOUNT}, found none")
     return Account.read(store)
 
@@ -184,7 +185,7 @@ def _expanded(names: Sequence[str]) -> list[Path]:
             lines = _existing(Path(name[1:])).read_text("utf-8", "replace").splitlines()
             paths += [Path(line.strip()) for line in lines if line.strip()]
         elif Path(name).is_dir():
-            found = sorted(Path(name).rglob("*.fits"))
+            found = sorted(path for path in Path(name).rglob("*.fits") if not _is_hidden(path, Path(name)))
             if not found:
                 raise InputError(f"{name}: must hold products (*.fits), found none")
             paths += found
@@ -193,13 +194,18 @@ def _expanded(names: Sequence[str]) -> list[Path]:
     return list({_existing(path).resolve(): path for path in paths}.values())
 
 
+def _is_hidden(path: Path, folder: Path) -> bool:
+    """Whether a file stands in a hidden folder: what releases keep, or what is being made."""
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
 def _existing(path: Path) -> Path:
     if not path.is_file():
         raise InputError(f"{path}: must be a file, found {'a folder' if path.is_dir() else 'nothing'}")
     return path
 
 
-def check_path(where: Path) -> tuple[int, list[str]]:
+def check_path(where: str | Path) -> tuple[int, list[str]]:
     """Verify one product file, or all products of a store; the number of files and the faults found.
 
     Raises
@@ -207,22 +213,16 @@ def check_path(where: Path) -> tuple[int, list[str]]:
     InputError
         There is nothing at that path.
     """
-    if where.is_file():
-        return 1, io.check(where)
-    if not where.is_dir():
+    path, store = Path(where), Store(where)
+    if path.is_file() or (path.is_dir() and path.suffix == ".hips"):
+        return 1, io.check(path)
+    if not store.exists():
         raise InputError(f"{where}: must be a product file or a store, found nothing")
     count, faults = 0, []
-    for entry in Store(where).entries():
+    for entry in store.entries():
         count += len(entry.files)
-        found = entry.faults()
-        faults += found or [
-            fault
-            for item in entry.files
-            if item["name"].endswith((".fits", ".parquet"))
-            for fault in io.check(entry.folder / item["name"])
-        ]
-    named = {entry.folder for entry in Store(where).entries()}
-    broken = [path.parent for path in sorted(where.glob("*/*/manifest.json")) if path.parent not in named]
+        faults += entry.faults() or _content_faults(entry)
+    broken = list(store.broken())
     faults += [
         f"{folder}: its manifest cannot be read, or a file it names is missing or of another size"
         for folder in broken
@@ -232,30 +232,46 @@ def check_path(where: Path) -> tuple[int, list[str]]:
     return count, faults
 
 
-def list_store(where: Path) -> list[dict[str, Any]]:
-    """One row a product.
+def _content_faults(entry: Entry) -> list[str]:
+    """What is wrong inside the files of a product."""
+    folder = entry.whole()
+    return [
+        fault
+        for name in dict.fromkeys(item["name"].partition("/")[0] for item in entry.files)
+        if name.endswith((".fits", ".parquet", ".hsp", ".hips"))
+        for fault in io.check(folder / name)
+    ]
+
+
+def list_store(
+    where: str | Path,
+    *,
+    kinds: Sequence[str] | None = None,
+    bands: Sequence[str] | None = None,
+    areas: Sequence[str] | None = None,
+    rebuild: bool = False,
+) -> list[dict[str, Any]]:
+    """One row a product, from the index.
+
+    Parameters
+    ----------
+    where : path or address
+    kinds, bands, areas : sequence of str, optional
+        What is listed; default all.
+    rebuild : bool
+        Make the index again from the manifests.
 
     Raises
     ------
     InputError
-        There is no such folder.
+        There is no such store.
     """
-    if not where.is_dir():
-        raise InputError(f"{where}: must be a store, found {'a file' if where.exists() else 'nothing'}")
+    with Index(Store(where), rebuild) as index:
+        rows = list(index.rows(kinds=kinds, bands=bands, areas=areas))
+    hidden = ("folder", "cover")
     return [
-        {
-            "area": entry.key.area,
-            "kind": entry.key.kind,
-            "quantity": entry.key.quantity,
-            "statistic": entry.key.statistic,
-            "selection": entry.key.selection,
-            "band": entry.key.band,
-            "order": entry.key.order,
-            "state": entry.state,
-            "digest": entry.digest[:12],
-            "file": entry.files[0]["name"],
-        }
-        for entry in Store(where).entries()
+        {name: value for name, value in row.items() if name not in hidden} | {"digest": row["digest"][:12]}
+        for row in rows
     ]
 
 
