@@ -100,7 +100,7 @@ def kind_of(kind: str, form: str) -> Kind:
 
 
 def token_of(key: ProductKey, form: str) -> str:
-    """Token of the file name, e.g. HPCOVERAGE, MOCDEPTHMAP, HPEXPOSURES; a form without a prefix has that of HEALPix."""
+    """Token of the file name, e.g. HPCOVERAGE, MOCDEPTHMAP, HPEXPOSURES; HP for forms without a prefix."""
     if key.kind in TABLE_TOKENS:
         return TABLE_TOKENS[key.kind]
     form = form if form in PREFIX else "healpix"

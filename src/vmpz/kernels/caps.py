@@ -20,6 +20,8 @@ IntArray = NDArray[np.int64]
 
 INSIDE, OUTSIDE, BETWEEN = 1, -1, 0
 SLACK = 1e-12  # radian, for rounding
+PROBE_U, PROBE_V = 0.5013, 0.5007
+"""Where a sub-cell is asked: not at the centre, where parallels and meridians of masks pass along whole rows."""
 SIDE = math.sqrt(math.pi / 3.0)  # of a cell of order 0
 DEEPEST = 29
 
@@ -88,10 +90,10 @@ def first_holding(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _centre(face: int, ix: int, iy: int, order: int) -> tuple[float, float, float]:
-    """Unit vector of the centre of a cell, by its base face and coordinates there (Gorski et al. 2005)."""
+def _point(face: int, ix: int, iy: int, order: int, u: float, v: float) -> tuple[float, float, float]:
+    """Unit vector of the point u, v in [0, 1] of a cell, by base face and coordinates there (Gorski et al. 2005)."""
     size = 1.0 / (np.int64(1) << order)
-    x, y = size * (ix + 0.5), size * (iy + 0.5)
+    x, y = size * (ix + u), size * (iy + v)
     row = FACE_ROW[face] - x - y
     north = row < 1.0
     if north or row > 3.0:
@@ -111,7 +113,7 @@ def _place(
     caps: FloatArray, radii: FloatArray, begin: int, end: int, face: int, ix: int, iy: int, order: int
 ) -> int:
     """Whether a cell lies INSIDE or OUTSIDE of a polygon; BETWEEN where its circumcircle leaves that open."""
-    x, y, z = _centre(face, ix, iy, order)
+    x, y, z = _point(face, ix, iy, order, 0.5, 0.5)
     reach = REACH[order]
     state = INSIDE
     for k in range(begin, end):
@@ -156,7 +158,7 @@ def cover(
 ) -> tuple[IntArray, IntArray]:
     """Cells that polygons touch, and how much of each they hold, counted in sub-cells.
 
-    A cell is inside, outside or divided, down to `deeper` orders below its own, where the centre decides.
+    A cell is inside, outside or divided, down to `deeper` orders below its own, where a point near the centre decides.
 
     Parameters
     ----------
@@ -193,7 +195,7 @@ def cover(
                     size += 1
                 continue
             if state == BETWEEN:
-                x, y, z = _centre(face, ix, iy, level)
+                x, y, z = _point(face, ix, iy, level, PROBE_U, PROBE_V)
                 state = INSIDE if _holds(caps, begin, end, x, y, z) else OUTSIDE
             if state == OUTSIDE:
                 continue
@@ -220,7 +222,7 @@ def cover(
 @njit(cache=True, nogil=True, error_model="numpy")
 def _meets(circle: FloatArray, face: int, ix: int, iy: int, order: int) -> bool:
     """Whether the circumcircle of a cell meets a circle."""
-    x, y, z = _centre(face, ix, iy, order)
+    x, y, z = _point(face, ix, iy, order, 0.5, 0.5)
     apart = min(circle[3] + REACH[order], math.pi)
     chord = 2.0 * math.sin(0.5 * apart)
     distance = (circle[0] - x) ** 2 + (circle[1] - y) ** 2 + (circle[2] - z) ** 2
@@ -228,25 +230,32 @@ def _meets(circle: FloatArray, face: int, ix: int, iy: int, order: int) -> bool:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def register(circles: FloatArray) -> IntArray:
-    """A few cells that cover each circle, no smaller than its radius: for finding the polygons near a point.
+def register(
+    caps: FloatArray, radii: FloatArray, first: IntArray, circles: FloatArray, sizes: FloatArray
+) -> IntArray:
+    """A few cells that cover each polygon, for finding the polygons near a point.
 
     Parameters
     ----------
+    caps, radii, first
+        As for `cover`.
     circles : float64 (n, 4)
-        Unit vector of the centre, radius in radian.
+        Unit vector and radius (radian) of a circle around each polygon.
+    sizes : float64 (n,)
+        Side, radian, above which cells are divided.
 
     Returns
     -------
     int64 (m, 3)
-        Order, cell, circle.
+        Order, cell, polygon.
     """
     rows = np.empty((4 * len(circles) + 16, 3), np.int64)
     count = 0
     stack = np.empty((12 + 3 * DEEPEST, 4), np.int64)
-    for k in range(len(circles)):
+    for polygon in range(len(circles)):
+        begin, end = first[polygon], first[polygon + 1]
         order, side = 0, SIDE
-        while order < DEEPEST and 2.0 * circles[k, 3] < side:
+        while order < DEEPEST and side > sizes[polygon]:
             order, side = order + 1, 0.5 * side
         for face in range(12):
             _push(stack, face, face, 0, 0, 0)
@@ -254,7 +263,9 @@ def register(circles: FloatArray) -> IntArray:
         while size > 0:
             size -= 1
             face, ix, iy, level = stack[size, 0], stack[size, 1], stack[size, 2], stack[size, 3]
-            if not _meets(circles[k], face, ix, iy, level):
+            if not _meets(circles[polygon], face, ix, iy, level):
+                continue
+            if _place(caps, radii, begin, end, face, ix, iy, level) == OUTSIDE:
                 continue
             if level < order:
                 for j in range(4):
@@ -262,7 +273,7 @@ def register(circles: FloatArray) -> IntArray:
                     size += 1
                 continue
             rows = _grown(rows, count)
-            rows[count, 0], rows[count, 1], rows[count, 2] = level, _number(face, ix, iy, level), k
+            rows[count, 0], rows[count, 1], rows[count, 2] = level, _number(face, ix, iy, level), polygon
             count += 1
     return rows[:count].copy()
 
@@ -304,7 +315,8 @@ def holders(
     for i in range(len(faces)):
         face, ix, iy = faces[i, 0], faces[i, 1], faces[i, 2]
         for sub in range(side * side):
-            x, y, z = _centre(face, side * ix + sub % side, side * iy + sub // side, order + deeper)
+            column, row = side * ix + sub % side, side * iy + sub // side
+            x, y, z = _point(face, column, row, order + deeper, PROBE_U, PROBE_V)
             found = 0
             for place in range(start[i], start[i + 1]):
                 polygon = polygons[place]

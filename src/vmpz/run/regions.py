@@ -46,7 +46,7 @@ def region_of(patch: PatchParameters) -> PatchRegion | None:
         if patch.polygon is not None:
             return PatchRegion(Polygon(patch.polygon))
         return None if patch.cap is None else PatchRegion(Cap(*patch.cap))
-    except ValueError as error:
+    except InputError as error:
         raise InputError(f"patch {patch.name}: {error}") from error
 
 
