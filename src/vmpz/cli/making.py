@@ -212,20 +212,23 @@ def demo(
     out: Annotated[Path, typer.Argument(help="Folder to make.")] = Path("demo"),
     size: Annotated[int, typer.Option(min=64, help="Pixels along the 32' side of a tile.")] = 1200,
 ) -> int:
-    """Simulate a small survey, run stage 1 on it, verify the products and draw them."""
-    from vmpz.parameters import load
+    """Simulate a small survey, run both stages on it, verify the products, cut a mask, freeze a release, draw maps."""
     from vmpz.report.gallery import gallery
     from vmpz.report.progress import Reporter
+    from vmpz.run.demonstration import demonstrate, parameters_for
     from vmpz.run.survey import run_survey
     from vmpz.run.tasks import check_path
     from vmpz.simulate import simulate as make
 
     survey, store = out / "survey", out / "store"
     make(survey, tiles=4, size=size, bands=("VIS", "NIR_Y"), at=(57.9988, -51.5), seed=1)
-    account = run_survey(load(survey / "survey.toml"), store, reporter=Reporter())
+    parameters = parameters_for(survey / "survey.toml", out / "demo.toml")
+    account = run_survey(parameters, store, reporter=Reporter())
     typer.echo(account.text())
     count, faults = check_path(store)
     typer.echo(f"{count} files verified, {len(faults)} faults")
+    for line in demonstrate(store, out):
+        typer.echo(line)
     for path in gallery(store, "demo", out / "figures"):
         typer.echo(f"figure {path}")
     return FAILED_TILES if account.has_failed else UNVERIFIED if faults else DONE

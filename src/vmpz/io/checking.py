@@ -147,8 +147,9 @@ def _descriptor_faults(path: Path) -> Iterator[str]:
     for name, value in told.parameters.items():
         if name in words and words[name] != value:
             yield f"{path}: {name} must agree with {told.path.name}, {words[name]!r}; found {value!r}"
-    if "TILEID" in words and told.tiles[:1] != (words["TILEID"],) and len(told.tiles) == 1:
-        yield f"{path}: TileIndexList must agree with TILEID {words['TILEID']}, found {told.tiles[0]}"
+    alone = words.get("TILEID", -1)  # a patch has none, though it may be of one tile
+    if alone != -1 and len(told.tiles) == 1 and told.tiles[0] != alone:
+        yield f"{path}: TileIndexList must agree with TILEID {alone}, found {told.tiles[0]}"
 
 
 def _content(told: Descriptor) -> tuple[str, Mapping[str, Scalar]]:
