@@ -75,7 +75,7 @@ FORMS = {
         ),
         FormOnDisk("healpix", (".fits", ".fits.gz"), _plainly(write_partial), read_fits, described=True),
         FormOnDisk("stcs", (".stcs",), _plainly(write_stcs), read_stcs),
-        FormOnDisk("mangle", (".ply",), write_mangle, read_mangle, described=True),
+        FormOnDisk("mangle", (".ply", ".pol"), write_mangle, read_mangle, described=True),
         FormOnDisk("parquet", (".parquet",), _plainly(write_parquet), read_parquet),
         FormOnDisk("hips", (".hips",), _plainly(write_hips), read_hips),
     )

@@ -26,7 +26,7 @@ from vmpz.io.metadata import COVERAGE_TYPE, FRACTIONS, decode, key_of
 from vmpz.io.polygonfile import Block, PolygonFile
 from vmpz.io.polygons import MangleMask
 from vmpz.io.reading import MAX_CELLS, identity
-from vmpz.io.xml import Descriptor
+from vmpz.io.xml import Descriptor, md5_of
 from vmpz.kernels.outlines import outlines
 from vmpz.products import Product, ProductKey, Scalar
 from vmpz.sky import hpx
@@ -79,6 +79,8 @@ def read_mangle(path: Path, order: int | None = None, told: Descriptor | None = 
     InputError
         The file does not hold what it must; the message names file and line.
     """
+    if told is not None and told.md5 and md5_of(path) != told.md5:
+        raise InputError(f"{path}: its MD5 must be that of the descriptor, {told.md5}: the file was altered")
     with PolygonFile(path) as file:
         cells = _cells_of(path, file.blocks())
     if cells is None:

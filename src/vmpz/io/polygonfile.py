@@ -170,7 +170,7 @@ class PolygonFile:
     def _read_end(self, found: int) -> None:
         """What follows the last polygon."""
         text = self._rest + self._stream.read(MOST_TEXT)
-        if len(text) >= MOST_TEXT + BLOCK or self._stream.read(1):
+        if len(text) > MOST_TEXT:
             raise InputError(
                 f"{self.path}:{self._line}: at most {MOST_TEXT} bytes must follow the {found} polygons announced, "
                 "found more"
@@ -183,11 +183,10 @@ class PolygonFile:
 
     def _lines(self, text: bytes) -> list[str]:
         """Lines of text outside of polygons; notes are kept."""
-        try:
-            lines = text.decode("ascii").split("\n")
-        except UnicodeDecodeError as error:
-            number = self._line + text[: error.start].count(b"\n")
-            raise InputError(f"{self.path}:{number}: must be ASCII text, found {error.reason}") from error
+        if b"\0" in text:
+            number = self._line + text[: text.index(b"\0")].count(b"\n")
+            raise InputError(f"{self.path}:{number}: must be text, found a zero byte")
+        lines = text.decode("latin-1").split("\n")
         for line in lines:
             if line.startswith(MARK):
                 name, _, rest = line.removeprefix(MARK).partition(" ")

@@ -36,6 +36,7 @@ AT_ONCE = 1 << 12
 DEEPER = 6
 DEEPER_SHARED = (4, 5)
 EVERYTHING = 4.0  # radius of a cap without edge
+UNIT = 1e-6  # a unit vector may be as far from length 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +69,20 @@ class MangleMask:
     balkanized: bool = False
 
     def __post_init__(self) -> None:
+        for name, kind in {"caps": float, "first": np.int64, "weights": float, "areas": float}.items():
+            array = np.ascontiguousarray(getattr(self, name), kind).view()
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
         many = self.weights.size
-        if self.first.shape != (many + 1,) or self.areas.shape != (many,) or self.caps.ndim != 2:
-            raise InputError("a mask of polygons must have as many weights as areas, and first caps one more")
+        if self.caps.shape[1:] != (4,) or self.first.shape != (many + 1,) or self.areas.shape != (many,):
+            raise InputError(
+                "a mask must have caps (m, 4), weights (n,), areas (n,) and first caps (n + 1,), found shapes "
+                f"{self.caps.shape}, {self.weights.shape}, {self.areas.shape}, {self.first.shape}"
+            )
         if self.first[0] != 0 or self.first[-1] != len(self.caps) or np.any(np.diff(self.first) < 0):
-            raise InputError("first caps of polygons must ascend from 0 to the number of caps")
-        if not np.all(np.abs(np.linalg.norm(self.caps[:, :3], axis=1) - 1.0) <= 1e-6):
-            raise InputError("axes of caps must be unit vectors")
+            raise InputError(f"first caps must ascend from 0 to the number of caps, {len(self.caps)}")
+        if not np.all(np.abs(np.linalg.norm(self.caps[:, :3], axis=1) - 1.0) <= UNIT):
+            raise InputError("axes of caps must be unit vectors, found one that is not")
 
     def __len__(self) -> int:
         return self.weights.size
@@ -120,7 +128,7 @@ class MangleMask:
         circles = np.concatenate(
             [np.empty((0, 4)), *(outlines(*self._part(begin))[3] for begin in self._parts)]
         )
-        sizes = np.where(self.areas > 0.0, np.sqrt(self.areas), circles[:, 3])
+        sizes = np.sqrt(np.where(self.areas > 0.0, self.areas, circles[:, 3] ** 2))
         rows = kernels.register(self.caps, self._radii, self.first, circles, sizes)
         rows = rows[np.lexsort((rows[:, 2], rows[:, 1], rows[:, 0]))]
         cuts = np.flatnonzero(np.diff(rows[:, 0])) + 1

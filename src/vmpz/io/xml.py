@@ -28,6 +28,7 @@ __all__ = [
     "NAMESPACE",
     "PREFIX",
     "Descriptor",
+    "md5_of",
     "read_descriptor",
     "schema",
     "write_descriptor",
@@ -191,12 +192,13 @@ def _file(data: etree._Element, names: Kind, fits: Path) -> None:
     container = etree.SubElement(
         holder,
         "DataContainer",
-        {"filestatus": "PROPOSED", "checksumMethod": "MD5", "checksumValue": _md5(fits)},
+        {"filestatus": "PROPOSED", "checksumMethod": "MD5", "checksumValue": md5_of(fits)},
     )
     _add(container, "FileName", fits.name)
 
 
-def _md5(path: Path) -> str:
+def md5_of(path: Path) -> str:
+    """MD5 of a file, hexadecimal, as descriptors state it."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 

@@ -206,7 +206,7 @@ def outlines(caps: FloatArray, first: IntArray) -> tuple[IntArray, FloatArray, F
                 _around(arcs, count, count + found, circles[polygon])
                 areas[polygon] = 0.0
             for k in range(count + 1, count + found - 1):
-                areas[polygon] += _excess(arcs[count, 3:6], arcs[k, 3:6], arcs[k + 1, 3:6])
+                areas[polygon] += max(_excess(arcs[count, 3:6], arcs[k, 3:6], arcs[k + 1, 3:6]), 0.0)
         count += found
         start[polygon + 1] = count
     return start, arcs[:count].copy(), areas, circles
