@@ -52,7 +52,11 @@ class Server:
     """SeaweedFS with one user; all its ports are on 127.0.0.1."""
 
     def __init__(self, folder: Path) -> None:
-        users = {"name": USER, "credentials": [{"accessKey": USER, "secretKey": SECRET}], "actions": ["Admin"]}
+        users = {
+            "name": USER,
+            "credentials": [{"accessKey": USER, "secretKey": SECRET}],
+            "actions": ["Admin"],
+        }
         (folder / "users.json").write_text(json.dumps({"identities": [users]}))
         (folder / "data").mkdir()
         ports = free_ports(8)
@@ -65,6 +69,7 @@ class Server:
             *(f"-{name}={port}" for name, port in zip(names, ports)),
         ]  # fmt: skip
         self.port = ports[6]
+        self.ports = ports
         self.log = folder / "log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
@@ -86,10 +91,13 @@ class Server:
     def stop(self) -> None:
         self.process.kill()
         self.process.wait()
+        for path in Path("/tmp").glob("seaweedfs-*.sock"):  # it leaves them behind
+            if path.stem.rpartition("-")[2] in map(str, self.ports):
+                path.unlink(missing_ok=True)
 
 
 Rule = Callable[[str, str, int], str | None]
-"""(method, path, how many such requests before) -> what to do: None, '500', '503', '403', 'reset', 'cut', 'flip'."""
+"""(method, path, how many such requests before) -> what to do: None, one of CODES, 'reset', 'cut', 'flip', 'spoil'."""
 
 CODES = {"500": "InternalError", "503": "SlowDown", "403": "ExpiredToken"}
 
@@ -161,8 +169,10 @@ def _refuse(one: BaseHTTPRequestHandler, status: int, code: str) -> None:
 def _hand_on(one: BaseHTTPRequestHandler, port: int, body: bytes, action: str | None) -> None:
     """Send the request on under its own Host, which is part of the signature, and the answer back.
 
-    'cut' and 'flip' spoil the content of an answer on its way.
+    'cut' and 'flip' spoil the content of an answer on its way, 'spoil' that of a request.
     """
+    if action == "spoil" and body:
+        body = body[:-1] + bytes([body[-1] ^ 1])
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.putrequest(one.command, one.path, skip_host=True, skip_accept_encoding=True)
     for name, value in one.headers.items():

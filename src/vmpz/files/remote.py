@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -74,7 +74,7 @@ class ObjectStore:
     def __init__(self, root: str) -> None:
         self.root = root.rstrip("/")
         try:
-            self._fs, base = fsspec.core.url_to_fs(self.root, use_listings_cache=False)
+            self._fs, base = fsspec.core.url_to_fs(root, use_listings_cache=False)
         except (ImportError, ValueError) as error:
             raise InputError(
                 f"{root}: must be a place that fsspec reaches (s3:// needs the extra vmpz[s3]), found: {error}"
@@ -356,10 +356,10 @@ class ObjectStore:
 def _stamp(info: Item) -> tuple[str, float]:
     """What tells two uploads apart, and seconds since the last."""
     moment = info.get("LastModified") or info.get("created") or info.get("mtime")
-    if not isinstance(moment, datetime):
+    seconds = moment.timestamp() if isinstance(moment, datetime) else moment
+    if not isinstance(seconds, int | float):
         return "", 0.0
-    age = (datetime.now(UTC) - moment.astimezone(UTC)).total_seconds()
-    return f"{moment.timestamp()} {_etag(info)}", age
+    return f"{seconds} {_etag(info)}", time.time() - seconds
 
 
 def _is_there(path: Path, item: Item) -> bool:

@@ -178,6 +178,6 @@ def as_storage_error(place: Path) -> Iterator[None]:
 
 def _free(path: Path) -> str:
     for folder in path.parents:
-        if folder.exists():
+        with suppress(OSError):  # not there, or no name at all
             return f"{shutil.disk_usage(folder).free} bytes free in {folder}"
     return "no such folder"

@@ -237,7 +237,7 @@ class _Label:
 
 def _labelled(path: Path, notes: Mapping[str, str], told: Descriptor | None, weights: FloatArray) -> _Label:
     """The label of a file; without a word, weights decide between footprint, coverage and a map of no kind."""
-    if "key" in notes:
+    if notes:
         return _noted(path, notes)
     words = {} if told is None else told.parameters
     kind, quantity, area, release = identity(path, "", words)

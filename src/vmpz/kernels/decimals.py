@@ -52,22 +52,25 @@ def _product(value: float, power: int) -> tuple[float, float]:
 
 
 @njit(cache=True, nogil=True)
-def _seventeen(value: float) -> tuple[int, int]:
+def _seventeen(value: float) -> tuple[np.int64, int]:
     """The first 17 digits of a positive number, correctly rounded, and the exponent of the first."""
     exponent = math.floor(math.log10(value))
     while True:
         whole, rest = _product(value, DIGITS - 1 - exponent)
         below = math.floor(rest)
         number = np.int64(whole) + np.int64(below)
+        if number < TENS[DIGITS - 1]:
+            exponent -= 1
+            continue
+        if number >= TENS[DIGITS]:
+            exponent += 1
+            continue
         part = rest - below
         if part > 0.5 or (part == 0.5 and number & 1):
             number += 1
-        if number >= 100_000_000_000_000_000:
-            exponent += 1
-        elif number < 10_000_000_000_000_000:
-            exponent -= 1
-        else:
-            return int(number), exponent
+        if number == TENS[DIGITS]:
+            return TENS[DIGITS - 1], exponent + 1
+        return number, exponent
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -92,14 +95,14 @@ def put_integer(out: Text, place: int, number: int) -> int:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _trimmed(number: np.uint64) -> tuple[int, int]:
+def _trimmed(number: np.uint64) -> tuple[np.int64, int]:
     """17 digits without zeros at the end, and how many are left."""
     count = DIGITS
     less = number // TEN
     while TEN * less == number:
         number, less = less, less // TEN
         count -= 1
-    return int(number), count
+    return np.int64(number), count
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -199,7 +199,8 @@ def _take_cap(text: Text, at: int, stop: int, is_last: bool, cap: FloatArray) ->
         if at == stop or (end == stop and not is_last):
             return MORE, at, lines
         if end == at or not (end == stop or _is_blank(text[end]) or text[end] == LINE):
-            return NUMBER, at, lines
+            is_cut = not is_last and _word_end(text, at, stop) == stop
+            return MORE if is_cut else NUMBER, at, lines
         at = end
     norm = math.sqrt(cap[0] * cap[0] + cap[1] * cap[1] + cap[2] * cap[2])
     if not abs(norm - 1.0) <= UNIT or not math.isfinite(cap[3]):

@@ -79,10 +79,9 @@ def bands_jobs(merges: Iterable[PatchJob], number: int) -> Iterator[BandsJob]:
         jobs.sort(key=lambda job: order.get(job.key.band, len(order)))
         if first.patch.multi_band == "none":
             continue
+        layout = "hdus" if key.quantity == "bitmask" else first.patch.multi_band
         members, after = tuple(job.key for job in jobs), tuple(job.id for job in jobs)
-        yield BandsJob(
-            first.patch, first.patch.multi_band, key, members, first.bands, first.areas, place, after
-        )
+        yield BandsJob(first.patch, layout, key, members, first.bands, first.areas, place, after)
 
 
 def _key_of_all(key: ProductKey) -> ProductKey:
