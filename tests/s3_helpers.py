@@ -65,6 +65,7 @@ class Server:
         command = [
             required(), "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
             "-filer", "-s3", f"-s3.config={folder / 'users.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0",
+            "-s3.autoCreateBucket=false",
             "-master.telemetry=false", "-master.volumeSizeLimitMB=64", "-volume.max=20",
             *(f"-{name}={port}" for name, port in zip(names, ports)),
         ]  # fmt: skip

@@ -9,6 +9,7 @@ from astropy.table import Table
 
 import io_helpers
 from io_helpers import CELLS, ORDER
+from reader_rules import heracles_read_vmap, spaceborne_read
 from vmpz import io
 from vmpz.sky import hpx
 from vmpz.sky.skymap import SkyMap
@@ -35,28 +36,6 @@ def expected(sky_map, absent):
     full = np.full(hpx.number_of_cells(sky_map.order), absent)
     full[sky_map.cells.cells()] = sky_map.values
     return full
-
-
-def heracles_read_vmap(path):
-    """The rule of heracles' `read_vmap`: field 0 as float in RING order, UNSEEN is 0."""
-    healpy = pytest.importorskip("healpy")
-    vmap = healpy.read_map(path, field=0, dtype=float, nest=False)
-    vmap[vmap == healpy.UNSEEN] = 0
-    return vmap
-
-
-def spaceborne_read(path, nside):
-    """The rule of Spaceborne's reader: first HDU with data, columns by name, sum over children / number of children."""
-    with fits.open(path) as hdus:
-        hdu = next(one for one in hdus if one.data is not None)
-        ordering, own = hdu.header["ORDERING"], hdu.header["NSIDE"]
-        pixel, weight = np.asarray(hdu.data["PIXEL"], np.int64), np.asarray(hdu.data["WEIGHT"], float)
-    if ordering == "RING":
-        pixel = hpx.from_ring(pixel, own.bit_length() - 1)
-    elif ordering != "NESTED":
-        raise ValueError(f"ORDERING {ordering}")
-    factor = (own // nside) ** 2
-    return np.bincount(pixel // factor, weight, 12 * nside**2) / factor
 
 
 # -- our files ----------------------------------------------------------------------------------------------

@@ -210,6 +210,7 @@ def test_negative_values_are_weights_like_any_other(tmp_path):
     )
     path = io.write_file(info, tmp_path / "a.ply")
     assert (angles < 0).any() and io.read(path).map == info.map
+    assert io.read_polygons(path).weights.min() == angles.min()
 
 
 # -- polarity -----------------------------------------------------------------------------------------------

@@ -235,9 +235,10 @@ def test_polygons_that_are_almost_cells_are_no_cells(tmp_path):
 )
 def test_faults_are_named_by_file_and_line(text, message, file):
     path = file(text)
-    with pytest.raises(InputError) as caught:
-        io.read(path)
-    assert message in str(caught.value)
+    for read in (io.read, io.read_polygons):
+        with pytest.raises(InputError) as caught:
+            read(path)
+        assert message in str(caught.value)
     assert any(message in fault for fault in io.check(path))
 
 

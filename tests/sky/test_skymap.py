@@ -118,31 +118,6 @@ def test_vectors_of_the_specification():
     assert parent([25.0, 26.0], "LOGQUAD") == pytest.approx(25.296422, abs=5e-7)
 
 
-# Equal weights, full families: modes of the LPSC function ud_grade and the rule of ours with the same result.
-FROZEN = [
-    ("COVERAGE", "cov", [0.25, 0.5, 0.75, 1.0], 0.625),
-    ("SUM", "sum", [3.0, 5.0, 7.0, 11.0], 26.0),
-    ("MEAN", "arith", [1.0, 2.0, 4.0, 9.0], 4.0),
-    ("QUAD", "quad", [1.0, 2.0, 4.0, 9.0], 5.049752469181039),
-    ("LOG", "log", [25.0, 25.5, 26.0, 26.5], 25.61019231356082),
-    ("LOGQUAD", "logquad", [25.0, 25.5, 26.0, 26.5], 25.490784367594113),
-]
-
-
-@pytest.mark.parametrize(("rule", "mode", "children", "value"), FROZEN)
-def test_frozen_table_of_the_lpsc_modes(rule, mode, children, value):
-    full = SkyMap(CellSet.from_ranges(2, [(8, 12)]), np.array(children))
-    even = SkyMap(full.cells, np.full(4, 0.7))
-    assert full.degrade(1, rule).values[0] == pytest.approx(value, rel=1e-8), mode
-    assert full.degrade(1, rule, even).values[0] == pytest.approx(value, rel=1e-8), mode
-    # at an edge the LPSC modes divide by the children present; coverage must not, and a sum is not scaled up
-    edge = SkyMap(CellSet.from_ranges(2, [(8, 10)]), np.array(children[:2]))
-    if rule == "COVERAGE":
-        assert edge.degrade(1, rule).values[0] == sum(children[:2]) / 4
-    if rule == "SUM":
-        assert edge.degrade(1, rule).values[0] == sum(children[:2])
-
-
 def test_mode_or_and_types():
     cells = CellSet.from_ranges(2, [(4, 8)])
     votes = SkyMap(cells, np.array([3, 1, 3, 1]))

@@ -1,6 +1,7 @@
 """Verbs that make: surveys, products, patches."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -136,7 +137,13 @@ def merge(
 ) -> int:
     """Join tile products into the map of a patch, at any coarser order, in any form."""
     if patch is not None or (len(files) == 1 and files[0].endswith(".toml")):
+        given = {
+            "--weight": weight, "--region": region, "--cap": cap, "--owners": owners, "--allow-mixed": allow_mixed,
+            "--update": update, "--convention": convention != "OBSERVED",
+        }  # fmt: skip
+        _must_be_free_of(given, "SURVEY.toml says all that of a patch")
         return _merge_patch(files, out, patch, store, order, form, require_complete)
+    _must_be_free_of({"--store": store, "--require-complete": require_complete}, "only with --patch")
     from vmpz.parameters import MapParameters
     from vmpz.run.regions import PatchRegion
     from vmpz.run.tasks import merge_files
@@ -150,6 +157,13 @@ def merge(
     copied = f", {made.copied} of {len(made.units.table)} units copied" if update else ""
     typer.echo(f"{out}: {made.content.rows} cells{copied}")
     return DONE
+
+
+def _must_be_free_of(given: Mapping[str, object], why: str) -> None:
+    """Options that would have no effect end the command."""
+    names = ", ".join(name for name, value in given.items() if value)
+    if names:
+        raise typer.BadParameter(f"{names}: {why}")
 
 
 def _merge_patch(

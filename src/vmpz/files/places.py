@@ -82,8 +82,8 @@ class Place(Protocol):
         """What `fault` will compare: size, sha256..."""
         ...
 
-    def publish(self, below: str, staged: Path, items: Sequence[Item], last: str) -> None:
-        """Put staged files in their place, `last` when all others are there and verified."""
+    def publish(self, below: str, staged: Path, items: Sequence[Item], last: str) -> list[str]:
+        """Put staged files in their place, `last` when all others are there and verified; what was there before."""
         ...
 
     def fault(self, name: str, item: Item) -> str | None:
@@ -214,12 +214,13 @@ class Folder:
         with as_storage_error(path):
             return {"size": path.stat().st_size, "sha256": sha256_of(path)}
 
-    def publish(self, below: str, staged: Path, items: Sequence[Item], last: str) -> None:
+    def publish(self, below: str, staged: Path, items: Sequence[Item], last: str) -> list[str]:
         """Rename staged files into their place; `last` counts, and is absent while a file that it names is replaced."""
-        folder = self.at(below)
+        folder, aside = self.at(below), staged.relative_to(self.root).as_posix()
+        there = [name for name in self.sizes(below) if not name.startswith(f"{aside}/")]
         with as_storage_error(folder):
             targets = [folder / item["name"] for item in items]
-            if any(target.exists() for target in targets):
+            if any(f"{below}/{item['name']}" in there for item in items):
                 (folder / last).unlink(missing_ok=True)
             for item, target in zip(items, targets, strict=True):
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -228,6 +229,7 @@ class Folder:
                 flush(parent)
             os.replace(staged / last, folder / last)
             flush(folder)
+        return there
 
     def fault(self, name: str, item: Item) -> str | None:
         """What is wrong with a file: missing, of another size, or of another sha256; None if nothing is."""

@@ -258,10 +258,11 @@ class ObjectStore:
         """Size, sha256 and expected ETag of a local file."""
         return {"size": path.stat().st_size, "sha256": sha256_of(path), "etag": _expected_etag(path)}
 
-    def publish(self, below: str, staged: Path, items: Sequence[Item], last: str) -> None:
+    def publish(self, below: str, staged: Path, items: Sequence[Item], last: str) -> list[str]:
         """Upload files of a local folder, verify them, then upload the one that counts: `last`.
 
         Where an object of the same name must give way, `last` is removed first: what it names is always there.
+        Returns the names of what was there before.
         """
         there = self.sizes(below)
         if any(f"{below}/{item['name']}" in there for item in items):
@@ -270,6 +271,7 @@ class ObjectStore:
             lambda item: self._upload(staged / item["name"], f"{below}/{item['name']}", item), items
         )
         self.write(f"{below}/{last}", (staged / last).read_bytes())
+        return list(there)
 
     def _upload(self, path: Path, name: str, item: Item) -> None:
         options = {"chunksize": PART} if self._is_s3 else {}

@@ -53,14 +53,18 @@ def read_polygons(path: str | Path) -> MangleMask:
     """The mask in a mangle polygon file of any make.
 
     Any caps, any pixelization, shortened first lines; an unstated weight is 1. A stated area must be that of the caps
-    where one circle or great circles alone bound a polygon; there the area is known where none is stated.
+    where one circle or great circles alone bound a polygon; there the area is known where none is stated. Weights are
+    not negative, unless the file says that they are no fractions.
 
     Raises
     ------
     InputError
         The file does not hold what it must; the message names file and line.
     """
-    return _whole(Path(path))[0]
+    path = Path(path)
+    mask, notes, lines = _whole(path)
+    _check_weights(path, mask.weights, lines, _noted(path, notes).key.kind if notes else "map")
+    return mask
 
 
 def read_mangle(path: Path, order: int | None = None, told: Descriptor | None = None) -> Product:

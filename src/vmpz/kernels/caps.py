@@ -20,8 +20,6 @@ IntArray = NDArray[np.int64]
 
 INSIDE, OUTSIDE, BETWEEN = 1, -1, 0
 SLACK = 1e-12  # radian, for rounding
-PROBE_U, PROBE_V = 0.5013, 0.5007
-"""Where a sub-cell is asked: not at the centre, where parallels and meridians of masks pass along whole rows."""
 SIDE = math.sqrt(math.pi / 3.0)  # of a cell of order 0
 DEEPEST = 29
 
@@ -138,12 +136,28 @@ def _number(face: int, ix: int, iy: int, order: int) -> int:
 
 
 @njit(cache=True, nogil=True)
+def _some_point(face: int, ix: int, iy: int, order: int) -> tuple[float, float, float]:
+    """A point of a cell that looks drawn at random and is always the same (splitmix64 of its number).
+
+    The centre will not do: parallels and meridians, which bound many masks, pass along whole rows of centres.
+    """
+    bits = np.uint64(_number(face, ix, iy, order)) * np.uint64(0x9E3779B97F4A7C15)
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    bits ^= bits >> np.uint64(31)
+    u, v = bits >> np.uint64(32), bits & np.uint64(0xFFFFFFFF)
+    x, y, z = _point(face, ix, iy, order, u * 2.0**-32, v * 2.0**-32)
+    return x, y, z
+
+
+@njit(cache=True, nogil=True)
 def _grown(rows: IntArray, count: int) -> IntArray:
     """The same rows, with room for one more."""
     if count < len(rows):
         return rows
-    more = np.empty((2 * len(rows), rows.shape[1]), np.int64)
-    more[:count] = rows[:count]
+    more = np.empty((2 * count, 3), np.int64)
+    for k in range(count):
+        more[k, 0], more[k, 1], more[k, 2] = rows[k, 0], rows[k, 1], rows[k, 2]
     return more
 
 
@@ -158,7 +172,7 @@ def cover(
 ) -> tuple[IntArray, IntArray]:
     """Cells that polygons touch, and how much of each they hold, counted in sub-cells.
 
-    A cell is inside, outside or divided, down to `deeper` orders below its own, where a point near the centre decides.
+    A cell is inside, outside or divided, down to `deeper` orders below its own, where any point of it decides.
 
     Parameters
     ----------
@@ -195,7 +209,7 @@ def cover(
                     size += 1
                 continue
             if state == BETWEEN:
-                x, y, z = _point(face, ix, iy, level, PROBE_U, PROBE_V)
+                x, y, z = _some_point(face, ix, iy, level)
                 state = INSIDE if _holds(caps, begin, end, x, y, z) else OUTSIDE
             if state == OUTSIDE:
                 continue
@@ -289,7 +303,7 @@ def holders(
     first: IntArray,
     weights: FloatArray,
 ) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
-    """Mean weight of cells over their sub-cells, where the first polygon that holds a centre counts.
+    """Mean weight of cells over points in their sub-cells, where the first polygon that holds a point counts.
 
     Parameters
     ----------
@@ -306,9 +320,9 @@ def holders(
     Returns
     -------
     weight, share : float64 (m,)
-        Mean weight, 0 where no polygon is; part of the centres that a polygon holds.
+        Mean weight, 0 where no polygon is; part of the points that a polygon holds.
     shared : bool (m,)
-        Whether two polygons hold one of the centres.
+        Whether two polygons hold one of the points.
     """
     weight, share, shared = np.zeros(len(faces)), np.zeros(len(faces)), np.zeros(len(faces), np.bool_)
     side = np.int64(1) << deeper
@@ -316,7 +330,7 @@ def holders(
         face, ix, iy = faces[i, 0], faces[i, 1], faces[i, 2]
         for sub in range(side * side):
             column, row = side * ix + sub % side, side * iy + sub // side
-            x, y, z = _point(face, column, row, order + deeper, PROBE_U, PROBE_V)
+            x, y, z = _some_point(face, column, row, order + deeper)
             found = 0
             for place in range(start[i], start[i + 1]):
                 polygon = polygons[place]

@@ -18,6 +18,7 @@ IntArray = NDArray[np.int64]
 GREAT = 1e-12  # difference of |cm| from 1 of a great circle
 SAME = 1e-13  # radian: vectors so close are one, edges so short are none
 LONGEST_EDGE = 3.1  # radian
+CLOSED = 1e-11  # radian: a gap that is none
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -61,7 +62,7 @@ def _edge(caps: FloatArray, k: int, begin: int, end: int, arc: FloatArray) -> bo
     if not bounded or high - low > LONGEST_EDGE:
         return False
     cos, sin = math.cos(middle + low), math.sin(middle + low)
-    arc[:3] = 0.0
+    arc[0], arc[1], arc[2] = 0.0, 0.0, 0.0
     arc[3], arc[4], arc[5] = ux * cos + vx * sin, uy * cos + vy * sin, uz * cos + vz * sin
     arc[6], arc[7], arc[8] = vx * cos - ux * sin, vy * cos - uy * sin, vz * cos - uz * sin
     arc[9] = high - low
@@ -69,19 +70,29 @@ def _edge(caps: FloatArray, k: int, begin: int, end: int, arc: FloatArray) -> bo
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _chain(arcs: FloatArray, begin: int, end: int) -> None:
-    """Sort the arcs around a polygon, each beginning where the one before ends."""
+def _apart2(one: FloatArray, other: FloatArray) -> float:
+    """Squared distance between the end of an arc and the beginning of another."""
+    cos, sin = math.cos(one[9]), math.sin(one[9])
+    distance = 0.0
+    for i in range(3, 6):
+        distance += (one[i] * cos + one[i + 3] * sin - other[i]) ** 2
+    return distance
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _chain(arcs: FloatArray, begin: int, end: int) -> bool:
+    """Sort the arcs around a polygon, each beginning where the one before ends; whether they close."""
     for k in range(begin, end - 2):
-        cos, sin = math.cos(arcs[k, 9]), math.sin(arcs[k, 9])
-        next_one, nearest = k + 1, 9.0
-        for j in range(k + 1, end):
-            distance = 0.0
-            for i in range(3, 6):
-                distance += (arcs[k, i] * cos + arcs[k, i + 3] * sin - arcs[j, i]) ** 2
-            if distance < nearest:
-                next_one, nearest = j, distance
+        nearest = k + 1
+        for j in range(k + 2, end):
+            if _apart2(arcs[k], arcs[j]) < _apart2(arcs[k], arcs[nearest]):
+                nearest = j
         for i in range(10):
-            arcs[k + 1, i], arcs[next_one, i] = arcs[next_one, i], arcs[k + 1, i]
+            arcs[k + 1, i], arcs[nearest, i] = arcs[nearest, i], arcs[k + 1, i]
+    gap = 0.0
+    for k in range(begin, end):
+        gap = max(gap, _apart2(arcs[k], arcs[k + 1 if k + 1 < end else begin]))
+    return gap < CLOSED * CLOSED
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -186,23 +197,25 @@ def outlines(caps: FloatArray, first: IntArray) -> tuple[IntArray, FloatArray, F
         Unit vector and radius of a circle around each polygon.
     """
     many = first.size - 1
-    start, areas, circles = np.zeros(many + 1, np.int64), np.full(many, np.nan), np.empty((many, 4))
+    start, areas, circles = np.zeros(many + 1, np.int64), np.empty(many), np.empty((many, 4))
     arcs = np.empty((len(caps), 10))
     count = 0
     for polygon in range(many):
         begin, end = first[polygon], first[polygon + 1]
-        found = 0
+        found, great = 0, 0
+        areas[polygon] = np.nan
+        for k in range(begin, end):
+            great += abs(abs(caps[k, 3]) - 1.0) <= GREAT
         _smallest(caps, begin, end, circles[polygon])
         if end - begin == 1 and 0.0 < abs(caps[begin, 3]) < 2.0:
             areas[polygon] = _circle(caps[begin], arcs[count])
             found = 1
-        elif end - begin >= 3 and np.all(np.abs(np.abs(caps[begin:end, 3]) - 1.0) <= GREAT):
+        elif great == end - begin >= 3:
             for k in range(begin, end):
                 if _edge(caps, k, begin, end, arcs[count + found]):
                     found += 1
-            found = found if found >= 3 else 0
+            found = found if found >= 3 and _chain(arcs, count, count + found) else 0
             if found:
-                _chain(arcs, count, count + found)
                 _around(arcs, count, count + found, circles[polygon])
                 areas[polygon] = 0.0
             for k in range(count + 1, count + found - 1):

@@ -156,8 +156,13 @@ def _compared(one: Head, other: Head) -> list[tuple[str, Any, Any]]:
         ("unit", one.unit, other.unit),
         ("columns", _columns(one), _columns(other)),
         ("COVCONV", one.convention, other.convention),
-        *((name, one.keywords.get(name), other.keywords.get(name)) for name in (*MUST_AGREE, *zero_point)),
+        *((name, _stated(one, name), _stated(other, name)) for name in (*MUST_AGREE, *zero_point)),
     ]
+
+
+def _stated(head: Head, name: str) -> Scalar:
+    """What a header says; a keyword that is not there says that it is not used."""
+    return head.keywords.get(name, "-1")
 
 
 def _columns(head: Head) -> str:

@@ -4,13 +4,15 @@ Nothing of the inputs is needed any more: what is merged are the tile products t
 """
 
 import difflib
+import typing
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 from vmpz.errors import InputError, MissingProductError
 from vmpz.io.collection import Collection, write_collection
-from vmpz.parameters import Parameters, PatchParameters
+from vmpz.parameters import Form, Parameters, PatchParameters
 from vmpz.run.account import Account, Outcome
 from vmpz.run.bands import PatchJob
 from vmpz.run.collection import collection_of, relevant_and_processed
@@ -58,14 +60,13 @@ def hand_over(
     Raises
     ------
     InputError
-        There is no such patch, or the store holds no tile of it.
+        There is no such patch or form, or the store holds no tile of it.
     """
     patch = _patch_named(parameters, name, order, form)
-    names = {one.name for one in parameters.patches}
     keys = [
         entry.key
         for entry in store.entries()
-        if entry.key.kind in MAP_KINDS and entry.key.area not in names
+        if entry.key.kind in MAP_KINDS and entry.provenance.get("recipe") != "merge"  # no patch of whatever run
         and entry.key.order == parameters.maps.order and entry.key.release == parameters.survey.release
     ]  # fmt: skip
     areas = frozenset(patch.tiles or {key.area for key in keys})
@@ -97,10 +98,16 @@ def hand_over(
 
 def _patch_named(parameters: Parameters, name: str, order: int | None, form: str | None) -> PatchParameters:
     patches = {patch.name: patch for patch in parameters.patches}
-    if name not in patches:
-        near = difflib.get_close_matches(name, patches, 1)
-        hint = f", did you mean {near[0]}" if near else ""
-        raise InputError(f"a patch must be one of {', '.join(patches) or 'none'}, found {name}{hint}")
+    _must_be_one_of("a patch", name, list(patches))
     changed: dict[str, object] = {} if order is None else {"order": order}
-    changed |= {} if form is None else {"forms": [form]}
+    if form is not None:
+        _must_be_one_of("a form of a patch", form, typing.get_args(Form))
+        changed["forms"] = [form]
     return patches[name].model_copy(update=changed)
+
+
+def _must_be_one_of(what: str, found: str, known: Sequence[str]) -> None:
+    if found not in known:
+        near = difflib.get_close_matches(found, known, 1)
+        hint = f", did you mean {near[0]}" if near else ""
+        raise InputError(f"{what} must be one of {', '.join(known) or 'none'}, found {found}{hint}")

@@ -258,7 +258,8 @@ def merge_files_to(
     key = tiles.agreement.key(area, plan.out_order)
     key = key if release is None else replace(key, release=release)
     product = Product(key, {}, None, {**words, **(keywords or {})}, tiles.agreement.unit, provenance)
-    old = _earlier(earlier, plan, maps.write_zeros) if earlier is not None else None
+    zeros = maps.write_zeros or maps.coverage_convention == "MER"
+    old = _earlier(earlier, plan, zeros) if earlier is not None else None
     digests: dict[int, str] = {}
     copied: list[int] = []
 
@@ -277,7 +278,7 @@ def merge_files_to(
     made = replace(product, keywords={**product.keywords, **described(content)})
     table = {number: (digests[number], *span) for number, span in content.spans.items()}
     file = open_rows(path)
-    units = Units() if file is None else Units(table, _identity(file), maps.write_zeros)
+    units = Units() if file is None else Units(table, _identity(file), zeros)
     return Made(made, content, units, len(copied))
 
 

@@ -11,7 +11,7 @@ so every file is read at most once, one is in memory at a time, and files withou
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -213,7 +213,7 @@ def _read(store: Store, row: Row) -> Product:
             f"{store.root}: {key} must be there as the index says, found it incomplete (vmpz check tells more)"
         )
     try:
-        return io.read(entry.path(map_file(entry.files)))
+        return replace(io.read(entry.path(map_file(entry.files))), key=key)
     except InputError as error:
         error.add_note(f"product: {key}")
         raise

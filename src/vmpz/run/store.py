@@ -242,17 +242,13 @@ class Store:
             text = json.dumps(content, indent=1, sort_keys=True, default=str) + "\n"
             write_text(folder / MANIFEST, text)
             self.place.touch(encode(key.area))
-            self.place.publish(below, folder, items, MANIFEST)
-        self.place.remove(self._left_over(below, {item["name"] for item in items}))
+            earlier = self.place.publish(below, folder, items, MANIFEST)
+        kept = {f"{below}/{name}" for name in (MANIFEST, *(item["name"] for item in items))}
+        self.place.remove(name for name in earlier if name not in kept)
         entry = self.entry(key)
         if entry is None:
             raise MissingProductError(f"{self.place.at(below)}: the product just written cannot be read back")
         return entry
-
-    def _left_over(self, below: str, named: set[str]) -> list[str]:
-        """Files of a product's folder that its manifest does not name."""
-        kept = {f"{below}/{name}" for name in (*named, MANIFEST)}
-        return [name for name in self.place.sizes(below) if name not in kept]
 
     def sweep(self) -> list[Path | str]:
         """Remove what killed writers left: temporaries, and files that no manifest names; folders of others stay."""

@@ -19,6 +19,7 @@ from vmpz.run.instant import instant_of, now
 from vmpz.run.jobs import Setting, failed_job, run_job
 from vmpz.run.patches import collect_patches, make_patches
 from vmpz.run.plan import Choice, Plan, make_plan
+from vmpz.run.regions import region_of
 from vmpz.run.store import Store
 from vmpz.run.tilings import tiling_of
 
@@ -122,6 +123,7 @@ def run_survey(
     _refuse_mixed_releases(manifest, parameters)
     plan = make_plan(manifest, parameters, choice)
     tiling = tiling_of(parameters, manifest)
+    _must_have_regions(parameters)
     if dry_run:
         return Account(plan=plan.summary(workers), notes=plan.notes)
     products = Store(store)
@@ -151,6 +153,13 @@ def run_survey(
         else:
             account.write(products.root, choice.covers)
     return account
+
+
+def _must_have_regions(parameters: Parameters) -> None:
+    """A region of a patch that cannot be read is refused before anything is made."""
+    for region in map(region_of, parameters.patches):
+        if region is not None:
+            region.cells(0)
 
 
 def _planes_of(parameters: Parameters) -> list[str] | None:

@@ -146,7 +146,7 @@ def merge_files(
     }
     provenance = Provenance(
         "merge", MERGE_VERSION, {**asked, "forms": maps.model_dump(mode="json")},
-        {f"{one.key.text}/{Path(one.name).name}": one.identity for one in (*tiles.sources, *shares.sources)},
+        {f"{one.key.text}/{Path(one.name).resolve().name}": one.identity for one in (*tiles.sources, *shares.sources)},
         versions(), now(), tiles.agreement.verified,
     )  # fmt: skip
     with _healpix_beside(out, how.name) as path:
@@ -155,7 +155,8 @@ def merge_files(
             earlier=path if update else None,
         )  # fmt: skip
         if path != out:
-            io.write_file(io.read(path), out, form=how.name, provenance=provenance, maps=maps)
+            mangle = MangleParameters(convention=maps.coverage_convention)
+            io.write_file(io.read(path), out, form=how.name, provenance=provenance, maps=maps, mangle=mangle)
         elif update:
             made.units.write(units_path(path))
     return made
@@ -191,7 +192,10 @@ def _expanded(names: Sequence[str]) -> list[Path]:
             paths += found
         else:
             paths.append(Path(name))
-    return list({_existing(path).resolve(): path for path in paths}.values())
+    found: dict[Path, Path] = {}
+    for path in paths:
+        found.setdefault(_existing(path).resolve(), path)
+    return list(found.values())
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:
@@ -238,7 +242,7 @@ def _content_faults(entry: Entry) -> list[str]:
     return [
         fault
         for name in dict.fromkeys(item["name"].partition("/")[0] for item in entry.files)
-        if name.endswith((".fits", ".parquet", ".hsp", ".hips"))
+        if name.endswith((".fits", ".ply", ".parquet", ".hsp", ".hips"))
         for fault in io.check(folder / name)
     ]
 
