@@ -35,12 +35,12 @@ def writer(name: str, text: str):
     return write
 
 
-def sky_map(tile: int, order: int = 11, share: float = 0.7, seed: int = 0, digits: int = 3) -> SkyMap:
-    """Values on a random share of the cells of a tile, which is a cell of order 6."""
+def sky_map(tile: int, order: int = 11, share: float = 0.7, seed: int = 0) -> SkyMap:
+    """Values in (0, 1] on a random share of the cells of a tile, which is a cell of order 6."""
     rng = np.random.default_rng([tile, seed])
     cells = CellSet.from_cells(TILE_ORDER, [tile]).at_order(order).cells()
     cells = cells[rng.random(cells.size) < share]
-    return SkyMap.from_cells(order, cells, rng.random(cells.size).round(digits).astype(np.float32))
+    return SkyMap.from_cells(order, cells, (rng.integers(1, 1001, cells.size) / 1000).astype(np.float32))
 
 
 def tile_key(tile: int, kind: str, band: str = "VIS", order: int = 11, **fields: str) -> ProductKey:

@@ -50,7 +50,7 @@ def test_rule_follows_the_statistic(name: str) -> None:
         "RMSQ": own, "STD": "NONE", "MEDIAN": "NONE", "WMEDIAN": "NONE", "Q25": "NONE", "ARGMIN": "NONE",
     }  # fmt: skip
     assert {how: degrade_rule(name, how) for how in expected} == expected
-    assert {degrade_rule(name, how) for how in STATISTICS} <= DEGRADE_RULES.keys() | {"NONE"}
+    assert {degrade_rule(name, how) for how in STATISTICS} <= {*DEGRADE_RULES, "NONE"}
     assert statistic(quantity(name).statistic)
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from handover_helpers import HandedOver
+from handover_helpers import FORMS, HandedOver
 from vmpz import io
 from vmpz.cli import _status_of
 from vmpz.parameters import as_toml, load
+from vmpz.run.patches import MAP_KINDS
+from vmpz.run.store import Store
 from vmpz.sky import hpx
 
 
@@ -43,6 +45,28 @@ def small(handed, tmp_path):
 def files(handed):
     """The coverage of the four tiles in VIS."""
     return [next(one.folder.glob("*_HP*.fits")) for one in handed.tiles("coverage", "VIS")]
+
+
+# -- the demonstration ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.gpl
+def test_the_demonstration_hands_a_patch_over_in_all_forms(tmp_path, told):
+    pytest.importorskip("healsparse")
+    assert run("demo", tmp_path, "--size", 96) == 0
+    lines, _ = told()
+    assert "files verified, 0 faults" in lines and "release demo-1" in lines and "mask " in lines
+    entries = [one for one in Store(tmp_path / "store").entries_of("demo") if one.key.kind in MAP_KINDS]
+    assert {one.key.kind for one in entries} == MAP_KINDS - {"effectivecoverage"}
+    for entry in entries:
+        polygons = entry.key.kind in ("footprint", "coverage")
+        forms = [form for form in FORMS if polygons or form != "mangle"]
+        maps = [io.read(next(entry.folder.glob(FORMS[form]))).map for form in forms]
+        assert len(maps[0]) > 100 and all(one == maps[0] for one in maps)
+    assert {one.name for one in tmp_path.iterdir()} == {
+        "demo.toml", "figures", "mask.fits", "provenance.json", "store", "survey"
+    }  # fmt: skip
+    assert io.check(tmp_path / "mask.fits") == [] and len(list((tmp_path / "figures").glob("*.png"))) > 1
 
 
 # -- a patch --------------------------------------------------------------------------------------------------

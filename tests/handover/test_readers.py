@@ -75,6 +75,14 @@ def test_the_store_is_right(handed, mer):
         assert count > 100 and faults == []
 
 
+def test_every_file_of_a_product_is_looked_into(handed, monkeypatch):
+    looked = []
+    monkeypatch.setattr(io, "check", lambda path: looked.append(path) or [])
+    check_path(handed.store)
+    for form, pattern in FORMS.items():
+        assert set((handed.store / "demo").glob(f"*/{pattern}")) <= set(looked), form
+
+
 # -- HEALPix --------------------------------------------------------------------------------------------------
 
 
@@ -98,6 +106,15 @@ def test_healpy_reads_every_band(handed, name, layout):
         found = healpy.read_map(str(path), nest=True, dtype=None, **where)
         assert np.array_equal(found, in_the_sky(handed.product(name, area, band), UNSEEN))
         assert io.read(path, band).map == handed.product(name, area, band).map
+
+
+def test_bits_of_several_bands_are_tables_where_others_are_columns(handed):
+    """A bit mask has several columns a band."""
+    with fits.open(handed.of_all_bands("bitmask", "pair")) as hdus:
+        assert [hdu.name for hdu in hdus[1:]] == ["VIS", "NIR_Y"]
+        assert all(hdu.columns.names == ["PIXEL", "WEIGHT", "BIT00"] for hdu in hdus[1:])
+    with fits.open(handed.of_all_bands("coverage", "pair")) as hdus:
+        assert [hdu.columns.names for hdu in hdus[1:]] == [["PIXEL", "VIS", "NIR_Y"]]
 
 
 @pytest.mark.gpl

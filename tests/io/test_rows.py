@@ -1,7 +1,6 @@
-"""Rows as they stand on disk: what `open_rows` takes it reads as `vmpz.io.read` does; everything else it leaves or refuses."""
+"""Rows as they stand on disk: what `open_rows` takes it reads as `vmpz.io.read` does; the rest it leaves or refuses."""
 
 import gzip
-import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +56,7 @@ def must_agree(path):
     return file
 
 
-# -- files of ours --------------------------------------------------------------------------------------------------------
+# -- files of ours ----------------------------------------------------------------------------------------------------
 
 
 def test_every_kind_is_read_as_the_reader_does(product, tmp_path):
@@ -96,15 +95,14 @@ def test_no_cell_and_every_order(tmp_path):
             assert file.key.order == order and file.rows(verified=False).shape == (len(held), 3)
 
 
-WORDS = st.text(max_size=30).filter(lambda text: not re.search(r"' *(/|$)", text))
-"""Any text but quotes before a slash, where astropy ends a string too early."""
+WORDS = st.text(max_size=30)
 
 
 @settings(max_examples=25, deadline=None)
 @given(WORDS, WORDS, st.floats(allow_nan=False, allow_infinity=False), st.integers(-(2**62), 2**62))
 def test_any_keyword_comes_out_as_the_reader_gives_it(tmp_path_factory, filters, source, number, tile):
     """Quotes, slashes, blanks, '&', text that is no ASCII or long, and numbers of any size."""
-    words = {"FILTLST": filters, "CORRSRC": source, "OBSAREA": number, "PSFKIND": f"5' x/{source} &"}
+    words = {"FILTLST": filters, "CORRSRC": source, "OBSAREA": number, "PSFKIND": f"5' /{source} &"}
     key = io_helpers.key("coverage", area=str(abs(tile)))
     path = tmp_path_factory.mktemp("any") / "a.fits"
     io.write_file(io_helpers.make(key, {"WEIGHT": io_helpers.fractions()}, words), path)
@@ -114,7 +112,7 @@ def test_any_keyword_comes_out_as_the_reader_gives_it(tmp_path_factory, filters,
         must_agree(path)
 
 
-# -- files that are left to the reader ------------------------------------------------------------------------------------
+# -- files that are left to the reader --------------------------------------------------------------------------------
 
 
 def test_other_forms_and_conventions_are_left_to_the_reader(tmp_path):
@@ -153,7 +151,7 @@ def test_what_is_no_fits_file_is_left_to_the_reader(content, tmp_path):
 def test_files_of_healpy_are_left_to_the_reader(tmp_path):
     healpy = pytest.importorskip("healpy")
     full = np.full(12 * 64**2, healpy.UNSEEN)
-    full[CELLS[CELLS < full.size]] = 0.5
+    full[CELLS[full.size > CELLS]] = 0.5
     for name, nest in (("nested", True), ("ring", False)):
         path = tmp_path / f"{name}.fits"
         healpy.write_map(path, full, nest=nest, coord="C", partial=True, dtype=np.float32)
@@ -294,7 +292,7 @@ def test_more_than_one_table_is_left_to_the_reader(path, tmp_path):
         io.read(tail)
 
 
-# -- files that are refused -----------------------------------------------------------------------------------------------
+# -- files that are refused -------------------------------------------------------------------------------------------
 
 
 def test_a_file_that_is_cut_is_refused_wherever(path, tmp_path):

@@ -53,7 +53,8 @@ def records_of(product):
     """Rows of a product as they stand on disk."""
     types = {name: one.values.dtype for name, one in product.maps.items()}
     rows = np.empty(
-        len(product.map), [("PIXEL", ">i8"), *((name, kind.newbyteorder(">")) for name, kind in types.items())]
+        len(product.map),
+        [("PIXEL", ">i8"), *((name, kind.newbyteorder(">")) for name, kind in types.items())],
     )
     rows["PIXEL"] = product.map.cells.cells()
     for name, one in product.maps.items():
@@ -91,7 +92,9 @@ def test_the_file_is_that_of_the_whole_map(product, option, tmp_path):
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.sampled_from(list(PRODUCTS)), st.sampled_from(list(OPTIONS)), st.lists(st.integers(0, 90), max_size=9))
+@given(
+    st.sampled_from(list(PRODUCTS)), st.sampled_from(list(OPTIONS)), st.lists(st.integers(0, 90), max_size=9)
+)
 def test_the_cut_does_not_matter(tmp_path_factory, name, option, cuts):
     product, folder = PRODUCTS[name], tmp_path_factory.mktemp("any")
     cuts = sorted(min(cut, len(product.map)) for cut in cuts)
@@ -133,7 +136,7 @@ def test_keywords_that_follow_from_the_content_are_those_of_the_content(tmp_path
     assert io.read(tmp_path / "rows.fits").keywords["OBSAREA"] == content.integral_deg2 > 0
 
 
-# -- faults ---------------------------------------------------------------------------------------------------------------
+# -- faults -----------------------------------------------------------------------------------------------------------
 
 
 def spoiled(name, row, value):
@@ -203,13 +206,11 @@ def test_the_mer_convention_wants_every_cell(tmp_path):
 
 def test_an_unknown_keyword_is_refused_by_name(tmp_path):
     with pytest.raises(InputError, match="SNR"):
-        streamed(
-            replace(PRODUCTS["coverage"], keywords={"SNR": 5.0}), tmp_path / "a.fits", MapParameters()
-        )
+        streamed(replace(PRODUCTS["coverage"], keywords={"SNR": 5.0}), tmp_path / "a.fits", MapParameters())
     assert list(tmp_path.iterdir()) == []
 
 
-# -- spans ------------------------------------------------------------------------------------------------------------------
+# -- spans ------------------------------------------------------------------------------------------------------------
 
 
 def test_spans_are_the_rows(tmp_path):

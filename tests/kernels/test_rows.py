@@ -1,5 +1,7 @@
 """Rows as files hold them: big-endian words; bisection, merging and ranges, interpreted and compiled."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -134,4 +136,4 @@ def test_ranges_unfold_to_the_cells(cells):
         count = function(words(cells), ranges)
         found = ranges[:count].tolist()
         assert [cell for begin, end in found for cell in range(begin, end)] == cells
-        assert all(end < begin for (_, end), (begin, _) in zip(found, found[1:], strict=False))
+        assert all(end < begin for (_, end), (begin, _) in pairwise(found))

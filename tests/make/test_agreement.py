@@ -17,7 +17,9 @@ ROW = np.dtype([("PIXEL", ">i8"), ("WEIGHT", ">f4")])
 TIMES = ["-1", "2025-01-01T00:00:00.000", "2025-01-02T00:00:00.000", "2025-03-01T12:00:00.000"]
 
 
-def head(name: str = "a", kind: str = "coverage", unit: str = "", convention: str = "OBSERVED", **more: object) -> Head:
+def head(
+    name: str = "a", kind: str = "coverage", unit: str = "", convention: str = "OBSERVED", **more: object
+) -> Head:
     """A head; capital names are keywords, small ones fields of the key."""
     words = {one: value for one, value in more.items() if one.isupper()}
     fields = {one: value for one, value in more.items() if not one.isupper()}
@@ -163,7 +165,9 @@ def test_all_that_is_mixed_is_recorded_in_a_fixed_order():
 def test_columns_and_their_types_are_never_mixed(row):
     one, other = head("a"), replace(head("b"), row_type=np.dtype(row))
     for allowed in (False, True):
-        with pytest.raises(MapMismatchError, match="a and b: columns must agree, found 'PIXEL int64, WEIGHT float32'"):
+        with pytest.raises(
+            MapMismatchError, match="a and b: columns must agree, found 'PIXEL int64, WEIGHT float32'"
+        ):
             agreed([one, other], allowed)
 
 

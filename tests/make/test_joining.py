@@ -1,8 +1,8 @@
-"""Joining block by block is concatenation, clip and degrading of the whole; what is held and loaded; what is refused."""
+"""Joining block by block is concatenation, clip and degrading of the whole; what is held; what is refused."""
 
 import weakref
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -136,7 +136,7 @@ def test_columns_that_are_not_known_in_the_same_places_are_refused():
         unit.rows()
 
 
-# -- merging is commutative, associative and idempotent ---------------------------------------------------------------------
+# -- merging is commutative, associative and idempotent ---------------------------------------------------------------
 
 
 def product(name: str, cells: CellSet, values: np.ndarray) -> Product:
@@ -167,7 +167,7 @@ def test_any_grouping_gives_the_same_map(tiling, order):
     assert again.keywords == at_once.keywords
 
 
-# -- what is loaded, and when ------------------------------------------------------------------------------------------------
+# -- what is loaded, and when -----------------------------------------------------------------------------------------
 
 
 class Counted:
@@ -252,7 +252,7 @@ def test_no_more_is_held_than_touches_a_block(out_order, weighted):
     assert not held
 
 
-# -- digests -----------------------------------------------------------------------------------------------------------------
+# -- digests ----------------------------------------------------------------------------------------------------------
 
 
 def digests(sources: list[Source], how: MergePlan, weights: list[Source] = ()) -> dict[int, str]:
@@ -284,7 +284,7 @@ def test_a_digest_changes_with_the_plan_and_the_weights():
     assert len(set(found)) == len(found)
 
 
-# -- what is refused ---------------------------------------------------------------------------------------------------------
+# -- what is refused --------------------------------------------------------------------------------------------------
 
 
 def test_a_cell_in_two_products_is_refused_with_both_names():
@@ -311,7 +311,7 @@ def unsorted(cells: list[int]) -> np.ndarray:
 def test_rows_that_do_not_ascend_are_never_joined(cells):
     """Seen by their places, or when they are merged."""
     rows = unsorted(cells)
-    ascends = all(a < b for a, b in zip(cells, cells[1:], strict=False))
+    ascends = all(a < b for a, b in pairwise(cells))
     try:
         one = Source("a.fits", key("coverage", area="a"), "a", places_of(rows, ORDER), lambda: rows)
         made = joined([one, source("b", [], [])], plan())

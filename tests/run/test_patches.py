@@ -67,7 +67,7 @@ def weights_of(tiles: dict[tuple[str, ...], list[Product]], which: tuple[str, ..
     return tiles["coverage", "-", which[2]] if rule in AVERAGED else []
 
 
-# -- a survey of four tiles ---------------------------------------------------------------------------------------------------
+# -- a survey of four tiles -------------------------------------------------------------------------------------------
 
 
 def test_the_patch_is_the_merge_of_its_tiles_in_memory(store: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_region_that_is_cut_is_refused_before_anything_is_made(survey: Path, t
     assert not (tmp_path / "s").exists()
 
 
-# -- jobs alone ---------------------------------------------------------------------------------------------------------------
+# -- jobs alone -------------------------------------------------------------------------------------------------------
 
 
 def setting_of(parameters: Parameters, store: Path) -> tuple[Setting, list[patches.PatchJob]]:
@@ -235,7 +235,7 @@ def test_an_average_needs_the_coverage_of_every_tile(copied) -> None:
     assert listing(folder) == before
 
 
-# -- what changed, and nothing else --------------------------------------------------------------------------------------------
+# -- what changed, and nothing else -----------------------------------------------------------------------------------
 
 
 def image(folder: Path, name: str, lon_deg: float, rms: float = 0.5) -> None:

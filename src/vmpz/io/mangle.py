@@ -3,10 +3,10 @@
 The map becomes cells of mixed orders, each the quadrilateral of the four great circles through its corners; `str`
 states the area of the quadrilateral, not that of the cell. Edges of HEALPix cells are no great circles, so where a
 large cell meets small ones their quadrilaterals leave gaps. Siblings of one value therefore merge up to order 12 alone:
-the area of a map is then right to 1e-6 (for a small map astride ``|sin(dec)| = 2/3`` to 2e-6 at a radius of 0.3 degrees,
-1e-5 at 0.05), and fewer than 1 of 1e4 positions take the weight of a neighbour, wherever ``|dec| < 85`` degrees (measured; the few cells
-that touch a pole lose up to 10 % of their area). A map of a coarser order is written cell by cell, and is as wrong as
-its cells are large (1e-5 of a cell's area, rms, at order 10).
+the area of a map is then right to 1e-6 (astride ``|sin(dec)| = 2/3`` to 2e-6 for a map of 0.3 degrees radius, to 1e-5
+for one of 0.05), and fewer than 1 of 1e4 positions take the weight of a neighbour, wherever ``|dec| < 85`` degrees
+(measured; the few cells that touch a pole lose up to 10 % of their area). A map of a coarser order is written cell by
+cell, and is as wrong as its cells are large (1e-5 of a cell's area, rms, at order 10).
 
 The weight of a coverage-type product is the observed fraction, in the MER convention 1 - it; other values stand as they
 are. After the last polygon, where mangle and pymangle no longer read, stand key, keywords and unit of the product

@@ -174,7 +174,8 @@ def _band_table(file: FitsFile, bands: tuple[str, ...], band: str | None) -> Map
     if band not in bands:
         raise InputError(
             f"{file.location}: holds the bands {', '.join(bands)}, one of which must be named "
-            f"(`vmpz convert IN OUT --band {bands[0]}`, `vmpz.io.read(path, band={bands[0]!r})`); found {band or 'none'}"
+            f"(`vmpz convert IN OUT --band {bands[0]}`, `vmpz.io.read(path, band={bands[0]!r})`); "
+            f"found {band or 'none'}"
         )
     tables, words = _tables(file), words_of(file.hdus[0].header)
     unit = tables[bands.index(band)] if decode(tables[0].name) == bands[0] else tables[0]

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from vmpz import io
 from vmpz.errors import InputError, MissingProductError
 from vmpz.io.catalogue import Added, open_catalogue
+from vmpz.io.rows import open_rows
 from vmpz.make.scene import Layer
 from vmpz.products import Product, ProductKey
 from vmpz.run.index import Index, Row
@@ -28,6 +29,7 @@ from vmpz.run.named import KINDS, name_of
 from vmpz.run.store import Store
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
+from vmpz.sky.skymap import SkyMap
 
 __all__ = ["Selection", "StoredMap", "add_values", "map_file", "region_of_store", "stored_maps", "values_at"]
 
@@ -213,10 +215,22 @@ def _read(store: Store, row: Row) -> Product:
             f"{store.root}: {key} must be there as the index says, found it incomplete (vmpz check tells more)"
         )
     try:
-        return replace(io.read(entry.path(map_file(entry.files))), key=key)
+        return replace(_product(entry.path(map_file(entry.files))), key=key)
     except InputError as error:
         error.add_note(f"product: {key}")
         raise
+
+
+def _product(path: Path) -> Product:
+    """The product in a file; of a file of ours the rows are taken as they stand, which is ten times as fast."""
+    file = open_rows(path) if path.name.endswith(".fits") else None
+    if file is None:
+        return io.read(path)
+    records = file.rows().view(file.row_type).ravel()
+    cells = CellSet.from_cells(file.key.order, records["PIXEL"].astype(np.int64))
+    columns = {name: records[name] for name in (file.row_type.names or ())[1:]}
+    maps = {name: SkyMap(cells, one.astype(one.dtype.newbyteorder("="))) for name, one in columns.items()}
+    return Product(file.key, maps, None, file.keywords, file.unit)
 
 
 def map_file(files: Sequence[dict[str, Any]]) -> str:

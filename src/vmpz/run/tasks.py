@@ -186,16 +186,19 @@ def _expanded(names: Sequence[str]) -> list[Path]:
             lines = _existing(Path(name[1:])).read_text("utf-8", "replace").splitlines()
             paths += [Path(line.strip()) for line in lines if line.strip()]
         elif Path(name).is_dir():
-            found = sorted(path for path in Path(name).rglob("*.fits") if not _is_hidden(path, Path(name)))
+            files = (
+                path for path in Path(name).rglob("*.fits*") if path.name.endswith((".fits", ".fits.gz"))
+            )
+            found = sorted(path for path in files if not _is_hidden(path, Path(name)))
             if not found:
                 raise InputError(f"{name}: must hold products (*.fits), found none")
             paths += found
         else:
             paths.append(Path(name))
-    found: dict[Path, Path] = {}
+    once: dict[Path, Path] = {}
     for path in paths:
-        found.setdefault(_existing(path).resolve(), path)
-    return list(found.values())
+        once.setdefault(_existing(path).resolve(), path)
+    return list(once.values())
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:
