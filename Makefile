@@ -40,16 +40,19 @@ docs: $(STAMP)   ## build the documentation in docs/_build
 	$(BIN)/python -m pip install -q --require-hashes --no-deps -r constraints-docs.txt
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build
 
-tools:           ## programs that some tests use (Debian packages, as root)
+tools: $(STAMP)  ## programs that some tests use: Debian packages (as root), an S3 server, pymangle (needs a C compiler)
 	apt-get update -q
 	apt-get install -q -y --no-install-recommends fitsverify stilts libxml2-utils aladin
+	$(BIN)/python -m pip install -q --require-hashes --no-deps -r constraints-tools.txt
 
 constraints:     ## compile the pinned, hashed constraints again
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	    --no-emit-index-url --extra test --extra oracles --extra lint --extra fast -o constraints.txt pyproject.toml constraints-build.in
+	    --no-emit-index-url --extra test --extra oracles --extra lint --extra fast --extra s3 -o constraints.txt pyproject.toml constraints-build.in
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --no-emit-index-url --extra docs -o constraints-docs.txt pyproject.toml
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    --no-emit-index-url -c constraints.txt -o constraints-tools.txt constraints-tools.in
 
 clean:           ## remove what was made
 	rm -rf $(VENV) demo docs/_build .mypy_cache .ruff_cache .hypothesis

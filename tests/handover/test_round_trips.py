@@ -79,6 +79,17 @@ def test_patches_of_either_convention_are_one_map(handed, mer, name, area):
     assert other.map.integral_deg2() == pytest.approx(observed.map.integral_deg2(), rel=1e-12)
 
 
+@pytest.mark.parametrize("area", ["demo", "pair"])
+@pytest.mark.parametrize("name", ["footprint", "coverage"])
+def test_files_of_several_bands_have_the_convention_of_their_bands(handed, mer, name, area):
+    """Tables and columns."""
+    path = mer.of_all_bands(name, area)
+    assert fits.getheader(path, 1)["COVCONV"] == "MER"
+    for band in ("VIS", "NIR_Y"):
+        assert io.read(path, band).map == mer.product(name, area, band).map
+        assert io.read(handed.of_all_bands(name, area), band).map == handed.product(name, area, band).map
+
+
 @pytest.mark.gpl
 @pytest.mark.parametrize("name", COVERAGES)
 def test_every_form_says_its_convention(mer, name):

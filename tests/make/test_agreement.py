@@ -147,6 +147,14 @@ def test_what_may_be_mixed_is_recorded_and_the_rest_is_refused_all_the_same(name
         assert getattr(forth.key("p", 5), name) == "-"
 
 
+def test_what_was_mixed_before_stays_recorded():
+    """A map that was merged of mixed products is one for good."""
+    for products in ([head("a", MIXED="COVCONV"), head("b")], [head("b"), head("a", MIXED="COVCONV")]):
+        assert agreed(products).keywords("p")["MIXED"] == "COVCONV"
+    both = [head("a", MIXED="COVCONV,order"), head("b", BITTABVR="2")]
+    assert agreed(both, allow_mixed=True).keywords("p")["MIXED"] == "BITTABVR,COVCONV,order"
+
+
 def test_all_that_is_mixed_is_recorded_in_a_fixed_order():
     mixed = [head("a"), head("b", release="0.2"), head("c", BITTABVR="2", unit="x"), head("d")]
     for products in (mixed, mixed[::-1]):

@@ -24,7 +24,7 @@ from vmpz.make.joining import (
 from vmpz.make.merge import merge
 from vmpz.products import Product
 from vmpz.sky.cells import CellSet
-from vmpz.sky.degrading import DEGRADE_RULES
+from vmpz.sky.degrading import DEGRADE_RULES, FRACTIONAL
 from vmpz.sky.skymap import SkyMap
 
 laws = settings(max_examples=60, deadline=None)
@@ -126,6 +126,21 @@ def test_every_column_is_degraded():
     records = unit.rows().view(TWO).ravel()
     assert records["PIXEL"].tolist() == [0, 2]
     assert records["WEIGHT"].tolist() == records["BIT00"].tolist() == [0.75, 0.25]
+
+
+@pytest.mark.parametrize("rule", sorted(FRACTIONAL))
+def test_whole_numbers_are_never_made_fractions_and_cut_off(rule):
+    cells = CellSet.from_ranges(ORDER, [(0, 3)])
+    one = Product(
+        key("info", order=ORDER), {"WEIGHT": SkyMap(cells, np.array([1, 2, 2]))}, None, {"DEGRULE": rule}
+    )
+    with pytest.raises(
+        MapMismatchError, match=f"WEIGHT must hold floats to be degraded by {rule}, found whole numbers"
+    ):
+        merge([one], "p", ORDER - 1)
+    assert merge([one], "p").map == one.map
+    assert merge([replace(one, keywords={"DEGRULE": "SUM"})], "p", ORDER - 1).map.values.tolist() == [5]
+    assert merge([replace(one, keywords={"DEGRULE": "MODE"})], "p", ORDER - 1).map.values.tolist() == [2]
 
 
 def test_columns_that_are_not_known_in_the_same_places_are_refused():

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
+from mocpy import MOC
 
 import io_helpers
 from merging_helpers import BLOCK, ORDER, PROVENANCE, SPREAD, files_of, streamed, tile
@@ -129,6 +131,27 @@ def test_files_of_other_software_make_the_same_map(tmp_path):
         assert found.values.dtype == np.float32
 
 
+def test_counts_of_whole_numbers_become_fractions_when_they_are_degraded(tmp_path):
+    paths = []
+    for number, values in enumerate(([3, 4, 4, 4], [1, 1, 1])):
+        cells = fits.Column("PIXEL", "K", array=4 * number + np.arange(len(values)))
+        table = fits.BinTableHDU.from_columns([cells, fits.Column("WEIGHT", "I", array=np.array(values))])
+        table.header.update(
+            PIXTYPE="HEALPIX",
+            ORDERING="NESTED",
+            COORDSYS="C",
+            NSIDE=64,
+            OBJECT="PARTIAL",
+            EXTNAME="HPEXPOSURES",
+        )
+        paths.append(str(tmp_path / f"{number}.fits"))
+        table.writeto(paths[-1])
+    merge_files(paths, tmp_path / "a.fits", 5)
+    assert io.read(tmp_path / "a.fits").map.values.tolist() == [3.75, 0.75]
+    io.convert(paths[0], tmp_path / "c.fits", 5)
+    assert io.read(tmp_path / "c.fits").map.values.tolist() == [3.75]
+
+
 def test_several_columns_and_further_forms_of_the_result(store, tmp_path):
     paths = [str(entry.path(".fits")) for entry in tiles_of(store, "bitmask", "-", "VIS")]
     merge_files(paths, tmp_path / "a.fits", 9)
@@ -138,6 +161,15 @@ def test_several_columns_and_further_forms_of_the_result(store, tmp_path):
         assert made.content.rows == len(wanted.map) and again.keywords["DEGRULE"] == "COVERAGE"
         assert dict(again.maps) == dict(wanted.maps) and len(again.maps) > 1
     assert sorted(one.name for one in tmp_path.iterdir()) == ["a.fits", "a.moc.fits", "a.parquet"]
+
+
+def test_the_moc_of_the_merge_is_the_union_of_the_mocs(store, tmp_path):
+    """In mocpy's words, whatever the order of the files."""
+    paths = [entry.path(".fits") for entry in tiles_of(store, "coverage", "-", "VIS")]
+    mocs = [MOC.from_fits(io.convert(path, tmp_path / f"{k}.moc.fits")) for k, path in enumerate(paths)]
+    for step in (1, -1):
+        merge_files([str(path) for path in paths[::step]], tmp_path / "a.moc.fits")
+        assert MOC.from_fits(tmp_path / "a.moc.fits") == mocs[0].union(*mocs[:0:-1])
 
 
 def test_the_bytes_depend_on_neither_order_nor_place_of_the_files(store, tmp_path, monkeypatch):

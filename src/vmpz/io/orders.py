@@ -2,8 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from vmpz.io.metadata import degrade_rule_of
 from vmpz.products import Product
+from vmpz.sky.degrading import FRACTIONAL
 from vmpz.sky.skymap import SkyMap
 
 __all__ = ["degraded"]
@@ -34,6 +37,7 @@ def degraded(product: Product, order: int | None, weight: SkyMap | None = None) 
     maps = {}
     for name, one in product.maps.items():
         coarse = one.degrade(order, rule, used)
-        maps[name] = SkyMap(coarse.cells, coarse.values.astype(one.values.dtype))
+        kind = one.values.dtype if rule not in FRACTIONAL or one.values.dtype.kind == "f" else np.float32
+        maps[name] = SkyMap(coarse.cells, coarse.values.astype(kind))
     words = {**product.keywords, "DEGRULE": rule, "DEGWGT": "NONE" if used is None else "COVERAGE"}
     return replace(product, key=replace(product.key, order=order), maps=maps, keywords=words)

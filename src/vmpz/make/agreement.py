@@ -92,6 +92,7 @@ class Agreement:
                 for name, (least, most) in self.common.items()
                 if name in head.keywords
             }
+        self.mixed |= {name for name in str(head.keywords.get("MIXED", "")).split(",") if name}
         for name in ADDED:
             if name in head.keywords:
                 self.sums.setdefault(name, []).append(float(head.keywords[name]))

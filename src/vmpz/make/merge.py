@@ -31,6 +31,7 @@ from vmpz.make.agreement import Agreement, Head
 from vmpz.make.joining import AVERAGED, MergePlan, Source, Words, places_of, rows_of
 from vmpz.products import Product, Scalar
 from vmpz.sky.cells import CellSet
+from vmpz.sky.degrading import FRACTIONAL
 from vmpz.sky.skymap import SkyMap
 
 __all__ = ["Merge", "head_of", "merge", "source_of"]
@@ -164,8 +165,8 @@ class Merge:
         Raises
         ------
         MapMismatchError
-            The order is finer than that of the products, the rule is NONE, a weight is no coverage of their order and
-            band, or a product has no weight anywhere.
+            The order is finer than that of the products, the rule is NONE or would make fractions of whole numbers, a
+            weight is no coverage of their order and band, or a product has no weight anywhere.
         """
         own = self.head.key.order
         order = own if order is None else order
@@ -175,11 +176,17 @@ class Merge:
             raise MapMismatchError(
                 f"{self.head.name}: this map is not degradable (DEGRULE NONE), remake it from cell statistics"
             )
+        row_type = self.head.row_type
+        whole = [name for name in (row_type.names or ())[1:] if row_type[name].kind in "iu"]
+        if order < own and whole and self.rule in FRACTIONAL:
+            raise MapMismatchError(
+                f"{self.head.name}: {whole[0]} must hold floats to be degraded by {self.rule}, found whole numbers"
+            )
         weighed = shares.agreement.first is not None and self.rule in AVERAGED and order < own
         if weighed:
             self._must_be_weighed(shares)
         weight_type = shares.head.row_type if weighed else None
-        return MergePlan(own, order, self.rule, self.head.row_type, weight_type, region)
+        return MergePlan(own, order, self.rule, row_type, weight_type, region)
 
     def keywords(self, area: str, plan: MergePlan, shares: "Merge") -> dict[str, Scalar]:
         """Keywords of the result."""

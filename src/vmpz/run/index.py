@@ -14,8 +14,9 @@ removes folders of products; else `rebuild` reads everything.
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -37,24 +38,26 @@ CHECKED_BYTES = 1 << 26
 COLUMNS = (
     "key", "folder", "area", "level", "kind", "quantity", "statistic", "selection", "instrument", "band", "order",
     "release", "recipe", "state", "digest", "created", "file", "bytes", "cells", "area_deg2", "observed_area_deg2",
-    "minimum", "mean", "maximum", "unit", "envelope", "cover",
+    "minimum", "mean", "maximum", "unit", "extent",
 )  # fmt: skip
 
 TABLES = """
 CREATE TABLE areas (folder TEXT PRIMARY KEY, stamp TEXT NOT NULL);
+CREATE TABLE extents (id TEXT PRIMARY KEY, envelope TEXT, cover TEXT);
 CREATE TABLE products (
     key TEXT PRIMARY KEY, folder TEXT NOT NULL, area TEXT NOT NULL, level TEXT NOT NULL, kind TEXT NOT NULL,
     quantity TEXT NOT NULL, statistic TEXT NOT NULL, selection TEXT NOT NULL, instrument TEXT NOT NULL,
     band TEXT NOT NULL, "order" INTEGER NOT NULL, release TEXT NOT NULL, recipe TEXT NOT NULL, state TEXT NOT NULL,
     digest TEXT NOT NULL, created TEXT NOT NULL, file TEXT NOT NULL, bytes INTEGER NOT NULL, cells INTEGER,
-    area_deg2 REAL, observed_area_deg2 REAL, minimum REAL, mean REAL, maximum REAL, unit TEXT, envelope TEXT, cover TEXT
+    area_deg2 REAL, observed_area_deg2 REAL, minimum REAL, mean REAL, maximum REAL, unit TEXT, extent TEXT
 );
 CREATE INDEX by_folder ON products (folder);
 CREATE INDEX by_kind ON products (kind, band);
 """
+DROPS = "".join(f"DROP TABLE IF EXISTS {name};" for name in ("areas", "extents", "products"))
 INSERT = f"INSERT OR REPLACE INTO products VALUES ({', '.join('?' * len(COLUMNS))})"
 SELECT = """
-SELECT * FROM products
+SELECT products.*, envelope, cover FROM products LEFT JOIN extents ON id = extent
 WHERE (:kinds IS NULL OR kind IN (SELECT value FROM json_each(:kinds)))
   AND (:bands IS NULL OR band IN (SELECT value FROM json_each(:bands)))
   AND (:areas IS NULL OR area IN (SELECT value FROM json_each(:areas)))
@@ -97,7 +100,7 @@ class Index:
         areas: Collection[str] | None = None,
         level: str | None = None,
     ) -> Iterator[Row]:
-        """Rows in key order, as `COLUMNS`; `envelope` and `cover` are decoded, unknown values are None.
+        """Rows in key order: `COLUMNS`, envelope and cover; what is not known is None.
 
         Parameters
         ----------
@@ -109,8 +112,7 @@ class Index:
         cursor = self._base.execute(SELECT, asked)
         names = [column[0] for column in cursor.description]
         for values in cursor:
-            row = dict(zip(names, values, strict=True))
-            yield row | {name: row[name] and json.loads(row[name]) for name in ("envelope", "cover")}
+            yield dict(zip(names, values, strict=True))
 
     def close(self) -> None:
         """Release the file."""
@@ -170,7 +172,7 @@ def _up_to_date(path: str, store: Store, rebuild: bool) -> sqlite3.Connection:
         _make_tables(base)
         _must_be_whole(base)
         if rebuild:
-            base.execute("DELETE FROM areas")
+            base.executescript(f"BEGIN IMMEDIATE; {DROPS} {TABLES} COMMIT;")
         _read_changes(base, store)
     except BaseException:
         base.close()
@@ -182,10 +184,7 @@ def _make_tables(base: sqlite3.Connection) -> None:
     """The tables of this version; those of another are dropped."""
     if base.execute("PRAGMA user_version").fetchone()[0] == VERSION:
         return
-    base.executescript(
-        "BEGIN IMMEDIATE; DROP TABLE IF EXISTS areas; DROP TABLE IF EXISTS products;"
-        f"{TABLES} PRAGMA user_version = {VERSION}; COMMIT;"
-    )
+    base.executescript(f"BEGIN IMMEDIATE; {DROPS} {TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
 
 
 def _must_be_whole(base: sqlite3.Connection) -> None:
@@ -214,15 +213,20 @@ def _read_changes(base: sqlite3.Connection, store: Store) -> None:
                 _replace(base, top, store.entries_of(top) if top in stamps else ())
                 _keep(base, top, *stamps.get(top, (None, 0.0)))
         except BaseException:
-            base.execute("ROLLBACK")
+            if base.in_transaction:
+                base.execute("ROLLBACK")
             raise
         base.execute("COMMIT")
 
 
 def _replace(base: sqlite3.Connection, top: str, entries: Iterable[Entry]) -> None:
     base.execute("DELETE FROM products WHERE folder = ?", (top,))
-    rows = (_row(top, entry) for entry in entries)
-    base.executemany(INSERT, ([row[name] for name in COLUMNS] for row in rows))
+    for entry in entries:
+        extent = _extent(entry)
+        if extent is not None:
+            base.execute("INSERT OR IGNORE INTO extents VALUES (?, ?, ?)", extent)
+        row = _row(top, entry) | {"extent": None if extent is None else extent[0]}
+        base.execute(INSERT, [row[name] for name in COLUMNS])
 
 
 def _keep(base: sqlite3.Connection, top: str, stamp: str | None, age_s: float) -> None:
@@ -232,22 +236,27 @@ def _keep(base: sqlite3.Connection, top: str, stamp: str | None, age_s: float) -
         base.execute("INSERT INTO areas VALUES (?, ?)", (top, stamp if age_s > GRACE_S else ""))
 
 
+def _extent(entry: Entry) -> tuple[str, str | None, str | None] | None:
+    """Envelope and cover, which most products of an area share, under a digest of theirs."""
+    envelope, cover = (entry.summary.get(name) for name in ("envelope", "cover"))
+    if cover is None:
+        return None
+    return sha256(f"{envelope} {cover}".encode()).hexdigest()[:32], envelope, cover
+
+
 def _row(top: str, entry: Entry) -> Row:
-    key, summary = entry.key, entry.summary
-    source: Mapping[str, Any] = entry.provenance
+    key, source = entry.key, entry.provenance
     numbers = ("cells", "area_deg2", "observed_area_deg2", "minimum", "mean", "maximum", "unit")
     return {
+        **asdict(key),
         "key": key.text,
         "folder": top,
         "recipe": str(source.get("recipe", "")),
         "level": "patch" if source.get("recipe") in OF_PATCHES else "tile",
-        **{name: getattr(key, name) for name in ("area", "kind", "quantity", "statistic", "selection")},
-        **{name: getattr(key, name) for name in ("instrument", "band", "order", "release")},
         "state": entry.state,
         "digest": entry.digest,
         "created": str(source.get("created", "")),
         "file": str(entry.files[0]["name"]) if entry.files else "",
         "bytes": sum(int(item["size"]) for item in entry.files),
-        **{name: summary.get(name) for name in numbers},
-        **{name: json.dumps(summary[name]) if name in summary else None for name in ("envelope", "cover")},
+        **{name: entry.summary.get(name) for name in numbers},
     }

@@ -16,7 +16,7 @@ from vmpz import io
 from vmpz.errors import InputError, MapMismatchError
 from vmpz.files.write import sha256_of, write_text
 from vmpz.io.fits import columns_of, must_be_whole
-from vmpz.io.metadata import COVERAGE_TYPE
+from vmpz.io.metadata import COVERAGE_TYPE, degrade_rule_of
 from vmpz.io.rows import RowsFile, Words, open_rows
 from vmpz.io.streamed import Content, read_span, write_rows
 from vmpz.make.agreement import Head
@@ -25,6 +25,7 @@ from vmpz.make.merge import Merge, head_of, source_of
 from vmpz.parameters import MapParameters
 from vmpz.products import Product, ProductKey, Provenance, Scalar
 from vmpz.sky.cells import CellSet
+from vmpz.sky.degrading import FRACTIONAL
 from vmpz.sky.hpx import cell_area_deg2
 from vmpz.sky.skymap import SkyMap
 
@@ -161,8 +162,13 @@ def _in_memory(path: Path, order: int | None = None) -> tuple[Head, Source]:
 
 
 def _as_stored(product: Product) -> Product:
-    """The product with values of the types that files of the package have."""
+    """The product with values of the types that files of the package have; no whole numbers where they are averaged."""
     cells, columns = columns_of(product, MapParameters(write_zeros=True))
+    if degrade_rule_of(product) in FRACTIONAL:
+        columns = {
+            name: values if values.dtype.kind == "f" else values.astype(np.float32)
+            for name, values in columns.items()
+        }
     return replace(product, maps={name: SkyMap(cells, values) for name, values in columns.items()})
 
 

@@ -27,6 +27,7 @@ from vmpz.products import Product, ProductKey
 from vmpz.run.index import Index, Row
 from vmpz.run.named import KINDS, name_of
 from vmpz.run.store import Store
+from vmpz.run.summaries import cover_of
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
 from vmpz.sky.skymap import SkyMap
@@ -158,15 +159,12 @@ class _Places:
         self.rows = known[by_cell]
         self.deep = deep[by_cell]
 
-    def near(self, cover: dict[str, Any] | None) -> NDArray[np.int64]:
+    def near(self, cover: str | None) -> NDArray[np.int64]:
         """Which positions may lie in a product, as places in `rows`; all where nothing is known of it."""
         if cover is None:
             return np.arange(self.rows.size)
-        shift = 2 * (hpx.MAX_ORDER - int(cover["order"]))
-        cells = np.asarray(cover["cells"], np.int64)
-        start = np.searchsorted(self.deep, cells << shift)
-        stop = np.searchsorted(self.deep, (cells + 1) << shift)
-        spans = [np.arange(one, two) for one, two in zip(start, stop, strict=True) if two > one]
+        bounds = np.searchsorted(self.deep, cover_of(cover).at_order(hpx.MAX_ORDER).ranges)
+        spans = [np.arange(start, stop) for start, stop in bounds.tolist() if stop > start]
         return np.concatenate(spans) if spans else np.empty(0, np.int64)
 
     def cells(self, places: NDArray[np.int64], order: int) -> NDArray[np.int64]:
@@ -323,11 +321,11 @@ class _Region:
         lengths = cells.ranges[:, 1] - cells.ranges[:, 0]
         self._before = np.concatenate(([0], np.cumsum(lengths)))
 
-    def may_touch(self, cover: dict[str, Any] | None) -> bool:
+    def may_touch(self, cover: str | None) -> bool:
         """Whether a product with this cover may share an area with the region."""
         if cover is None:
             return True
-        cells = CellSet.from_cells(int(cover["order"]), cover["cells"])
+        cells = cover_of(cover)
         order = max(cells.order, self.cells.order)
         return bool(cells.at_order(order) & self.cells.at_order(order))
 

@@ -1,8 +1,8 @@
 """What a manifest says of the content of a product, so that no index or question about the sky opens its file.
 
-``cells``, ``area_deg2``, ``observed_area_deg2``, ``minimum``, ``mean``, ``maximum``, ``unit``; ``envelope``, polygons
-of ICRS degrees that cover all cells; ``cover``, a few coarse cells (nested, at their ``order``) that do so too: the
-product has nothing at a position whose coarse cell is not among them.
+``cells``, ``area_deg2``, ``observed_area_deg2``, ``minimum``, ``mean``, ``maximum``, ``unit``; ``envelope``, the
+polygon about all cells (`vmpz.io.envelope`), as the STC-S text that ObsCore calls s_region; ``cover``, a few coarse
+cells that hold all of them, as a MOC in text: the product has nothing where none of these is.
 """
 
 from typing import Any
@@ -14,12 +14,13 @@ from vmpz.io.streamed import Content
 from vmpz.products import Product, ProductKey
 from vmpz.sky.cells import CellSet
 
-__all__ = ["streamed_summary", "summary_of"]
+__all__ = ["cover_of", "streamed_summary", "summary_of"]
 
 MOST = 32
 """Largest number of cells of a cover."""
-DECIMALS = 7
-"""Of degrees: 0.4 milli-arcseconds, far less than the margin of an envelope."""
+DEEPEST = 8
+DECIMALS = 5
+"""Of degrees: 0.04 arcsec, far less than the margin of an envelope."""
 
 
 def summary_of(product: Product) -> dict[str, Any]:
@@ -48,10 +49,30 @@ def streamed_summary(key: ProductKey, unit: str, content: Content) -> dict[str, 
     }
 
 
+def cover_of(text: str) -> CellSet:
+    """The cells of a cover."""
+    order, _, ranges = text.partition("/")
+    bounds = [part.partition("-") for part in ranges.split()]
+    return CellSet(int(order), [(int(first), int(last or first) + 1) for first, _, last in bounds])
+
+
 def _extent(cells: CellSet) -> dict[str, Any]:
-    polygons = [polygon.round(DECIMALS).tolist() for polygon in envelope(cells)]
-    order = min(cells.order, 8)
+    order = min(cells.order, DEEPEST)
     while len(cells.at_order(order)) > MOST and order:
         order -= 1
     coarse = cells.at_order(order)
-    return {"envelope": polygons, "cover": {"order": order, "cells": coarse.cells().tolist()}}
+    ranges = [
+        f"{first}-{stop - 1}" if stop - first > 1 else f"{first}" for first, stop in coarse.ranges.tolist()
+    ]
+    return {"envelope": _region(cells), "cover": f"{order}/{' '.join(ranges)}"}
+
+
+def _region(cells: CellSet) -> str | None:
+    """The envelope as STC-S; vertices run counter-clockwise on the sky."""
+    polygons = [
+        " ".join(f"{number:.{DECIMALS}f}" for number in polygon[::-1].ravel().tolist())
+        for polygon in envelope(cells)
+    ]
+    if len(polygons) < 2:
+        return f"Polygon ICRS {polygons[0]}" if polygons else None
+    return f"Union ICRS ({' '.join(f'Polygon {polygon}' for polygon in polygons)})"

@@ -72,8 +72,9 @@ def run_survey(
     ----------
     parameters : Parameters or path
         Parameters, or a TOML file of them.
-    store : path, optional
-        Where products go, and where earlier ones are; default `store` beside the parameter file.
+    store : path or address, optional
+        Where products go, and where earlier ones are: a folder, or ``s3://bucket/prefix``; default `store` beside the
+        parameter file.
     choice : Choice, optional
         Tiles, instruments, bands and kinds of product to make; default all.
     threads : int, optional

@@ -275,7 +275,7 @@ def list_store(
     """
     with Index(Store(where), rebuild) as index:
         rows = list(index.rows(kinds=kinds, bands=bands, areas=areas))
-    hidden = ("folder", "cover")
+    hidden = ("folder", "extent", "cover")
     return [
         {name: value for name, value in row.items() if name not in hidden} | {"digest": row["digest"][:12]}
         for row in rows

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vmpz.errors import MapMismatchError
 from vmpz.kernels.families import add_children
 
-__all__ = ["DEGRADE_RULES", "MEANS", "Families"]
+__all__ = ["DEGRADE_RULES", "FRACTIONAL", "MEANS", "Families"]
 
 IntArray = NDArray[np.int64]
 Values = NDArray[Any]
@@ -38,6 +38,9 @@ MEANS: dict[str, tuple[Transform, Transform]] = {
     "LOG": _as_power(0.4),
 }
 """Averaging rules: what is averaged, and the way back."""
+
+FRACTIONAL = frozenset({"COVERAGE", *MEANS})
+"""Rules that make fractions of whole numbers."""
 
 EXTREMES: dict[str, np.ufunc] = {"MIN": np.minimum, "MAX": np.maximum, "OR": np.bitwise_or}
 
