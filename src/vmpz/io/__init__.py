@@ -18,7 +18,7 @@ from vmpz.files.write import size_of
 from vmpz.io.checking import check
 from vmpz.io.collection import DPD, Collection, read_collection, write_collection
 from vmpz.io.envelope import ENOUGH
-from vmpz.io.fits import verify
+from vmpz.io.fits import must_be_whole, verify
 from vmpz.io.forms import FORMS, form_named, form_of
 from vmpz.io.mangle_reading import read_mangle, read_polygons
 from vmpz.io.metadata import COVERAGE_TYPE, key_of
@@ -256,6 +256,8 @@ def convert(
     """
     product = read(source, band, order=order)
     coverage = None if weight is None or order is None else read(weight).map
+    if maps is not None and maps.coverage_convention == "MER" and product.key.kind in COVERAGE_TYPE:
+        must_be_whole(product, len(product.map))  # parents at the edge would hide what is missing
     product = degraded(product, order, coverage)
     return write_file(product, out, maps=maps, mangle=mangle)
 

@@ -154,7 +154,9 @@ def must_be_values(weight: NDArray[Any], product: Product) -> tuple[float, float
     if product.key.kind in FRACTIONS and (low < 0 or high > 1):
         raise InputError(f"{product.key}: a fraction must lie in [0, 1], found {low} to {high}")
     if product.key.kind == "depth" and low <= 0:
-        raise InputError(f"{product.key}: a depth must be positive, found {low}; unmeasured cells are left out")
+        raise InputError(
+            f"{product.key}: a depth must be positive, found {low}; unmeasured cells are left out"
+        )
     return low, high
 
 
