@@ -98,7 +98,10 @@ class Server:
 
 
 Rule = Callable[[str, str, int], str | None]
-"""(method, path, how many such requests before) -> what to do: None, one of CODES, 'reset', 'cut', 'flip', 'spoil'."""
+"""(method, path, how many such requests before) -> what to do.
+
+None, one of CODES, 'reset', 'cut', 'flip', 'spoil', 'etag'.
+"""
 
 CODES = {"500": "InternalError", "503": "SlowDown", "403": "ExpiredToken"}
 
@@ -170,7 +173,8 @@ def _refuse(one: BaseHTTPRequestHandler, status: int, code: str) -> None:
 def _hand_on(one: BaseHTTPRequestHandler, port: int, body: bytes, action: str | None) -> None:
     """Send the request on under its own Host, which is part of the signature, and the answer back.
 
-    'cut' and 'flip' spoil the content of an answer on its way, 'spoil' that of a request.
+    'cut' and 'flip' spoil the content of an answer on its way, 'spoil' that of a request; 'etag' gives the object
+    another ETag, as servers do that encrypt.
     """
     if action == "spoil" and body:
         body = body[:-1] + bytes([body[-1] ^ 1])
@@ -186,6 +190,7 @@ def _hand_on(one: BaseHTTPRequestHandler, port: int, body: bytes, action: str | 
         content = content[:-1] + bytes([content[-1] ^ 1])
     one.send_response(answer.status)
     for name, value in answer.getheaders():
+        value = f'"{"0" * 32}"' if action == "etag" and name.lower() == "etag" else value
         if name.lower() not in ("connection", "transfer-encoding", "content-length", "date", "server"):
             one.send_header(name, value)
     size = answer.getheader("Content-Length") if one.command == "HEAD" else str(len(content))

@@ -6,12 +6,16 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from vmpz import io
 from vmpz.cli import _status_of
 from vmpz.run.store import Store
+from vmpz.sky.skymap import SkyMap
 
 
 def run(*arguments: object) -> int:
@@ -148,7 +152,12 @@ def test_merge_joins_files_and_a_folder(
     assert run("merge", files[0], files[0], "-o", tmp_path / "once.fits") == 0  # named twice, counted once
     (tmp_path / "copy").mkdir()
     copy = shutil.copy(files[0], tmp_path / "copy")
-    assert run("merge", files[0], copy, "-o", tmp_path / "c.fits") == 3
+    assert run("merge", files[0], copy, "-o", tmp_path / "twice.fits") == 0  # the same tile again counts once
+    assert (tmp_path / "once.fits").stat().st_size == (tmp_path / "twice.fits").stat().st_size
+    half = io.read(copy)
+    half = replace(half, maps={"WEIGHT": SkyMap(half.map.cells, half.map.values * np.float32(0.5))})
+    other = io.write_file(half, tmp_path / "copy" / "half.fits")
+    assert run("merge", files[0], other, "-o", tmp_path / "c.fits") == 3
     assert "cells must be disjoint" in capsys.readouterr().err
     assert run("merge", files[0], product(store, "depth", "VIS"), "-o", tmp_path / "c.fits") == 3
     assert not (tmp_path / "c.fits").exists()

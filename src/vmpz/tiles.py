@@ -310,10 +310,10 @@ class _Given:
     def owned(self, tile_id: str, order: int) -> CellSet:
         """Cells whose centre lies in the inner area; a set of cells comes before a polygon that overlaps it."""
         if tile_id in self._sets:
-            return _centres_in(self._sets[tile_id], order)
+            return self._sets[tile_id].centred(order)
         cells = self._outlines.owned(tile_id, order)
         for area in self._sets.values():
-            cells = cells - (cells & _centres_in(area, order))
+            cells = cells - (cells & area.centred(order))
         return cells
 
 
@@ -404,19 +404,6 @@ def _require_disjoint(sets: Mapping[str, CellSet]) -> None:
         names = list(sets)
         one, two = names[owner[clash[0]]], names[owner[clash[0] + 1]]
         raise InputError(f"tiles {one} and {two}: inner areas must not overlap")
-
-
-def _centres_in(area: CellSet, order: int) -> CellSet:
-    """Cells of `order` whose centre lies in a set of cells of any order.
-
-    The centre of a cell is the south corner of its northern child, which therefore holds it.
-    """
-    if area.order <= order:
-        return area.at_order(order)
-    candidates = area.at_order(order).cells()
-    depth = 2 * (area.order - order)
-    centre = (candidates << depth) + (3 << (depth - 2))
-    return CellSet.from_cells(order, candidates[area.index(centre) >= 0])
 
 
 # -- small geometry -----------------------------------------------------------------------------------------

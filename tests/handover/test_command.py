@@ -10,7 +10,7 @@ from handover_helpers import FORMS, HandedOver
 from vmpz import io
 from vmpz.cli import _status_of
 from vmpz.parameters import as_toml, load
-from vmpz.run.patches import MAP_KINDS
+from vmpz.run.patchplan import MAP_KINDS
 from vmpz.run.store import Store
 from vmpz.sky import hpx
 

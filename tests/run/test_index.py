@@ -134,7 +134,9 @@ def test_covers_of_any_extent_are_short(cells: list[int]) -> None:
         return
     assert CellSet.from_moc(MOC.from_string(told["cover"]), cover.order) == cover
     region = CellSet.from_moc(MOC.from_stcs(told["envelope"], 9), 9)
-    missing = CellSet.from_cells(3, cells).at_order(9) - region  # between corners, cells of a wide set may bulge
+    missing = (
+        CellSet.from_cells(3, cells).at_order(9) - region
+    )  # between corners, cells of a wide set may bulge
     assert missing.area_deg2 <= (1e-2 * region.area_deg2 if "Union" in told["envelope"] else 0.0)
 
 

@@ -23,6 +23,7 @@ from vmpz.run import patches
 from vmpz.run.account import Outcome
 from vmpz.run.jobs import Setting
 from vmpz.run.merging import units_path
+from vmpz.run.patchplan import MAP_KINDS, PatchJob, patch_jobs, plan_patches
 from vmpz.run.plan import Choice, make_plan
 from vmpz.run.regions import PatchRegion
 from vmpz.run.store import Entry, Store
@@ -47,7 +48,7 @@ def maps_of(store: Path, area: str) -> dict[tuple[str, ...], tuple[Entry, Produc
     found = {}
     for entry in Store(store).entries():
         key = entry.key
-        if key.area == area and key.kind in patches.MAP_KINDS:
+        if key.area == area and key.kind in MAP_KINDS:
             path = entry.path(".fits")
             found[key.kind, key.quantity, key.band] = entry, replace(io.read(path), key=key)
     return found
@@ -155,18 +156,19 @@ def test_a_region_that_is_cut_is_refused_before_anything_is_made(survey: Path, t
 # -- jobs alone -------------------------------------------------------------------------------------------------------
 
 
-def setting_of(parameters: Parameters, store: Path) -> tuple[Setting, list[patches.PatchJob]]:
+def setting_of(parameters: Parameters, store: Path) -> tuple[Setting, list[PatchJob]]:
     """What `run_survey` hands to the jobs of patches, without making any tile product again."""
     manifest = scan_inputs(parameters.inputs, bands=parameters.survey.bands)
     plan = make_plan(manifest, parameters, Choice())
-    setting = Setting(parameters, str(store), CREATED, 1, tiling_of(parameters, manifest))
-    return setting, list(patches.patch_jobs(setting, plan, Store(store), Choice()))
+    tiling = tiling_of(parameters, manifest)
+    setting = Setting(parameters, str(store), CREATED, 1, tiling)
+    return setting, list(patch_jobs(plan_patches(parameters, tiling, plan), plan, Store(store), Choice()))
 
 
 @pytest.fixture
 def copied(
     survey: Path, store: Path, tmp_path: Path
-) -> tuple[Path, Setting, dict[tuple[str, str], patches.PatchJob]]:
+) -> tuple[Path, Setting, dict[tuple[str, str], PatchJob]]:
     """A copy of the store, with jobs of its patch at another order."""
     shutil.copytree(store, tmp_path / "s")
     parameters = with_(load(survey), patches=[{"name": "demo", "all": True, "order": 10}])

@@ -21,7 +21,7 @@ from vmpz.cli import _status_of
 from vmpz.errors import InputError, MissingProductError
 from vmpz.run import query as module
 from vmpz.run.named import name_of
-from vmpz.run.query import Selection, add_values, region_of_store, stored_maps, values_at
+from vmpz.run.query import Wanted, add_values, region_of_store, stored_maps, values_at
 from vmpz.run.store import Store
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
@@ -93,7 +93,7 @@ def test_positions_anywhere_have_the_values_of_their_cells(
 ) -> None:
     lon, lat = np.array(where, float).reshape(-1, 2).T
     known = np.isfinite(lon) & np.isfinite(lat)
-    found = values_at(store, lon, lat, Selection(kinds=["depth", "coverage"]))
+    found = values_at(store, lon, lat, Wanted(kinds=["depth", "coverage"]))
     expected = by_hand(store, lon[known], lat[known])
     for name, one in found.items():
         np.testing.assert_array_equal(one.values[known], expected[name])
@@ -104,7 +104,7 @@ def test_positions_anywhere_have_the_values_of_their_cells(
 def test_positions_on_the_edges_of_cells_have_one_value(store: Store) -> None:
     """Corners of cells: whatever cell the library says, at any order, it is the cell that the map is asked for."""
     lon, lat = (part.ravel() for part in hpx.vertices(CellSet.from_cells(6, TILES).at_order(9).cells(), 9))
-    found = values_at(store, lon, lat, Selection(kinds=["depth"], bands=["VIS"]))
+    found = values_at(store, lon, lat, Wanted(kinds=["depth"], bands=["VIS"]))
     np.testing.assert_array_equal(found["depth_VIS"].values, by_hand(store, lon, lat)["depth_VIS"])
 
 
@@ -116,29 +116,29 @@ def test_where_nothing_is_fractions_are_0_and_others_unknown(store: Store) -> No
 
 def test_patches_are_asked_by_their_name_only(store: Store) -> None:
     lon, lat = inside((20000,), 50)
-    tiles = values_at(store, lon, lat, Selection(kinds=["depth"], bands=["VIS"]))["depth_VIS"].values
-    patch = values_at(store, lon, lat, Selection(areas=["north"]))
+    tiles = values_at(store, lon, lat, Wanted(kinds=["depth"], bands=["VIS"]))["depth_VIS"].values
+    patch = values_at(store, lon, lat, Wanted(areas=["north"]))
     assert list(patch) == ["depth_VIS"]
     one = sky_map(20000, 10)
     np.testing.assert_array_equal(
         patch["depth_VIS"].values, SkyMap(one.cells, one.values + 5).at(lon, lat).astype(np.float32)
     )
     assert np.nanmin(tiles) >= 24
-    one_tile = values_at(store, lon, lat, Selection(kinds=["depth"], bands=["VIS"], areas=["20001"]))
+    one_tile = values_at(store, lon, lat, Wanted(kinds=["depth"], bands=["VIS"], areas=["20001"]))
     assert np.isnan(one_tile["depth_VIS"].values).all()
 
 
 @pytest.mark.parametrize(
-    ("selection", "message"),
+    ("wanted", "message"),
     [
-        (Selection(kinds=["nothing"]), "of tiles; a patch is asked by its name"),
-        (Selection(areas=["nowhere"]), "found none of these areas"),
-        (Selection(kinds=["statistics"]), "must hold maps"),
+        (Wanted(kinds=["nothing"]), "of tiles; a patch is asked by its name"),
+        (Wanted(areas=["nowhere"]), "found none of these areas"),
+        (Wanted(kinds=["statistics"]), "must hold maps"),
     ],
 )
-def test_maps_that_are_not_there_are_refused(store: Store, selection: Selection, message: str) -> None:
+def test_maps_that_are_not_there_are_refused(store: Store, wanted: Wanted, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        values_at(store, 0.0, 0.0, selection)
+        values_at(store, 0.0, 0.0, wanted)
 
 
 def test_a_latitude_beyond_the_poles_is_named(store: Store) -> None:
@@ -255,7 +255,7 @@ def test_healsparse_finds_the_same_values(store: Store) -> None:
         values = sky_map(tile, 10)
         one[values.cells.cells()] = (24 + values.values).astype(np.float32)
     expected = one.get_values_pos(lon, lat, lonlat=True)
-    found = values_at(store, lon, lat, Selection(["depth"], ["VIS"]))["depth_VIS"].values
+    found = values_at(store, lon, lat, Wanted(["depth"], ["VIS"]))["depth_VIS"].values
     np.testing.assert_array_equal(np.nan_to_num(found, nan=one.sentinel), expected)
 
 

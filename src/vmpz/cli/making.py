@@ -149,6 +149,8 @@ def merge(
     from vmpz.run.tasks import merge_files
     from vmpz.sky.regions import Cap
 
+    if region is not None and cap is not None:
+        raise typer.BadParameter("say --region or --cap, not both")
     shape = region if cap is None else Cap(*cap)
     made = merge_files(
         files, out, order, weight or [], form=form, region=None if shape is None else PatchRegion(shape),

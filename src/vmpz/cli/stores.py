@@ -76,14 +76,14 @@ def query(
 
     if [at, catalog, region].count(None) != 2 or (catalog is None) != (out is None):
         raise typer.BadParameter("say --at RA DEC, --catalog FILE -o OUT, or --region MOC")
-    place, selection = Store(store), ask.Selection(parts_of(kinds), parts_of(bands), parts_of(area))
+    place, wanted = Store(store), ask.Wanted(parts_of(kinds), parts_of(bands), parts_of(area))
     if at is not None:
-        _tell_values(ask.values_at(place, at[0], at[1], selection), as_json)
+        _tell_values(ask.values_at(place, at[0], at[1], wanted), as_json)
     elif catalog is not None and out is not None:
-        added = ask.add_values(place, catalog, out, selection, parts_of(columns))
+        added = ask.add_values(place, catalog, out, wanted, parts_of(columns))
         typer.echo(json.dumps({"file": str(out), "added": added}, indent=1) if as_json else out)
     elif region is not None:
-        _tell_region(ask.region_of_store(place, region, selection), as_json)
+        _tell_region(ask.region_of_store(place, region, wanted), as_json)
 
 
 def _tell_values(found: dict[str, Any], as_json: bool) -> None:
@@ -101,8 +101,13 @@ def _tell_region(told: dict[str, Any], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(told, indent=1))
         return
+    typer.echo(f"region {told['region_deg2']:.6g} deg2, {len(told['products'])} products of")
+    overlaps: dict[str, list[float]] = {}
+    for row in told["products"]:
+        overlaps.setdefault(row["area"], []).append(row["overlap_deg2"])
+    for area, shared in overlaps.items():
+        typer.echo(f"  {area}  {len(shared)} products, up to {max(shared):.6g} deg2 of the region")
     names = ("map", "area_deg2", "mean", "minimum", "maximum", "unit")
-    typer.echo(f"region {told['region_deg2']:.6g} deg2, {len(told['products'])} products")
     typer.echo(table_of([{name: _short(row[name]) for name in names} for row in told["maps"]]))
 
 

@@ -79,15 +79,15 @@ class Place(Protocol):
         ...
 
     def describe(self, path: Path) -> dict[str, Any]:
-        """What `fault` will compare: size, sha256..."""
+        """What `faults` will compare: size, sha256..."""
         ...
 
     def publish(self, below: str, staged: Path, items: Sequence[Item], last: str) -> list[str]:
         """Put staged files in their place, `last` when all others are there and verified; what was there before."""
         ...
 
-    def fault(self, name: str, item: Item) -> str | None:
-        """What is wrong with a file: missing, of another size, or of another sha256; None if nothing is."""
+    def faults(self, below: str, items: Sequence[Item]) -> list[str]:
+        """What is wrong with files of a folder: missing, of another size, or of another sha256."""
         ...
 
     def local(self, below: str, items: Sequence[Item], mark: str) -> Path:
@@ -231,9 +231,12 @@ class Folder:
             flush(folder)
         return there
 
-    def fault(self, name: str, item: Item) -> str | None:
-        """What is wrong with a file: missing, of another size, or of another sha256; None if nothing is."""
-        path = self.at(name)
+    def faults(self, below: str, items: Sequence[Item]) -> list[str]:
+        """What is wrong with files of a folder: missing, of another size, or of another sha256."""
+        found = (self._fault(self.at(f"{below}/{item['name']}"), item) for item in items)
+        return [fault for fault in found if fault is not None]
+
+    def _fault(self, path: Path, item: Item) -> str | None:
         with as_storage_error(path):
             if not path.is_file():
                 return f"{path}: the manifest names it, it is missing"

@@ -209,19 +209,26 @@ class ObjectStore:
         finally:
             temporary.unlink(missing_ok=True)
 
-    def fault(self, name: str, item: Item) -> str | None:
-        """What is wrong with an object: missing, of another size, or of another sha256; None if nothing is.
+    def faults(self, below: str, items: Sequence[Item]) -> list[str]:
+        """What is wrong with objects of a folder: missing, of another size, or of another sha256.
 
-        An object whose ETag is that of the manifest is not read again.
+        An object whose ETag is that of the manifest is not read again: one listing tells of all.
         """
-        info = self._patiently(name, lambda: self._info(name))
+        there = self._patiently(below, lambda: self._find(below))
+        names = [f"{below}/{item['name']}" for item in items]
+        found = self._together(
+            lambda one: self._fault(one[0], one[1], there.get(one[0])), list(zip(names, items))
+        )
+        return [fault for fault in found if fault is not None]
+
+    def _fault(self, name: str, item: Item, info: Item | None) -> str | None:
         if info is None:
             return f"{self.at(name)}: the manifest names it, it is missing"
         if info["size"] != item["size"]:
             return f"{self.at(name)}: size must be {item['size']}, found {info['size']}"
         if _etag(info) and _etag(info) == item.get("etag"):
             return None
-        found = self._patiently(name, lambda: self._sha256(name))
+        found = self._patiently(name, lambda: self._sha256(name, int(item["size"])))
         if found != item["sha256"]:
             return f"{self.at(name)}: sha256 must be {item['sha256']}, the content was altered"
         return None
@@ -232,9 +239,12 @@ class ObjectStore:
         except FileNotFoundError:
             return None
 
-    def _sha256(self, name: str) -> str:
-        with self._fs.open(self._key(name), "rb", cache_type="none") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+    def _sha256(self, name: str, size: int) -> str:
+        """SHA-256 of an object, read in parts and on no condition (an opened file would ask for its ETag)."""
+        digest = hashlib.sha256()
+        for start in range(0, size, PART):
+            digest.update(self._fs.cat_file(self._key(name), start=start, end=min(start + PART, size)))
+        return digest.hexdigest()
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -292,7 +302,7 @@ class ObjectStore:
         self._patiently(source, once)
 
     def _must_hold(self, name: str, item: Item) -> None:
-        fault = self.fault(name, item)
+        fault = self._fault(name, item, self._patiently(name, lambda: self._info(name)))
         if fault is not None:
             raise OSError(errno.EIO, f"must be there after it was written, found {fault}")
 
@@ -308,7 +318,8 @@ class ObjectStore:
 
     def touch(self, top: str) -> None:
         """Give a folder at the top a new stamp."""
-        self.write(f"{STAMPS}/{top}", f"{time.time_ns()} {secrets.token_hex(8)}".encode())
+        name, mark = f"{STAMPS}/{top}", f"{time.time_ns()} {secrets.token_hex(8)}".encode()
+        self._patiently(name, lambda: self._fs.pipe_file(self._key(name), mark), missing_is_final=False)
 
     def sweep(self) -> list[str]:
         """Nothing: no temporary is ever made here."""

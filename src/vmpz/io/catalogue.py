@@ -388,7 +388,10 @@ class _ParquetCatalogue:
         with (
             write_whole(path, _verify_parquet) as temporary,
             pq.ParquetWriter(
-                temporary, schema, compression="zstd", use_dictionary=_words(schema),  # type: ignore[arg-type]
+                temporary,
+                schema,
+                compression="zstd",
+                use_dictionary=_words(schema),  # type: ignore[arg-type]
                 write_page_checksum=True,
             ) as writer,
         ):

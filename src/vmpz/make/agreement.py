@@ -20,6 +20,8 @@ MUST_AGREE = (
     "BITSEL", "BITTABLE", "BITTABVR", "DEGRULE", "WGTKIND", "STATIST", "SAMPLE", "INFO", "DEPTHEST", "SNRLEVEL",
     "APERDIAM", "CORRFAC", "EXTCORR", "EXTLAW", "PSFKIND", "SRCPROF", "EFFRULE", "FILTLST",
 )  # fmt: skip
+SOFTWARE = ("SOFTNAME", "SOFTVERS")
+"""Must agree where both say it: other software need not sign."""
 NEVER_MIXED = {"kind", "quantity", "columns", "DEGRULE", "WGTKIND", "INFO"}
 MAY_BE_SEVERAL = ("statistic", "selection", "release", "band", "instrument")
 OF_THE_FILE = {"PRODDIG", "DATE-OBS", "DATE-END"}
@@ -158,6 +160,11 @@ def _compared(one: Head, other: Head) -> list[tuple[str, Any, Any]]:
         ("columns", _columns(one), _columns(other)),
         ("COVCONV", one.convention, other.convention),
         *((name, _stated(one, name), _stated(other, name)) for name in (*MUST_AGREE, *zero_point)),
+        *(
+            (name, one.keywords[name], other.keywords[name])
+            for name in SOFTWARE
+            if name in one.keywords and name in other.keywords
+        ),
     ]
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "Unit",
     "Words",
     "block_order",
+    "cells_in",
     "merged_units",
     "native",
     "places_of",
@@ -233,7 +234,7 @@ def _rows_of_unit(
     for block in sorted(tiles.units[unit]):
         joined = _joined(tiles.parts(unit, block), tiles.sources, room, "tiles")
         if inside is not None:
-            joined = joined[inside.index(_cells(joined)) >= 0]
+            joined = joined[inside.index(cells_in(joined)) >= 0]
         if coarser is None:
             made.append(joined.copy() if plan.unit_order < block_order(plan.order) else joined)
         else:
@@ -266,7 +267,8 @@ def _joined(parts: list[tuple[int, Words]], sources: Sequence[Source], room: _Ro
     return out
 
 
-def _cells(rows: Words) -> NDArray[np.int64]:
+def cells_in(rows: Words) -> NDArray[np.int64]:
+    """Cells of rows, int64 (n,)."""
     cells = np.empty(len(rows), np.int64)
     kernel.cells_of(rows, cells)
     return cells
@@ -281,7 +283,7 @@ class _Coarser:
         self.columns = {name: Families(plan.rule, plan.order - plan.out_order) for name in names}
 
     def add(self, rows: Words, weights: Words | None) -> Words:
-        records, cells = rows.view(self.plan.row_type).ravel(), _cells(rows)
+        records, cells = rows.view(self.plan.row_type).ravel(), cells_in(rows)
         share = None if weights is None else self._share(cells, weights)
         return self._rows(
             {
@@ -298,7 +300,7 @@ class _Coarser:
         share = np.zeros(cells.size)
         if not len(weights):
             return share
-        known = _cells(weights)
+        known = cells_in(weights)
         place = np.searchsorted(known, cells)
         there = place < known.size
         there[there] = known[place[there]] == cells[there]

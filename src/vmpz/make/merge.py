@@ -26,10 +26,9 @@ from typing import Any
 import numpy as np
 
 from vmpz.errors import MapMismatchError
-from vmpz.kernels.rows import cells_of
 from vmpz.make.agreement import Agreement, Head
-from vmpz.make.joining import AVERAGED, MergePlan, Source, Words, places_of, rows_of
-from vmpz.products import Product, Scalar
+from vmpz.make.joining import AVERAGED, MergePlan, Source, Words, cells_in, places_of, rows_of
+from vmpz.products import Product, ProductKey, Scalar
 from vmpz.sky.cells import CellSet
 from vmpz.sky.degrading import FRACTIONAL
 from vmpz.sky.skymap import SkyMap
@@ -120,15 +119,19 @@ class Merge:
     def __init__(self, allow_mixed: bool = False) -> None:
         self.agreement = Agreement(allow_mixed)
         self.sources: list[Source] = []
+        self._known: set[tuple[ProductKey, str]] = set()
 
     def add(self, head: Head, source: Source) -> None:
-        """One more product.
+        """One more product; one that is there already, to the last row and under whatever name, counts once.
 
         Raises
         ------
         MapMismatchError
             It must not be merged with the others; the message names two.
         """
+        if source.identity and (source.key, source.identity) in self._known:
+            return
+        self._known.add((source.key, source.identity))
         self.agreement.add(head)
         self.sources.append(source)
 
@@ -214,9 +217,9 @@ class Merge:
 def _meet(source: Source, others: Sequence[Source], rows_of_other: Callable[[int], Words]) -> bool:
     """Whether a product shares a cell with others."""
     blocks = {block for block, _, _ in source.places}
-    mine = _cells(source.load())
+    mine = cells_in(source.load())
     return any(
-        np.isin(mine, _cells(rows_of_other(place)[first:end])).any()
+        np.isin(mine, cells_in(rows_of_other(place)[first:end])).any()
         for place, other in enumerate(others)
         for block, first, end in other.places
         if block in blocks
@@ -259,9 +262,3 @@ def _row_type(product: Product) -> np.dtype[Any]:
         )
         fields.append((name, wide.newbyteorder(">")))
     return np.dtype(fields)
-
-
-def _cells(rows: Words) -> Any:
-    cells = np.empty(len(rows), np.int64)
-    cells_of(rows, cells)
-    return cells

@@ -49,6 +49,9 @@ class PatchParameters(Section):
         None, ge=0, le=20, description="order of the merged maps; default that of the tiles"
     )
     forms: Forms = Field(["healpix"], description="forms written")
+    allow_mixed: bool = Field(
+        False, description="merge tiles that differ in release, software, selection...; recorded in MIXED"
+    )
     multi_band: Literal["none", "hdus", "columns"] = Field(
         "none", description="also one file of all bands per kind: one table a band, or one column a band"
     )

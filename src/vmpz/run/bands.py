@@ -16,33 +16,12 @@ from vmpz.products import Product, ProductKey, Provenance
 from vmpz.run.account import Outcome
 from vmpz.run.jobs import Setting
 from vmpz.run.measure import versions
+from vmpz.run.patchplan import PatchJob
 from vmpz.run.store import Entry, Store
 
-__all__ = ["BandsJob", "PatchJob", "bands_jobs", "run_bands"]
+__all__ = ["BandsJob", "bands_jobs", "run_bands"]
 
 BANDS_VERSION = 1
-
-
-@dataclass(frozen=True)
-class PatchJob:
-    """One patch product: the keys of its tiles, and of the coverages that weigh them; small and picklable.
-
-    `areas` are all tiles of the patch, with those that have no such product; `number` makes its time stamp.
-    """
-
-    patch: PatchParameters
-    key: ProductKey
-    tiles: tuple[ProductKey, ...]
-    coverages: tuple[ProductKey, ...]
-    areas: frozenset[str]
-    number: int
-    bands: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
-    after: tuple[str, ...] = ()
-
-    @property
-    def id(self) -> str:
-        """Name of the job: the text of the key."""
-        return self.key.text
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from vmpz.errors import InputError, MissingProductError
 from vmpz.io.collection import Collection, write_collection
 from vmpz.parameters import Form, Parameters, PatchParameters
 from vmpz.run.account import Account, Outcome
-from vmpz.run.bands import PatchJob
 from vmpz.run.collection import collection_of, relevant_and_processed
 from vmpz.run.instant import now
-from vmpz.run.patches import MAP_KINDS, PatchWork, groups_of, write_patch
+from vmpz.run.patches import PatchWork, write_patch
+from vmpz.run.patchplan import MAP_KINDS, PatchJob, groups_of
 from vmpz.run.store import Store
 
 __all__ = ["Handover", "hand_over"]

@@ -25,7 +25,7 @@ from vmpz.make.expressions import ExpressionError
 from vmpz.make.merge import merge
 from vmpz.make.scene import Layer
 from vmpz.products import Product, ProductKey
-from vmpz.run.patches import MAP_KINDS
+from vmpz.run.patchplan import MAP_KINDS
 from vmpz.run.store import Entry, Store
 
 __all__ = ["JOINED", "NamedMap", "NamedMaps", "name_of"]

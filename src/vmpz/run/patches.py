@@ -5,7 +5,7 @@ the patch; jobs are independent and run serially or on workers, with the same by
 retracted since the last run, only the pieces of the sky that they touch are made again.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -23,38 +23,44 @@ from vmpz.make.merge import Merge
 from vmpz.parameters import MapParameters, Parameters, PatchParameters
 from vmpz.products import Product, ProductKey, Provenance
 from vmpz.run.account import Outcome
-from vmpz.run.bands import BandsJob, PatchJob, bands_jobs, run_bands
-from vmpz.run.collection import collection_of, relevant_and_processed
+from vmpz.run.bands import BandsJob, bands_jobs, run_bands
+from vmpz.run.collection import collection_of
 from vmpz.run.execute import execute
 from vmpz.run.jobs import Setting, forms_section
 from vmpz.run.measure import versions
 from vmpz.run.merging import Made, add_files, merge_files_to, units_path
+from vmpz.run.patchplan import MAP_KINDS, PatchJob, PatchPlan, patch_jobs
 from vmpz.run.plan import Choice, Plan
 from vmpz.run.regions import region_of
 from vmpz.run.store import Entry, Store
 from vmpz.run.summaries import streamed_summary
 
 __all__ = [
-    "MAP_KINDS",
     "MERGE_VERSION",
-    "PatchJob",
+    "PatchWork",
     "collect_patches",
     "make_patches",
-    "patch_jobs",
     "products_of",
     "run_patch",
+    "write_patch",
 ]
 
 MERGE_VERSION = 2
-MAP_KINDS = {"footprint", "bitmask", "coverage", "effectivecoverage", "info", "depth"}
 
 
 def make_patches(
-    setting: Setting, plan: Plan, store: Store, choice: Choice, workers: int = 0, scheduler: str | None = None
+    setting: Setting,
+    patches: Sequence[PatchPlan],
+    plan: Plan,
+    choice: Choice,
+    workers: int = 0,
+    scheduler: str | None = None,
 ) -> Iterator[Outcome]:
-    """Merge every chosen kind of every band of every patch of the parameters; then the files of several bands."""
-    merges = list(patch_jobs(setting, plan, store, choice))
-    first = plan.total + sum(1 for _ in _all_groups(setting, plan))
+    """Merge every chosen kind of every band of every patch; then the files of several bands."""
+    merges = list(
+        patch_jobs(patches, plan, Store(setting.store), choice, setting.parameters.survey.bands or ())
+    )
+    first = plan.total + sum(len(one.groups) for one in patches)
     jobs: list[PatchJob | BandsJob] = [*merges, *bands_jobs(merges, first)]
     work = partial(_run, setting)
     for _, outcomes in execute(jobs, work, _lost, workers=workers, scheduler=scheduler):
@@ -69,74 +75,17 @@ def _lost(job: PatchJob | BandsJob, reason: str) -> list[Outcome]:
     return [Outcome(job.key, "FAILED", reason)]
 
 
-def patch_jobs(setting: Setting, plan: Plan, store: Store, choice: Choice) -> Iterator[PatchJob]:
-    """Jobs of all patches.
-
-    What is merged are the products that the parameters ask for, never what else an earlier run left in the store;
-    the numbers (time stamps) follow from the plan alone.
-    """
-    groups = list(_all_groups(setting, plan))
-    made = {key: any(map(store.has, tiles)) for _, _, key, tiles in groups}
-    for number, (patch, areas, key, tiles) in enumerate(groups, plan.total):
-        if choice.takes_kind(key.kind):
-            coverages = [one for one in plan.numbers if (one.kind, one.band) == ("coverage", key.band)]
-            bands = relevant_and_processed(
-                key,
-                {one: there for one, there in made.items() if one.area == patch.name},
-                refused=[one for one in plan.refused if one.area in {*areas, "-"}],
-                selected=setting.parameters.survey.bands or (),
-            )
-            weights = tuple(one for one in coverages if one.area in areas)
-            yield PatchJob(patch, key, tuple(tiles), weights, areas, number, bands)
-
-
-Group = tuple[PatchParameters, frozenset[str], ProductKey, list[ProductKey]]
-
-
-def _all_groups(setting: Setting, plan: Plan) -> Iterator[Group]:
-    """Patch, its tiles, the key of a patch product, the keys that it is merged of."""
-    for patch in setting.parameters.patches:
-        areas = areas_of(patch, setting, plan.areas)
-        keys = [key for key in plan.numbers if key.area in areas and key.kind in MAP_KINDS]
-        for key, tiles in groups_of(keys, patch).items():
-            yield patch, areas, key, tiles
-
-
-def areas_of(patch: PatchParameters, setting: Setting, areas: frozenset[str]) -> frozenset[str]:
-    """Tiles of a patch: those it names, those that own a cell of its region, or all."""
-    if patch.tiles:
-        return frozenset(patch.tiles)
-    region = region_of(patch)
-    if region is None:
-        return areas
-    order = setting.parameters.maps.order
-    inside = region.cells(order)
-    return frozenset(area for area in areas if setting.tiling.owned(area, order) & inside)
-
-
-def groups_of(keys: Iterable[ProductKey], patch: PatchParameters) -> dict[ProductKey, list[ProductKey]]:
-    """Keys of tile products by the key of the patch product that they make."""
-    groups: dict[ProductKey, list[ProductKey]] = {}
-    for key in sorted(keys):
-        order = key.order if patch.order is None else patch.order
-        groups.setdefault(replace(key, area=patch.name, order=order), []).append(key)
-    return dict(sorted(groups.items()))
-
-
 def collect_patches(
-    setting: Setting, plan: Plan, store: Store, outcomes: Mapping[ProductKey, Outcome]
+    setting: Setting, patches: Sequence[PatchPlan], plan: Plan, outcomes: Mapping[ProductKey, Outcome]
 ) -> Iterator[tuple[Outcome, Collection]]:
     """Write what every patch holds and what it lacks: its collection."""
-    groups = list(_all_groups(setting, plan))
-    for place, patch in enumerate(setting.parameters.patches):
-        mine = [(areas, key, tiles) for one, areas, key, tiles in groups if one == patch]
-        areas = areas_of(patch, setting, plan.areas)
-        expected = [key for _, key, tiles in mine for key in (key, *tiles)]
-        order = setting.parameters.maps.order if patch.order is None else patch.order
-        release = setting.parameters.survey.release
-        collection = collection_of(patch.name, release, order, expected, outcomes, store, areas)
-        key = ProductKey(patch.name, "collection", order=order, release=release)
-        instant = setting.created + timedelta(microseconds=plan.total + 2 * len(groups) + place)
+    store, release = Store(setting.store), setting.parameters.survey.release
+    first = plan.total + 2 * sum(len(one.groups) for one in patches)
+    for number, one in enumerate(patches, first):
+        order = setting.parameters.maps.order if one.patch.order is None else one.patch.order
+        collection = collection_of(one.patch.name, release, order, one.expected(), outcomes, store, one.areas)
+        key = ProductKey(one.patch.name, "collection", order=order, release=release)
+        instant = setting.created + timedelta(microseconds=number)
         provenance = Provenance("collection", 1, {"id": collection.id}, {}, versions(), instant)
         old = store.entry(key)
         if old is not None and old.digest == provenance.digest and not old.faults():
@@ -201,7 +150,7 @@ def write_patch(work: PatchWork, folder: Path) -> list[Path]:
     tiles = _entries(work.store, work.job.tiles)
     if not tiles:
         return []
-    merge, shares = Merge(), Merge()
+    merge, shares = Merge(work.job.patch.allow_mixed), Merge(work.job.patch.allow_mixed)
     _add(merge, tiles)
     weights = _weights(work, merge, tiles)
     _add(shares, weights)
@@ -210,7 +159,7 @@ def write_patch(work: PatchWork, folder: Path) -> list[Path]:
 
 def _merged(work: PatchWork, tiles: list[Entry], lacks: str) -> tuple[Entry, str]:
     job, store = work.job, work.store
-    merge, shares = Merge(), Merge()
+    merge, shares = Merge(work.job.patch.allow_mixed), Merge(work.job.patch.allow_mixed)
     _add(merge, tiles)
     weights = _weights(work, merge, tiles)
     provenance = _provenance(work, [*tiles, *weights], lacks)
@@ -264,6 +213,7 @@ def _provenance(work: PatchWork, inputs: list[Entry], lacks: str) -> Provenance:
             "skypatch_id": patch.skypatch_id or patch.name,
             "region": extent,
             "bands": job.bands,
+            "allow_mixed": patch.allow_mixed,
             "forms": forms_section(work.parameters, work.maps),
         },
         {entry.key.text: entry.digest for entry in inputs} | _moc_input(patch),

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from vmpz import io
 from vmpz.errors import InputError, MissingProductError
 from vmpz.io.catalogue import Added, open_catalogue
+from vmpz.io.forms import FORMS
 from vmpz.io.rows import open_rows
 from vmpz.make.scene import Layer
 from vmpz.products import Product, ProductKey
@@ -32,13 +33,14 @@ from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
 from vmpz.sky.skymap import SkyMap
 
-__all__ = ["Selection", "StoredMap", "add_values", "map_file", "region_of_store", "stored_maps", "values_at"]
+__all__ = ["StoredMap", "Wanted", "add_values", "map_file", "region_of_store", "stored_maps", "values_at"]
 
-Values = NDArray[Any]
+READ_FIRST = ("healpix", "parquet", "moc", "hips")
+"""Forms of which one is read where a product has several."""
 
 
 @dataclass(frozen=True)
-class Selection:
+class Wanted:
     """Which maps are asked: kinds, bands, areas (tiles or patches); None means all kinds, all bands, all tiles."""
 
     kinds: Collection[str] | None = None
@@ -54,7 +56,7 @@ class StoredMap:
     rows: tuple[Row, ...]
 
 
-def stored_maps(store: Store, selection: Selection | None = None) -> list[StoredMap]:
+def stored_maps(store: Store, wanted: Wanted | None = None) -> list[StoredMap]:
     """The maps of a store in the order of their names.
 
     Raises
@@ -62,7 +64,7 @@ def stored_maps(store: Store, selection: Selection | None = None) -> list[Stored
     InputError
         There is no such store, or no map that is asked for.
     """
-    asked = selection or Selection()
+    asked = wanted or Wanted()
     with Index(store) as index:
         level = "tile" if asked.areas is None else None
         rows = list(index.rows(kinds=asked.kinds, bands=asked.bands, areas=asked.areas, level=level))
@@ -112,7 +114,7 @@ def _word(value: object) -> str:
 
 
 def values_at(
-    store: Store, lon_deg: ArrayLike, lat_deg: ArrayLike, selection: Selection | None = None
+    store: Store, lon_deg: ArrayLike, lat_deg: ArrayLike, wanted: Wanted | None = None
 ) -> dict[str, Added]:
     """Values of all maps at positions.
 
@@ -121,7 +123,7 @@ def values_at(
     store : Store
     lon_deg, lat_deg : array_like (n,)
         ICRS degrees; NaN is nowhere.
-    selection : Selection, optional
+    wanted : Wanted, optional
 
     Returns
     -------
@@ -137,7 +139,7 @@ def values_at(
     """
     places = _Places(lon_deg, lat_deg)
     found: dict[str, Added] = {}
-    for one in stored_maps(store, selection):
+    for one in stored_maps(store, wanted):
         found |= _values_of(one, store, places)
     return found
 
@@ -232,16 +234,23 @@ def _product(path: Path) -> Product:
 
 
 def map_file(files: Sequence[dict[str, Any]]) -> str:
-    """The file of a product that is read: the first FITS file, else the first of all."""
-    names = [str(item["name"]) for item in files]
-    return next((name for name in names if name.endswith(".fits")), names[0])
+    """The file (or folder of files) of a product that is read, in the form that holds most and is read fastest."""
+    tops = list(dict.fromkeys(str(item["name"]).partition("/")[0] for item in files))
+    return min(tops, key=_rank)
+
+
+def _rank(name: str) -> int:
+    for form in FORMS.values():
+        if name.endswith(form.suffixes):
+            return READ_FIRST.index(form.name) if form.name in READ_FIRST else len(READ_FIRST)
+    return len(READ_FIRST) + 1
 
 
 def add_values(
     store: Store,
     catalogue: Path,
     out: Path,
-    selection: Selection | None = None,
+    wanted: Wanted | None = None,
     columns: Sequence[str] | None = None,
 ) -> list[str]:
     """Write a catalogue again with the values of all maps as further columns; returns their names.
@@ -251,7 +260,7 @@ def add_values(
     store : Store
     catalogue, out : Path
         FITS or Parquet, both of one kind.
-    selection : Selection, optional
+    wanted : Wanted, optional
     columns : two str, optional
         Right ascension and declination (degrees); default the first pair of usual names.
 
@@ -263,7 +272,7 @@ def add_values(
     table = open_catalogue(catalogue)
     lon, lat = table.positions(columns)
     try:
-        added = values_at(store, lon, lat, selection)
+        added = values_at(store, lon, lat, wanted)
     except InputError as error:
         error.add_note(f"catalogue: {catalogue}")
         raise
@@ -274,7 +283,7 @@ def add_values(
 # -- in a region ------------------------------------------------------------------------------------------------------
 
 
-def region_of_store(store: Store, moc: Path, selection: Selection | None = None) -> dict[str, Any]:
+def region_of_store(store: Store, moc: Path, wanted: Wanted | None = None) -> dict[str, Any]:
     """What lies in a region: products with the area they share with it, and the values of each map inside.
 
     Parameters
@@ -282,7 +291,7 @@ def region_of_store(store: Store, moc: Path, selection: Selection | None = None)
     store : Store
     moc : Path
         A MOC, or any product; its cells are the region.
-    selection : Selection, optional
+    wanted : Wanted, optional
 
     Returns
     -------
@@ -294,7 +303,7 @@ def region_of_store(store: Store, moc: Path, selection: Selection | None = None)
     region = _Region(_cells_of(moc))
     products: list[dict[str, Any]] = []
     maps: list[dict[str, Any]] = []
-    for one in stored_maps(store, selection):
+    for one in stored_maps(store, wanted):
         tally = _Tally()
         for row in one.rows:
             if not region.may_touch(row["cover"]):

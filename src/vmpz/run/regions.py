@@ -28,7 +28,7 @@ class PatchRegion:
             The MOC file cannot be read.
         """
         if isinstance(self.shape, Path):
-            return _centres_in(_moc(self.shape), order)
+            return _moc(self.shape).centred(order)
         return cells_inside(self.shape, order)
 
 
@@ -54,15 +54,3 @@ def _moc(path: Path) -> CellSet:
     if not path.is_file():
         raise InputError(f"{path}: must be a MOC file, found nothing")
     return covered(io.read(path))
-
-
-def _centres_in(area: CellSet, order: int) -> CellSet:
-    """Cells of a coarser or finer order whose centre is in the area."""
-    if order >= area.order:
-        return area.at_order(order)
-    levels = area.order - order
-    whole = ~(~area).at_order(order)
-    edge = area.at_order(order) - whole
-    cells = edge.cells()
-    centre = (cells << (2 * levels)) + (3 << (2 * levels - 2))
-    return whole | CellSet.from_cells(order, cells[area.index(centre) >= 0])

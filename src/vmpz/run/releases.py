@@ -9,7 +9,7 @@ verified and exported. On a local disk a release costs nothing until a product i
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -164,19 +164,12 @@ def create(
 def _frozen(store: Store, name: str, entry: Entry) -> Frozen:
     """Freeze the files of a product, and verify what is frozen."""
     product = Frozen.of(entry)
-    for source, target, item in _files_of(name, product):
-        fault = store.place.fault(source, item)
-        if fault is not None:
-            raise UnverifiedError(f"release {name} cannot be made: {fault}")
-        store.place.freeze(source, target, item)
-    return product
-
-
-def _files_of(name: str, product: Frozen) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Place in the store, place in the release, and what is known of every file of a product."""
+    for fault in entry.faults():
+        raise UnverifiedError(f"release {name} cannot be made: {fault}")
     below = Store.below(product.key)
     for item in product.files:
-        yield f"{below}/{item['name']}", f"{_folder_of(name)}/{below}/{item['name']}", item
+        store.place.freeze(f"{below}/{item['name']}", f"{_folder_of(name)}/{below}/{item['name']}", item)
+    return product
 
 
 def _list_of(name: str) -> str:
@@ -249,10 +242,8 @@ def verify(store: Store, name: str) -> Verdict:
     release = read(store, name)
     faults, since, files = [], [], 0
     for product in release.products:
-        for _, target, item in _files_of(name, product):
-            files += 1
-            fault = store.place.fault(target, item)
-            faults += [] if fault is None else [fault]
+        files += len(product.files)
+        faults += store.place.faults(f"{_folder_of(name)}/{Store.below(product.key)}", product.files)
         entry = store.entry(product.key)
         if entry is None:
             since.append(f"{product.key.text}: the store has it no more")
@@ -328,14 +319,13 @@ def _exported(store: Store, name: str, product: Frozen, folder: Path, form: str)
 
 
 def _copied(store: Store, name: str, product: Frozen, folder: Path) -> dict[str, str]:
-    below, sums = Store.below(product.key), {}
-    for _, place, item in _files_of(name, product):
-        fault = store.place.fault(place, item)
-        if fault is not None:
-            raise UnverifiedError(f"release {name}: {fault}")
-        store.place.fetch(place, folder / below / item["name"], item)
-        sums[f"{below}/{item['name']}"] = str(item["sha256"])
-    return sums
+    below = Store.below(product.key)
+    place = f"{_folder_of(name)}/{below}"
+    for fault in store.place.faults(place, product.files):
+        raise UnverifiedError(f"release {name}: {fault}")
+    for item in product.files:
+        store.place.fetch(f"{place}/{item['name']}", folder / below / item["name"], item)
+    return {f"{below}/{item['name']}": str(item["sha256"]) for item in product.files}
 
 
 def _converted(store: Store, name: str, product: Frozen, folder: Path, form: str) -> dict[str, str]:

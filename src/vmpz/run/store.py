@@ -83,8 +83,7 @@ class Entry:
 
     def faults(self) -> list[str]:
         """What is wrong with the files: missing, of another size, or of another sha256."""
-        found = (self.place.fault(f"{self.below}/{item['name']}", item) for item in self.files)
-        return [fault for fault in found if fault is not None]
+        return self.place.faults(self.below, self.files)
 
 
 class Store:

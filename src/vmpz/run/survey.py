@@ -18,6 +18,7 @@ from vmpz.run.execute import execute
 from vmpz.run.instant import instant_of, now
 from vmpz.run.jobs import Setting, failed_job, run_job
 from vmpz.run.patches import collect_patches, make_patches
+from vmpz.run.patchplan import plan_patches
 from vmpz.run.plan import Choice, Plan, make_plan
 from vmpz.run.regions import region_of
 from vmpz.run.store import Store
@@ -125,6 +126,7 @@ def run_survey(
     plan = make_plan(manifest, parameters, choice)
     tiling = tiling_of(parameters, manifest)
     _must_have_regions(parameters)
+    patches = plan_patches(parameters, tiling, plan) if choice.is_whole else ()
     if dry_run:
         return Account(plan=plan.summary(workers), notes=plan.notes)
     products = Store(store)
@@ -144,8 +146,8 @@ def run_survey(
             _execute(account, plan, setting, workers, scheduler, fail_fast, reporter or SilentReporter())
         stopped = fail_fast and account.has_failed
         if choice.is_whole and not stopped:
-            account.add(make_patches(setting, plan, products, choice, workers, scheduler))
-            for outcome, collection in collect_patches(setting, plan, products, account.outcomes):
+            account.add(make_patches(setting, patches, plan, choice, workers, scheduler))
+            for outcome, collection in collect_patches(setting, patches, plan, account.outcomes):
                 account.add([outcome])
                 account.incomplete += [str(one) for one in collection.missing()]
         account.notes = plan.notes

@@ -253,6 +253,19 @@ class CellSet:
             order, np.stack((self._ranges[:, 0] >> shift, -((-self._ranges[:, 1]) >> shift)), axis=1)
         )
 
+    def centred(self, order: int) -> "CellSet":
+        """Cells of another order whose centre lies in the set.
+
+        The centre of a cell is the south corner of its northern child, which therefore holds it.
+        """
+        if order >= self._order:
+            return self.at_order(order)
+        depth = 2 * (self._order - order)
+        whole = ~(~self).at_order(order)
+        edge = (self.at_order(order) - whole).cells()
+        centre = (edge << depth) + (3 << (depth - 2))
+        return whole | CellSet.from_cells(order, edge[self.index(centre) >= 0])
+
     # -- identity ---------------------------------------------------------------------------------------
 
     @cached_property
