@@ -156,7 +156,7 @@ def test_merge_joins_files_and_a_folder(
     assert (tmp_path / "once.fits").stat().st_size == (tmp_path / "twice.fits").stat().st_size
     half = io.read(copy)
     half = replace(half, maps={"WEIGHT": SkyMap(half.map.cells, half.map.values * np.float32(0.5))})
-    other = io.write_file(half, tmp_path / "copy" / "half.fits")
+    other = io.write_file(half, tmp_path / "half" / files[0].name)
     assert run("merge", files[0], other, "-o", tmp_path / "c.fits") == 3
     assert "cells must be disjoint" in capsys.readouterr().err
     assert run("merge", files[0], product(store, "depth", "VIS"), "-o", tmp_path / "c.fits") == 3
