@@ -181,6 +181,16 @@ def test_an_altered_list_is_refused(store: Store, change: str, capsys: pytest.Ca
     assert "DR1.json" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["../../out", "/tmp/out"])
+def test_a_release_writes_nowhere_else(store: Store, tmp_path: Path, name: str) -> None:
+    """A list that somebody made up, its digest right."""
+    made = create(store, "DR1")
+    one = replace(made.products[0], files=({**made.products[0].files[0], "name": name},))
+    store.write_text(".releases/DR1.json", replace(made, products=(one,)).text())
+    with pytest.raises(UnverifiedError, match="files must stay in the folder"):
+        export(store, "DR1", tmp_path / "out")
+
+
 def test_sweeping_and_running_leave_releases_alone(store: Store) -> None:
     create(store, "DR1")
     before = frozen(store, "DR1")

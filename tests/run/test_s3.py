@@ -313,8 +313,11 @@ def test_a_bucket_that_is_none_is_a_failure_of_the_storage(proxy: Proxy) -> None
 def test_no_request_relies_on_a_condition(store: Store, proxy: Proxy) -> None:
     with store.lock():
         store.put(KEY, provenance(), writer("a.fits", "one"))
-        store.put(KEY, provenance(snr=3), writer("a.fits", "two"))
+        entry = store.put(KEY, provenance(snr=3), writer("a.fits", "two"))
+    assert entry.path().read_text() == "two"
     releases.create(store, "DR1")
+    store.place.write(f"{entry.below}/a.fits", b"owt")
+    assert "altered" in entry.faults()[0]
     names = {name.lower() for one in proxy.seen for name in one.headers}
     assert not names & {"if-none-match", "if-match", "x-amz-copy-source-if-match"}
 

@@ -258,8 +258,8 @@ def merge_files_to(
     """
     plan = tiles.plan(order, shares, region)
     words = tiles.keywords(area, plan, shares)
+    _must_be_whole_before(tiles, words, maps)
     if region is not None:
-        _must_not_gain_by_a_cut(tiles, words, maps)
         words = {name: value for name, value in words.items() if name not in CUT_BY_REGION}
     key = tiles.agreement.key(area, plan.out_order)
     key = key if release is None else replace(key, release=release)
@@ -288,8 +288,8 @@ def merge_files_to(
     return Made(made, content, units, len(copied))
 
 
-def _must_not_gain_by_a_cut(tiles: Merge, words: Mapping[str, Scalar], maps: MapParameters) -> None:
-    """What is cut by a region is whole in the MER convention if it was whole before: later nobody can tell."""
+def _must_be_whole_before(tiles: Merge, words: Mapping[str, Scalar], maps: MapParameters) -> None:
+    """In the MER convention tiles must list their whole area: once they are cut or degraded, nobody can tell."""
     if maps.coverage_convention == "MER" and tiles.head.key.kind in COVERAGE_TYPE:
         rows = sum(end - first for source in tiles.sources for _, first, end in source.places)
         must_be_whole(Product(tiles.head.key, keywords=words), rows)

@@ -24,7 +24,7 @@ from vmpz.run.index import Index
 from vmpz.run.instant import now
 from vmpz.run.named import KINDS
 from vmpz.run.query import map_file
-from vmpz.run.store import Entry, Store
+from vmpz.run.store import Entry, Store, is_inside
 
 __all__ = [
     "Frozen",
@@ -220,8 +220,13 @@ def read(store: Store, name: str) -> Release:
         )
         release = Release(told["name"], told["created"], products)
         is_whole = (release.digest, release.name) == (told["digest"], name)
+        stays = all(is_inside(item["name"]) for one in products for item in one.files)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnverifiedError(f"{where}: must be the list of a release, found {error!r}") from error
+    if not stays:
+        raise UnverifiedError(
+            f"{where}: files must stay in the folder of their product, found one that does not"
+        )
     if not is_whole:
         raise UnverifiedError(
             f"{where}: the list of products must have the digest {told['digest']}: it was altered"

@@ -22,7 +22,7 @@ from vmpz.files.places import Folder, Place, place_of
 from vmpz.files.write import write_text
 from vmpz.products import ProductKey, Provenance, encode
 
-__all__ = ["MANIFEST", "Entry", "Store"]
+__all__ = ["MANIFEST", "Entry", "Store", "is_inside"]
 
 MANIFEST = "manifest.json"
 
@@ -188,7 +188,7 @@ class Store:
                 mark=mark,
             )
             are_there = all(
-                _is_inside(item["name"]) and sizes.get(f"{below}/{item['name']}") == item["size"]
+                is_inside(item["name"]) and sizes.get(f"{below}/{item['name']}") == item["size"]
                 for item in entry.files
             )
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -301,8 +301,8 @@ def _is_of_a_product(name: str) -> bool:
         return False
 
 
-def _is_inside(name: str) -> bool:
-    """Whether a name of a manifest stays in the folder of its product."""
+def is_inside(name: str) -> bool:
+    """Whether the name of a file stays in the folder of its product."""
     path = PurePosixPath(name)
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
