@@ -116,6 +116,30 @@ def test_a_patch_is_that_of_the_run(small, handed, tmp_path):
         assert (one.map, one.key) == (truth.map, truth.key)
 
 
+def test_the_instant_of_a_patch_is_that_of_the_parameters_and_makes_its_bytes(small, tmp_path):
+    parameters = load(small.parameters)
+    parameters = parameters.model_copy(
+        update={"survey": parameters.survey.model_copy(update={"created": "2031-02-03T04:05:06"})}
+    )
+    (tmp_path / "dated.toml").write_text(as_toml(parameters))
+    patch = (
+        "merge",
+        tmp_path / "dated.toml",
+        "--patch",
+        "demo",
+        "--store",
+        small.store,
+        "--format",
+        "healpix",
+    )
+    found = []
+    for name in ("a", "b"):
+        assert run(*patch, "-o", tmp_path / name) == 0
+        found.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
+    assert found[0] == found[1]
+    assert all("20310203T040506" in name for name in found[0])
+
+
 def test_a_patch_that_lacks_a_product_is_told(small, tmp_path, told):
     lost = small.tiles("depth", "NIR_Y")[2]
     shutil.rmtree(lost.folder)

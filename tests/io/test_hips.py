@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import replace
 
@@ -345,6 +346,10 @@ DAMAGE = {
     "a tile is misnamed": (
         lambda folder, tile: tile.rename(tile.with_name("Npix768.fits")),
         "must be a tile",
+    ),
+    "a tile stands twice": (
+        lambda folder, tile: shutil.copytree(tile.parent, tile.parent.with_name("Dir10000")),
+        "stand once",
     ),
     "a tile has another width": (_other_image(np.zeros((8, 8))), "256 x 256"),
     "a tile is scaled": (_other_image(np.zeros((256, 256), "u2")), "without scaling"),

@@ -271,6 +271,9 @@ def test_what_has_no_such_form_is_refused_by_name(tmp_path):
     two = replace(coverage, maps={**coverage.maps, "BIT00": coverage.map})
     with pytest.raises(InputError, match="must have one column, found WEIGHT, BIT00"):
         io.write_file(two, tmp_path / "a.ply")
+    io.write_file(replace(two, key=io_helpers.key("info", quantity="PSF")), tmp_path / "psf.ply")
+    assert io.read(tmp_path / "psf.ply").maps == {"WEIGHT": coverage.map}  # what is beside it is left out
+    (tmp_path / "psf.ply").unlink()
     huge = io_helpers.make(
         io_helpers.key("info", quantity="Tile"), {"WEIGHT": np.array([2**53 + 1])}, cells=[1]
     )

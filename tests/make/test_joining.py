@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from make_helpers import key
 from vmpz.errors import MapMismatchError
+from vmpz.make import joining
 from vmpz.make.joining import (
     BLOCK_LEVELS,
     MergePlan,
@@ -232,6 +233,10 @@ def test_every_source_is_loaded_once_and_only_for_what_is_made(out_order):
     }
 
 
+class Tracked(np.ndarray):
+    """An array that tells when it goes."""
+
+
 @pytest.mark.parametrize("out_order", [ORDER, 3, 1, 0])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_no_more_is_held_than_touches_a_block(out_order, weighted):
@@ -239,9 +244,6 @@ def test_no_more_is_held_than_touches_a_block(out_order, weighted):
     counted = Counted(40)
     held: dict[int, int] = {}
     most = 0
-
-    class Tracked(np.ndarray):
-        pass
 
     def tracked(one: Source, number: int) -> Source:
         def load():
@@ -265,6 +267,28 @@ def test_no_more_is_held_than_touches_a_block(out_order, weighted):
     )
     assert 0 < most <= touching * (2 if row is not None else 1)
     assert not held
+
+
+def test_no_more_tiles_are_loaded_than_may_be_however_many_reach_from_one_block_into_the_next(monkeypatch):
+    monkeypatch.setattr(joining, "MOST_LOADED", 3)
+    held: set[int] = set()
+    most, loads = 0, 0
+
+    def tracked(one: Source, number: int) -> Source:
+        def load() -> np.ndarray:
+            nonlocal most, loads
+            rows = one.load().copy().view(Tracked)
+            held.add(number)
+            weakref.finalize(rows, held.discard, number)
+            most, loads = max(most, len(held)), loads + 1
+            return rows
+
+        return replace(one, load=load)
+
+    tiles = [source(str(k), [k, 9 * BLOCK + k], (k + 1) / 64) for k in range(20)]
+    found = joined([tracked(one, k) for k, one in enumerate(tiles)], plan())
+    assert found == joined(tiles, plan())
+    assert most <= 4 and loads <= 40
 
 
 # -- digests ----------------------------------------------------------------------------------------------------------

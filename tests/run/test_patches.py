@@ -1,5 +1,6 @@
 """Patches of a store: merged as in memory, cut by regions, and made again only where tiles changed."""
 
+import itertools
 import json
 import re
 import shutil
@@ -17,10 +18,11 @@ from vmpz.errors import InputError
 from vmpz.make.joining import AVERAGED
 from vmpz.make.merge import merge
 from vmpz.parameters import Parameters, PatchParameters, load
-from vmpz.products import Product
+from vmpz.products import Product, ProductKey
 from vmpz.readers import scan_inputs
 from vmpz.run import patches
 from vmpz.run.account import Outcome
+from vmpz.run.bands import bands_jobs
 from vmpz.run.jobs import Setting
 from vmpz.run.merging import units_path
 from vmpz.run.patchplan import MAP_KINDS, PatchJob, patch_jobs, plan_patches
@@ -387,3 +389,20 @@ def test_a_patch_whose_file_was_altered_is_made_again(images: Parameters, tmp_pa
         made = {outcome.key.kind for outcome in account.outcomes.values() if outcome.state == "DONE"}
         assert "depth" in made
         assert products(store) == before
+
+
+def test_the_number_of_a_file_of_several_bands_does_not_depend_on_what_else_is_chosen() -> None:
+    patch = PatchParameters(name="p", all=True, multi_band="hdus")
+    merges = [
+        PatchJob(
+            patch, ProductKey("p", kind, band=band, order=9), (), (), frozenset(), number, (("A", "B"), ())
+        )
+        for number, (kind, band) in enumerate(itertools.product(("coverage", "depth"), "BA"), 10)
+    ]
+    every = {job.key: job.number for job in bands_jobs(merges, 4)}
+    assert sorted(every.values()) == [14, 16]
+    for kind in ("coverage", "depth"):
+        alone = {
+            job.key: job.number for job in bands_jobs([one for one in merges if one.key.kind == kind], 4)
+        }
+        assert len(alone) == 1 and alone.items() <= every.items()

@@ -28,57 +28,50 @@ from vmpz.run.store import MANIFEST, Store
 BUCKET = "survey"
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """A server and the way to it; endpoint and credentials are in the environment, retries of the libraries are few."""
     required()
+    import s3fs
+
     server = Server(tmp_path_factory.mktemp("s3"))
-    try:
-        server.wait()
-        yield server
-    finally:
-        server.stop()
+    proxy = Proxy(server.port)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy.port}",
+            "AWS_ACCESS_KEY_ID": USER,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_MAX_ATTEMPTS": "1",
+            "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+        }.items():
+            patch.setenv(name, value)
+        patch.setattr(s3fs.S3FileSystem, "retries", 1)
+        s3fs.S3FileSystem.clear_instance_cache()
+        try:
+            server.wait()
+            s3fs.S3FileSystem().mkdir(BUCKET)
+            yield proxy
+        finally:
+            s3fs.S3FileSystem.clear_instance_cache()
+            proxy.close()
+            server.stop()
 
 
 @pytest.fixture
-def proxy(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    """The way to the server; endpoint and credentials are in the environment, retries of the libraries are few."""
-    import s3fs
-
-    proxy = Proxy(server.port)
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy.port}",
-        "AWS_ACCESS_KEY_ID": USER,
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_MAX_ATTEMPTS": "1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
+def proxy(server: Proxy, monkeypatch: pytest.MonkeyPatch) -> Proxy:
+    """The way to the server, not yet spoilt."""
     monkeypatch.setattr(remote, "FIRST_PAUSE_S", 0.01)
     monkeypatch.setattr(locks, "SETTLE_S", 0.05)
-    s3fs.S3FileSystem.clear_instance_cache()
-    buckets = s3fs.S3FileSystem()
-    if not buckets.exists(BUCKET):
-        buckets.mkdir(BUCKET)
-    proxy.seen.clear()
-    yield proxy
-    s3fs.S3FileSystem.clear_instance_cache()
-    proxy.close()
+    server.rule = always("", "")
+    server.seen.clear()
+    server.spoilt.clear()
+    return server
 
 
 @pytest.fixture
 def store(proxy: Proxy) -> Store:
     """A new store behind the proxy."""
-    return Store(f"s3://{BUCKET}/{uuid4().hex}/s")
-
-
-@pytest.fixture
-def direct(proxy: Proxy, server: Server, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """A new store on the server itself."""
-    import s3fs
-
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
-    s3fs.S3FileSystem.clear_instance_cache()
     return Store(f"s3://{BUCKET}/{uuid4().hex}/s")
 
 
@@ -262,7 +255,6 @@ def test_where_an_object_must_give_way_the_manifest_goes_first(store: Store, pro
 def test_what_is_spoilt_on_its_way_here_is_fetched_again(
     store: Store, proxy: Proxy, action: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_required")
     entry = store.put(KEY, provenance(), writer("a.fits", "one" * 1000))
     left = [action, action]
     proxy.rule = lambda method, path, before: (
@@ -356,40 +348,40 @@ def contents(store: Store) -> dict[str, bytes]:
 
 
 def test_a_whole_run_writes_what_it_writes_into_a_folder(
-    direct: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Tiles and patch, the same bytes; then every verb that reads."""
     survey = images(tmp_path / "in")
     words = ("run", str(survey), *SOME, "--created", "2026-01-02T03:04:05", "--json")
     assert _status_of([*words, "--store", str(tmp_path / "s")]) == 0
-    assert _status_of([*words, "--store", direct.root]) == 0
-    assert contents(direct) == contents(Store(tmp_path / "s")) != {}
+    assert _status_of([*words, "--store", store.root]) == 0
+    assert contents(store) == contents(Store(tmp_path / "s")) != {}
     capsys.readouterr()
-    assert _status_of(["run", str(survey), *SOME, "--store", direct.root, "--json"]) == 0
+    assert _status_of(["run", str(survey), *SOME, "--store", store.root, "--json"]) == 0
     assert "DONE" not in json.loads(capsys.readouterr().out)["counts"]
-    assert _status_of(["status", direct.root, "--json"]) == 0
+    assert _status_of(["status", store.root, "--json"]) == 0
     assert "KEPT" in json.loads(capsys.readouterr().out)["counts"]
-    assert _status_of(["check", direct.root]) == 0
-    assert _status_of(["query", direct.root, "--at", "10", "5", "--json"]) == 0
-    assert _status_of(["list", direct.root, "--rebuild"]) == 0
-    assert _status_of(["release", direct.root, "create", "DR1"]) == 0
+    assert _status_of(["check", store.root]) == 0
+    assert _status_of(["query", store.root, "--at", "10", "5", "--json"]) == 0
+    assert _status_of(["list", store.root, "--rebuild"]) == 0
+    assert _status_of(["release", store.root, "create", "DR1"]) == 0
 
 
-def test_workers_write_what_a_serial_run_writes(direct: Store, tmp_path: Path) -> None:
+def test_workers_write_what_a_serial_run_writes(store: Store, tmp_path: Path) -> None:
     words = ("run", str(images(tmp_path / "in", patches=False)), *SOME, "--created", "2026-01-02T03:04:05")
     assert _status_of([*words, "--store", str(tmp_path / "s")]) == 0
-    assert _status_of([*words, "--store", direct.root, "--workers", "2"]) == 0
-    assert contents(direct) == contents(Store(tmp_path / "s")) != {}
+    assert _status_of([*words, "--store", store.root, "--workers", "2"]) == 0
+    assert contents(store) == contents(Store(tmp_path / "s")) != {}
 
 
 def test_a_second_run_on_an_object_store_is_refused(
-    direct: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     survey = images(tmp_path / "in")
-    direct.place.write(".lock", b"7 elsewhere 2026-01-01T00:00:00+00:00 x")
-    assert _status_of(["run", str(survey), *SOME, "--store", direct.root]) == 3
+    store.place.write(".lock", b"7 elsewhere 2026-01-01T00:00:00+00:00 x")
+    assert _status_of(["run", str(survey), *SOME, "--store", store.root]) == 3
     assert "process 7 on elsewhere since 2026-01-01" in capsys.readouterr().err
-    assert [name for name in below(direct) if "/" in name] == []
+    assert [name for name in below(store) if "/" in name] == []
 
 
 def test_an_object_store_that_fails_ends_the_run_with_5(
@@ -406,24 +398,24 @@ def test_an_object_store_that_fails_ends_the_run_with_5(
 
 
 def test_deleted_and_altered_objects_are_made_again(
-    direct: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     survey = images(tmp_path / "in")
-    assert _status_of(["run", str(survey), *SOME, "--store", direct.root]) == 0
-    before = contents(direct)
+    assert _status_of(["run", str(survey), *SOME, "--store", store.root]) == 0
+    before = contents(store)
     one, other = [
-        entry for entry in direct.entries() if entry.key.kind == "coverage" and entry.key.area != "p"
+        entry for entry in store.entries() if entry.key.kind == "coverage" and entry.key.area != "p"
     ]
     name = f"{one.below}/{one.files[0]['name']}"
-    direct.place.write(name, bytes(len(before[name])))
-    direct.place.remove([f"{other.below}/{other.files[0]['name']}"])
-    assert _status_of(["check", direct.root]) == 6
+    store.place.write(name, bytes(len(before[name])))
+    store.place.remove([f"{other.below}/{other.files[0]['name']}"])
+    assert _status_of(["check", store.root]) == 6
     assert name in capsys.readouterr().err
-    assert _status_of(["run", str(survey), *SOME, "--store", direct.root, "--json"]) == 0
+    assert _status_of(["run", str(survey), *SOME, "--store", store.root, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)["products"]
     remade = {one["key"] for one in told if one["state"] == "DONE"}
     assert {one.key.text, other.key.text} == remade
-    assert contents(direct) == before
+    assert contents(store) == before
 
 
 def test_without_the_extra_the_message_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,8 +31,9 @@ def show(
     if as_json:
         typer.echo(json.dumps(summary, indent=1, default=str))
     else:
-        width = max(len(name) for name in summary)
-        typer.echo("\n".join(f"{name:<{width}}  {value}" for name, value in summary.items()))
+        known = {name: value for name, value in summary.items() if value is not None}
+        width = max(len(name) for name in known)
+        typer.echo("\n".join(f"{name:<{width}}  {value}" for name, value in known.items()))
 
 
 @app.command()

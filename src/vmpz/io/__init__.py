@@ -17,7 +17,7 @@ from vmpz.errors import InputError
 from vmpz.files.write import size_of
 from vmpz.io.checking import check
 from vmpz.io.collection import DPD, Collection, read_collection, write_collection
-from vmpz.io.envelope import ENOUGH
+from vmpz.io.envelope import coarse_cells
 from vmpz.io.fits import must_be_whole, verify
 from vmpz.io.forms import FORMS, form_named, form_of
 from vmpz.io.mangle_reading import read_mangle, read_polygons
@@ -136,8 +136,7 @@ def describe(
     tiles : sequence of int
         Tiles of a patch.
     """
-    while len(cells) > ENOUGH:  # the envelope looks at no more
-        cells = cells.at_order(cells.order - 1)
+    cells = coarse_cells(cells)
     shown = replace(product, maps={"WEIGHT": SkyMap(cells, np.ones(len(cells), np.uint8))})
     descriptor = path.parent / descriptor_name(product, "healpix")
     write_descriptor(shown, descriptor, path, "healpix", convention=convention, tiles=tiles)

@@ -15,7 +15,7 @@ from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
 from vmpz.sky.covers import unit_vectors
 
-__all__ = ["envelope"]
+__all__ = ["coarse_cells", "envelope"]
 
 ENOUGH = 512
 REACH = 0.5
@@ -24,21 +24,25 @@ REACH = 0.5
 Vectors = NDArray[np.float64]
 
 
-@lru_cache(maxsize=64)
 def envelope(cells: CellSet) -> tuple[NDArray[np.float64], ...]:
-    """Polygons (n, 2) of ICRS longitudes and latitudes in degrees that cover all cells; none for the empty set.
+    """Polygons (n, 2) of ICRS longitudes and latitudes in degrees that cover all cells; none for the empty set."""
+    return _around(coarse_cells(cells)) if cells else ()
 
-    Kept for the products of one area, most of which stand on the same cells.
-    """
-    if not cells:
-        return ()
-    coarse = _coarse(cells, ENOUGH)
+
+def coarse_cells(cells: CellSet) -> CellSet:
+    """The few cells about all of them that the envelope looks at: those of both have the same."""
+    return _coarse(cells, ENOUGH)
+
+
+@lru_cache(maxsize=64)
+def _around(coarse: CellSet) -> tuple[NDArray[np.float64], ...]:
+    """Kept for the products of one area, most of which stand on the same cells."""
     corners = unit_vectors(*hpx.vertices(coarse.cells(), coarse.order, step=4))
     points = corners.reshape(-1, 3)
     middle = points.mean(axis=0)
     length = float(np.linalg.norm(middle))
     if length < REACH or float((points @ (middle / length)).min()) < REACH:
-        few = _coarse(cells, 192)
+        few = _coarse(coarse, 192)
         lon, lat = hpx.vertices(few.cells(), few.order)
         return tuple(np.stack((one, other), axis=1) for one, other in zip(lon, lat, strict=True))
     bulge = np.sqrt(hpx.cell_area_sr(coarse.order))

@@ -334,11 +334,13 @@ def _label(path: Path) -> tuple[dict[str, Scalar], str, ProductKey | None, int |
 
 
 def _read_tiles(path: Path, pyramid: Pyramid) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    files = {}
-    for file in (path / f"Norder{pyramid.order}").glob("Dir*/Npix*.fits"):
+    files: dict[int, Path] = {}
+    for file in sorted((path / f"Norder{pyramid.order}").glob("Dir*/Npix*.fits")):
         match = re.fullmatch(r"Npix(\d{1,18})\.fits", file.name)
         if match is None or int(match[1]) >= hpx.number_of_cells(pyramid.order):
             raise InputError(f"{file}: must be a tile of order {pyramid.order}, found another name")
+        if int(match[1]) in files:
+            raise InputError(f"{file}: a tile must stand once, found {files[int(match[1])]} beside it")
         files[int(match[1])] = file
     held = [(np.empty(0, np.int64), np.empty(0, np.float32))] if not files else []
     for number, file in sorted(files.items()):

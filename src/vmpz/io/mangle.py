@@ -9,8 +9,9 @@ for one of 0.05), and fewer than 1 of 1e4 positions take the weight of a neighbo
 cell, and is as wrong as its cells are large (1e-5 of a cell's area, rms, at order 10).
 
 The weight of a coverage-type product is the observed fraction, in the MER convention 1 - it; other values stand as they
-are. After the last polygon, where mangle and pymangle no longer read, stand key, keywords and unit of the product
-(`vmpz.io.polygonfile`), unless files must hold the published form alone (`strict_dpdd`).
+are; of an information map of several columns WEIGHT alone is kept. After the last polygon, where mangle and pymangle no
+longer read, stand key, keywords and unit of the product (`vmpz.io.polygonfile`), unless files must hold the published
+form alone (`strict_dpdd`).
 """
 
 from collections.abc import Iterator
@@ -116,7 +117,7 @@ def _polygons(
 ) -> tuple[IntArray, NDArray[Any]]:
     """NUNIQ cells and weights as they stand on disk."""
     cells, columns = columns_of(product, maps.model_copy(update={"coverage_convention": mangle.convention}))
-    if len(columns) > 1:
+    if len(columns) > 1 and product.key.kind != "info":
         raise InputError(
             f"{product.key}: a polygon holds one weight, so a product must have one column, found {', '.join(columns)}"
         )

@@ -22,6 +22,7 @@ from vmpz.errors import InputError, MapMismatchError
 from vmpz.files.fits import open_fits
 from vmpz.files.hdu import data_sum, fold
 from vmpz.files.write import write_whole
+from vmpz.io.envelope import coarse_cells
 from vmpz.io.fits import (
     ROWS,
     Columns,
@@ -57,7 +58,6 @@ OF_THE_FILE = ("SKYPATCH", "BANDREL", "BANDPRC")
 OF_EVERY_BAND = ("LISTID", "WGTKIND", "DEGRULE", "SAMPLE")
 """What is known of a band of which there is nothing."""
 SAME = ("area", "kind", "quantity", "statistic", "order", "release")
-ENOUGH = 4096
 
 
 def write_multiband(
@@ -164,8 +164,7 @@ def publish_multiband(
         bands, path, maps, layout,
         relevant=relevant, processed=processed, skypatch=skypatch, provenance=provenance,
     )  # fmt: skip
-    while len(cells) > ENOUGH:  # the envelope looks at no more
-        cells = cells.at_order(cells.order - 1)
+    cells = coarse_cells(cells)
     shown = replace(head, maps={"WEIGHT": SkyMap(cells, np.ones(len(cells), np.uint8))})
     write_descriptor(
         shown, descriptor, path, "healpix",

@@ -131,7 +131,7 @@ def _from_json(path: Path) -> CellSet:
     try:
         content = json.loads(_text(path))
         orders = {int(order): np.array(cells, np.object_) for order, cells in content.items()}
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: must be a MOC in JSON, found {error}") from error
     for order, cells in orders.items():
         known = 0 <= order <= hpx.MAX_ORDER and cells.ndim == 1

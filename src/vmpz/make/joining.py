@@ -1,11 +1,12 @@
 """Joining: sorted rows of many tiles to the rows of a patch, block after block.
 
 The sky is cut into *blocks* of 4**9 cells; a tile's part of a block is found by bisection, the parts are merged into
-one sorted list, degraded, and given out in the order of the sky. A tile is loaded when its first block comes, dropped
-after its last, so memory is set by a block and the tiles that touch it, never by the patch. Blocks are gathered into
-*units*, the smallest pieces of the sky that hold whole families of the result; a unit's digest names all it is made of,
-so a unit whose tiles have not changed need not be made again. The result depends neither on the order of the products
-nor on where the work was cut.
+one sorted list, degraded, and given out in the order of the sky. A tile is loaded when its first block comes and
+dropped after its last, or when many others have been used since (the borders of large cells are long, and a loaded file
+is an open one), so memory is set by a block, never by the patch. Blocks are gathered into *units*, the smallest pieces
+of the sky that hold whole families of the result; a unit's digest names all it is made of, so a unit whose tiles have
+not changed need not be made again. The result depends neither on the order of the products nor on where the work was
+cut.
 """
 
 import hashlib
@@ -25,6 +26,7 @@ from vmpz.sky.degrading import MEANS, Families
 
 __all__ = [
     "AVERAGED",
+    "MOST_LOADED",
     "MergePlan",
     "Source",
     "Unit",
@@ -42,6 +44,8 @@ Words = NDArray[np.uint32]
 VERSION = 1
 """Changes whenever the same products would give other rows."""
 BLOCK_LEVELS = 9
+MOST_LOADED = 128
+"""Largest number of tiles, and of weights, that are loaded at a time."""
 AVERAGED = {*MEANS, "MODE"}
 """Rules that weigh the children by their coverage."""
 
@@ -178,7 +182,7 @@ def merged_units(sources: Sequence[Source], weights: Sequence[Source], plan: Mer
 
 
 class _Shelf:
-    """Sources by unit and block; rows are loaded when they are asked for and dropped after their last block."""
+    """Sources by unit and block; rows are loaded when they are asked for, the least recently used are dropped first."""
 
     def __init__(self, sources: Sequence[Source], shift: int) -> None:
         self.sources, self.shift = sources, shift
@@ -188,12 +192,17 @@ class _Shelf:
             for block, first, end in source.places:
                 self.units.setdefault(block >> shift, {}).setdefault(block, []).append((place, first, end))
 
-    def parts(self, unit: int, block: int) -> list[tuple[int, Words]]:
-        """Rows of a block, each with the place of its source."""
-        return [
-            (place, self._rows(place)[first:end])
-            for place, first, end in self.units.get(unit, {}).get(block, ())
-        ]
+    def parts(self, unit: int, block: int) -> list[tuple[int, int, int]]:
+        """Sources of a block: place, first row, end row."""
+        return self.units.get(unit, {}).get(block, [])
+
+    def rows(self, place: int) -> Words:
+        """All rows of a source."""
+        rows = self.loaded.pop(place, None)
+        rows = self.loaded[place] = self.sources[place].load() if rows is None else rows
+        if len(self.loaded) > MOST_LOADED:
+            del self.loaded[next(iter(self.loaded))]
+        return rows
 
     def identities(self, unit: int) -> list[str]:
         places = {place for parts in self.units.get(unit, {}).values() for place, _, _ in parts}
@@ -206,11 +215,6 @@ class _Shelf:
 
     def drop_unit(self, unit: int) -> None:
         self.drop(((unit + 1) << self.shift) - 1)
-
-    def _rows(self, place: int) -> Words:
-        if place not in self.loaded:
-            self.loaded[place] = self.sources[place].load()
-        return self.loaded[place]
 
 
 @dataclass
@@ -232,15 +236,15 @@ def _rows_of_unit(
     made: list[Words] = []
     coarser = _Coarser(plan) if plan.out_order < plan.order else None
     for block in sorted(tiles.units[unit]):
-        joined = _joined(tiles.parts(unit, block), tiles.sources, room, "tiles")
+        joined = _joined(tiles, unit, block, room, "tiles")
         if inside is not None:
             joined = joined[inside.index(cells_in(joined)) >= 0]
         if coarser is None:
-            made.append(joined.copy() if plan.unit_order < block_order(plan.order) else joined)
+            made.append(joined)  # the only block of its unit
         else:
             share = None
             if plan.weight_type is not None:
-                share = _joined(shares.parts(unit, block), shares.sources, room, "weights")
+                share = _joined(shares, unit, block, room, "weights")
             made.append(coarser.add(joined, share))
         tiles.drop(block)
         shares.drop(block)
@@ -249,18 +253,19 @@ def _rows_of_unit(
     return made[0] if len(made) == 1 else np.concatenate(made)
 
 
-def _joined(parts: list[tuple[int, Words]], sources: Sequence[Source], room: _Room, name: str) -> Words:
+def _joined(shelf: _Shelf, unit: int, block: int, room: _Room, name: str) -> Words:
     """Parts of one block as one sorted list."""
+    parts = shelf.parts(unit, block)
     if not parts:
         return np.empty((0, 3), np.uint32)
-    lists = [rows for _, rows in parts]
-    total, words = sum(map(len, lists)), lists[0].shape[1]
-    start = np.concatenate(([0], np.cumsum([len(one) for one in lists]))).astype(np.int64)
+    start = np.cumsum([0, *(end - first for _, first, end in parts)], dtype=np.int64)
+    total, words = int(start[-1]), shelf.rows(parts[0][0]).shape[1]
     rows, out = room.take(f"{name} in", total, words), room.take(f"{name} out", total, words)
-    np.concatenate(lists, out=rows)
+    for begin, (place, first, end) in zip(start.tolist(), parts):
+        rows[begin : begin + end - first] = shelf.rows(place)[first:end]
     at_fault = np.zeros(3, np.int64)
     if not kernel.merge_sorted(rows, start, out, at_fault):
-        one, other = (sources[parts[int(place)][0]].name for place in at_fault[:2])
+        one, other = (shelf.sources[parts[int(place)][0]].name for place in at_fault[:2])
         if one == other:
             raise MapMismatchError(f"{one}: rows must be sorted by PIXEL, found {at_fault[2]} out of order")
         raise MapMismatchError(f"{one} and {other}: cells must be disjoint, found {at_fault[2]} in both")
@@ -334,7 +339,7 @@ def _inside(region: CellSet, unit: int, plan: MergePlan) -> CellSet | None:
     """The part of the region in a unit; None if that is all of it."""
     shift = 2 * (plan.order - plan.unit_order)
     whole = CellSet(plan.order, [(unit << shift, (unit + 1) << shift)])
-    part = region & whole
+    part = whole & region  # looked up in the region, whose every range would be looked at the other way round
     return None if part == whole else part
 
 

@@ -20,14 +20,23 @@ TILEID is -1; LISTID names the patch; MIXED lists what differs where that was al
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from vmpz.errors import MapMismatchError
 from vmpz.make.agreement import Agreement, Head
-from vmpz.make.joining import AVERAGED, MergePlan, Source, Words, cells_in, places_of, rows_of
+from vmpz.make.joining import (
+    AVERAGED,
+    MOST_LOADED,
+    MergePlan,
+    Source,
+    Words,
+    cells_in,
+    places_of,
+    rows_of,
+)
 from vmpz.products import Product, ProductKey, Scalar
 from vmpz.sky.cells import CellSet
 from vmpz.sky.degrading import FRACTIONAL
@@ -208,7 +217,7 @@ class Merge:
                 f"found {found}"
             )
         areas = {one.key.area for one in shares.sources}
-        once = cache(lambda place: shares.sources[place].load())
+        once = lru_cache(MOST_LOADED)(lambda place: shares.sources[place].load())
         for source in self.sources:
             if source.key.area not in areas and source.places and not _meet(source, shares.sources, once):
                 raise _unweighed(source.name, kind)

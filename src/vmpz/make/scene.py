@@ -113,7 +113,8 @@ class Scene:
         sets = [one.at_order(self.order) for one in self.maps.values() if isinstance(one, CellSet)]
         borders = [one.ranges.ravel() for one in (self.within, listed.at_order(self.order), *sets)]
         low = 0
-        for cells in itertools.chain(_blocks(listed), [np.empty(0, np.int64)]):
+        blocks = (cells for _, cells in listed.blocks(BLOCK))
+        for cells in itertools.chain(blocks, [np.empty(0, np.int64)]):
             high = (int(cells[-1]) + 1) << shift if cells.size else hpx.number_of_cells(self.order)
             inner = [one[slice(*np.searchsorted(one, (low, high)))] for one in borders]
             start = _ascending(np.concatenate([[low], cells << shift, *inner]))
@@ -147,15 +148,6 @@ def _ascending(numbers: IntArray) -> IntArray:
     ordered = np.sort(numbers)
     is_new = np.concatenate(([True], ordered[1:] != ordered[:-1]))
     return ordered[is_new]
-
-
-def _blocks(cells: CellSet) -> Iterator[IntArray]:
-    """Cell numbers of a set, block by block."""
-    before = np.concatenate(([0], np.cumsum(np.diff(cells.ranges, axis=1))))
-    for first in range(0, len(cells), BLOCK):
-        place = np.arange(first, min(first + BLOCK, len(cells)))
-        row = np.searchsorted(before, place, side="right") - 1
-        yield cells.ranges[row, 0] + place - before[row]
 
 
 def scene_of(

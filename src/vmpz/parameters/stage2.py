@@ -9,13 +9,16 @@ from vmpz.parameters.base import Forms, Section
 __all__ = ["MangleParameters", "PatchParameters"]
 
 Degrees = tuple[float, float]
+PolygonKind = Literal["footprint", "coverage", "effectivecoverage", "info", "depth"]
 Radius = Annotated[float, Field(gt=0, le=180)]
 
 
 class MangleParameters(Section):
     """[mangle]: how polygon files are made."""
 
-    kinds: list[str] | None = Field(None, description="kinds of product written as polygons; default all")
+    kinds: list[PolygonKind] | None = Field(
+        None, description="kinds of product written as polygons; default all but bit masks"
+    )
     max_order: int | None = Field(
         None, ge=0, le=20, description="deepest order of the polygons; default that of the map"
     )

@@ -101,7 +101,8 @@ def draw(panels: Sequence[Panel], path: str | Path, heading: str = "", pixels: i
         else:
             _draw_panel(figure, (rows, columns, number), panel, frame)
     if heading:
-        figure.suptitle(heading, color=INK, fontsize=13, fontweight="bold")
+        fitting = 108 * size[0] / len(heading)
+        figure.suptitle(heading, color=INK, fontsize=min(13, fitting), fontweight="bold")
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

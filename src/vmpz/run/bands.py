@@ -15,6 +15,7 @@ from vmpz.parameters import PatchParameters
 from vmpz.products import Product, ProductKey, Provenance
 from vmpz.run.account import Outcome
 from vmpz.run.jobs import Setting
+from vmpz.run.mapfiles import map_path
 from vmpz.run.measure import versions
 from vmpz.run.patchplan import PatchJob
 from vmpz.run.store import Entry, Store
@@ -43,24 +44,25 @@ class BandsJob:
         return self.key.text
 
 
-def bands_jobs(merges: Iterable[PatchJob], number: int) -> Iterator[BandsJob]:
-    """Jobs for the patches that want one file of all bands a kind; numbered from `number` on.
+def bands_jobs(merges: Iterable[PatchJob], beyond: int) -> Iterator[BandsJob]:
+    """Jobs for the patches that want one file of all bands a kind.
 
-    A bit mask has several columns a band, so its bands are always tables.
+    The number of a file is that of its first band and `beyond` more, whatever other kinds are chosen. A bit mask has
+    several columns a band, so its bands are always tables.
     """
     groups: dict[ProductKey, list[PatchJob]] = {}
     for job in merges:
         if job.patch.multi_band != "none" and job.key.band != "-":
             groups.setdefault(_key_of_all(job.key), []).append(job)
-    for place, (key, jobs) in enumerate(sorted(groups.items()), number):
-        first = jobs[0]
+    for key, jobs in sorted(groups.items()):
+        first, number = jobs[0], min(job.number for job in jobs) + beyond
         order = {band: rank for rank, band in enumerate(first.bands[0])}
         jobs.sort(key=lambda job: order.get(job.key.band, len(order)))
         if first.patch.multi_band == "none":
             continue
         layout = "hdus" if key.quantity == "bitmask" else first.patch.multi_band
         members, after = tuple(job.key for job in jobs), tuple(job.id for job in jobs)
-        yield BandsJob(first.patch, layout, key, members, first.bands, first.areas, place, after)
+        yield BandsJob(first.patch, layout, key, members, first.bands, first.areas, number, after)
 
 
 def _key_of_all(key: ProductKey) -> ProductKey:
@@ -99,8 +101,8 @@ def run_bands(setting: Setting, job: BandsJob) -> list[Outcome]:
 
 
 def _band(entry: Entry) -> Product | RowsFile:
-    path = entry.path(".fits")
-    file = open_rows(path)
+    path = map_path(entry)
+    file = open_rows(path) if path.name.endswith(".fits") else None
     return replace(io.read(path), key=entry.key) if file is None else replace(file, key=entry.key)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vmpz import io
 from vmpz.parameters import Parameters, as_toml
-from vmpz.run.instant import instant_of, now
+from vmpz.run.instant import said_or_now
 
 __all__ = ["from_xml", "to_xml"]
 
@@ -27,8 +27,7 @@ def to_xml(parameters: Parameters, folder: str | Path) -> list[Path]:
     StorageError
         The system refuses.
     """
-    said = parameters.survey.created
-    return io.write_parameters(parameters, folder, now() if said is None else instant_of(said))
+    return io.write_parameters(parameters, folder, said_or_now(parameters.survey.created))
 
 
 def from_xml(paths: Iterable[str | Path], base: Parameters | None = None, ignore: Iterable[str] = ()) -> str:

@@ -13,9 +13,10 @@ from pathlib import Path
 from vmpz.errors import InputError, MissingProductError
 from vmpz.io.collection import Collection, write_collection
 from vmpz.parameters import Form, Parameters, PatchParameters
+from vmpz.products import ProductKey
 from vmpz.run.account import Account, Outcome
 from vmpz.run.collection import collection_of, relevant_and_processed
-from vmpz.run.instant import now
+from vmpz.run.instant import said_or_now
 from vmpz.run.patches import PatchWork, write_patch
 from vmpz.run.patchplan import MAP_KINDS, PatchJob, groups_of
 from vmpz.run.store import Store
@@ -41,7 +42,7 @@ def hand_over(
     order: int | None = None,
     form: str | None = None,
 ) -> Handover:
-    """Merge a patch of a store into a folder.
+    """Merge a patch of a store into a folder; the creation instant of the files is that of the parameters, else now.
 
     Parameters
     ----------
@@ -74,15 +75,19 @@ def hand_over(
     if not keys:
         raise InputError(f"{store.root}: must hold products of the tiles of patch {name}, found none")
     groups = groups_of(keys, patch)
-    created = now()
+    created = said_or_now(parameters.survey.created)
     files: list[Path] = []
     outcomes: list[Outcome] = []
+    coverages: dict[str, list[ProductKey]] = {}
+    for one in keys:
+        if one.kind == "coverage":
+            coverages.setdefault(one.band, []).append(one)
     for number, (key, tiles) in enumerate(groups.items()):
-        coverages = tuple(one for one in keys if (one.kind, one.band) == ("coverage", key.band))
         bands = relevant_and_processed(
             key, dict.fromkeys(groups, True), selected=parameters.survey.bands or ()
         )
-        job = PatchJob(patch, key, tuple(tiles), coverages, areas, number, bands)
+        weights = tuple(coverages.get(key.band, ()))
+        job = PatchJob(patch, key, tuple(tiles), weights, areas, number, bands)
         try:
             files += write_patch(PatchWork(parameters, created, store, job), out)
         except MissingProductError as error:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from vmpz.run.plan import PlanError
 
-__all__ = ["instant_of", "now"]
+__all__ = ["instant_of", "now", "said_or_now"]
 
 
 def now() -> datetime:
@@ -39,3 +39,14 @@ def instant_of(said: str | datetime) -> datetime:
         except ValueError as error:
             raise PlanError(f"created must be an ISO date and time, found {said!r}") from error
     return said.replace(tzinfo=UTC) if said.tzinfo is None else said.astimezone(UTC)
+
+
+def said_or_now(said: str | datetime | None) -> datetime:
+    """The instant that is said, else that of `now`.
+
+    Raises
+    ------
+    PlanError
+        See `instant_of` and `now`.
+    """
+    return now() if said is None else instant_of(said)

@@ -20,9 +20,10 @@ from vmpz.errors import InputError, MissingProductError, VmpzError
 from vmpz.files.write import StorageError, sha256_of
 from vmpz.frames import FileRef, FrameRef
 from vmpz.make import RECIPES, effective, needs
-from vmpz.parameters import MapParameters, Parameters
+from vmpz.parameters import MangleParameters, MapParameters, Parameters
 from vmpz.products import Product, ProductKey, Provenance, digest_of
 from vmpz.run.account import Outcome
+from vmpz.run.mapfiles import map_path
 from vmpz.run.measure import Grids, Measured, frame_digest, good_pixels_of, joint_counts, measure, versions
 from vmpz.run.plan import Job
 from vmpz.run.store import Entry, Store
@@ -32,7 +33,7 @@ from vmpz.sky.cells import CellSet
 from vmpz.sky.skymap import SkyMap
 from vmpz.tiles import Tiling
 
-__all__ = ["Setting", "failed_job", "forms_section", "run_job", "store_product"]
+__all__ = ["Setting", "failed_job", "forms_of", "forms_section", "run_job", "store_product"]
 
 
 @dataclass(frozen=True)
@@ -238,7 +239,7 @@ def _effective_coverage(setting: Setting, job: Job, key: ProductKey, cells: Cell
         statistics, joint = joint_counts(refs, store, Grids(cells, setting.threads), parameters)
         made = effective.make(key, refs, cells, parameters, statistics=statistics, joint=joint)
     else:
-        maps = {band: io.read(entry.path(".fits")).map for band, entry in coverages.items()}
+        maps = {band: io.read(map_path(entry)).map for band, entry in coverages.items()}
         made = effective.make(key, refs, cells, parameters, coverages=maps)
     provenance = Provenance(
         key.kind,
@@ -277,11 +278,20 @@ def store_product(store: Store, made: Product, provenance: Provenance, parameter
     def files(folder: Path) -> list[Path]:
         return [
             path
-            for form in maps.forms
+            for form in forms_of(made.key.kind, maps, parameters.mangle)
             for path in io.write(product, folder, form, maps=maps, mangle=parameters.mangle)
         ]
 
     return store.put(made.key, provenance, files, empty=not len(product.map), summary=summary_of(product))
+
+
+def forms_of(kind: str, maps: MapParameters, mangle: MangleParameters) -> list[str]:
+    """Forms of a kind of product: there are no bit masks of polygons, and [mangle] may name kinds.
+
+    What would be left without a form is partial HEALPix.
+    """
+    polygons = kind != "bitmask" and (mangle.kinds is None or kind in mangle.kinds)
+    return [form for form in maps.forms if polygons or form != "mangle"] or ["healpix"]
 
 
 def forms_section(parameters: Parameters, maps: MapParameters | None = None) -> dict[str, object]:

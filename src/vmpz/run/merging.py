@@ -26,7 +26,7 @@ from vmpz.parameters import MapParameters
 from vmpz.products import Product, ProductKey, Provenance, Scalar
 from vmpz.sky.cells import CellSet
 from vmpz.sky.degrading import FRACTIONAL
-from vmpz.sky.hpx import cell_area_deg2
+from vmpz.sky.hpx import MAX_ORDER, cell_area_deg2
 from vmpz.sky.skymap import SkyMap
 
 __all__ = ["Made", "Units", "add_files", "merge_files_to", "units_path"]
@@ -118,15 +118,13 @@ def add_files(
     MapMismatchError
         Two must not be merged; the message names both.
     """
-    paths = list(paths)
-    coarsest = (
-        min((_opened(path)[0].key.order for path in paths), default=0)
-        if merge.agreement.allow_mixed
-        else None
-    )
-    for path in paths:
-        head, source = _opened(path)
-        if coarsest is not None and head.key.order > coarsest:
+    paths, coarsest = list(paths), MAX_ORDER
+    opened: Iterable[tuple[Head, Source]] = map(_opened, paths)
+    if merge.agreement.allow_mixed:
+        opened = list(opened)
+        coarsest = min((head.key.order for head, _ in opened), default=coarsest)
+    for path, (head, source) in zip(paths, opened, strict=True):
+        if head.key.order > coarsest:
             merge.agreement.mixed.add("order")
             head, source = _in_memory(path, coarsest)
         if key is not None:

@@ -25,6 +25,7 @@ from vmpz.make.expressions import ExpressionError
 from vmpz.make.merge import merge
 from vmpz.make.scene import Layer
 from vmpz.products import Product, ProductKey
+from vmpz.run.mapfiles import map_path
 from vmpz.run.patchplan import MAP_KINDS
 from vmpz.run.store import Entry, Store
 
@@ -221,7 +222,7 @@ def _areas(root: str, entries: Sequence[Entry], area: str | None) -> set[str]:
 
 def _joined(entries: Sequence[Entry]) -> Product:
     """The product of one area, or of several joined."""
-    products = [replace(_read(entry.path(".fits")), key=entry.key) for entry in entries]
+    products = [replace(_read(map_path(entry)), key=entry.key) for entry in entries]
     return products[0] if len(products) == 1 else merge(products, JOINED)
 
 

@@ -26,7 +26,8 @@ from vmpz.run.account import Outcome
 from vmpz.run.bands import BandsJob, bands_jobs, run_bands
 from vmpz.run.collection import collection_of
 from vmpz.run.execute import execute
-from vmpz.run.jobs import Setting, forms_section
+from vmpz.run.jobs import Setting, forms_of, forms_section
+from vmpz.run.mapfiles import map_path
 from vmpz.run.measure import versions
 from vmpz.run.merging import Made, add_files, merge_files_to, units_path
 from vmpz.run.patchplan import MAP_KINDS, PatchJob, PatchPlan, patch_jobs
@@ -60,8 +61,8 @@ def make_patches(
     merges = list(
         patch_jobs(patches, plan, Store(setting.store), choice, setting.parameters.survey.bands or ())
     )
-    first = plan.total + sum(len(one.groups) for one in patches)
-    jobs: list[PatchJob | BandsJob] = [*merges, *bands_jobs(merges, first)]
+    products = sum(len(one.groups) for one in patches)
+    jobs: list[PatchJob | BandsJob] = [*merges, *bands_jobs(merges, products)]
     work = partial(_run, setting)
     for _, outcomes in execute(jobs, work, _lost, workers=workers, scheduler=scheduler):
         yield from outcomes
@@ -150,41 +151,41 @@ def write_patch(work: PatchWork, folder: Path) -> list[Path]:
     tiles = _entries(work.store, work.job.tiles)
     if not tiles:
         return []
-    merge, shares = Merge(work.job.patch.allow_mixed), Merge(work.job.patch.allow_mixed)
-    _add(merge, tiles)
-    weights = _weights(work, merge, tiles)
-    _add(shares, weights)
+    weights = _weights(work, tiles)
+    merge, shares = (_read(work, entries) for entries in (tiles, weights))
     return _Files(work, merge, shares, _provenance(work, [*tiles, *weights], ""), None).write(folder)
 
 
 def _merged(work: PatchWork, tiles: list[Entry], lacks: str) -> tuple[Entry, str]:
     job, store = work.job, work.store
-    merge, shares = Merge(work.job.patch.allow_mixed), Merge(work.job.patch.allow_mixed)
-    _add(merge, tiles)
-    weights = _weights(work, merge, tiles)
+    weights = _weights(work, tiles)
     provenance = _provenance(work, [*tiles, *weights], lacks)
     old = store.entry(job.key)
     if old is not None and old.digest == provenance.digest and not old.faults():
         return old, "KEPT"
-    _add(shares, weights)
+    merge, shares = (_read(work, entries) for entries in (tiles, weights))
     files = _Files(work, merge, shares, provenance, old)
     entry = store.put(job.key, provenance, files.write, empty=files.are_empty, summary=files.summary)
     return entry, entry.state
 
 
-def _add(merge: Merge, entries: Iterable[Entry]) -> None:
-    keys = {entry.path(".fits"): entry.key for entry in entries}
+def _read(work: PatchWork, entries: Iterable[Entry]) -> Merge:
+    """Products to be merged; their headers are read."""
+    merge = Merge(work.job.patch.allow_mixed)
+    keys = {map_path(entry): entry.key for entry in entries}
     add_files(merge, keys, key=keys.__getitem__)
+    return merge
 
 
-def _weights(work: PatchWork, merge: Merge, tiles: list[Entry]) -> list[Entry]:
-    """Coverages that weigh the children, where the rule averages.
+def _weights(work: PatchWork, tiles: list[Entry]) -> list[Entry]:
+    """Coverages that weigh the children, where the rule averages; the first tile speaks for all of them.
 
     Raises
     ------
     MissingProductError
         The map cannot be degraded, or a tile has no coverage.
     """
+    merge = _read(work, tiles[:1])
     key, own = work.job.key, merge.head.key
     if key.order >= own.order:
         return []
@@ -255,18 +256,13 @@ class _Files:
 
     def write(self, folder: Path) -> list[Path]:
         """Write them: partial HEALPix first, of which the other forms are made."""
-        forms = [form for form in self.work.maps.forms if self._has(form)]
+        forms = forms_of(self.work.job.key.kind, self.work.maps, self.work.parameters.mangle)
         with TemporaryDirectory() as elsewhere:
             first = folder if "healpix" in forms else Path(elsewhere)
             path = self._merged(first)
             written = self._published(path) if "healpix" in forms else []
             written += self._others(path, folder, [form for form in forms if form != "healpix"])
         return written
-
-    def _has(self, form: str) -> bool:
-        """Whether this kind of product has a form: there are no bit masks of polygons, and [mangle] may name kinds."""
-        kind, kinds = self.work.job.key.kind, self.work.parameters.mangle.kinds
-        return form != "mangle" or (kind != "bitmask" and (kinds is None or kind in kinds))
 
     def _others(self, path: Path, folder: Path, forms: list[str]) -> list[Path]:
         """The other forms; they need the whole map in memory."""
@@ -326,7 +322,7 @@ class _Files:
 def products_of(store: Store, area: str) -> list[Product]:
     """All maps of one area of a store."""
     return [
-        replace(io.read(entry.path(".fits")), key=entry.key)
+        replace(io.read(map_path(entry)), key=entry.key)
         for entry in store.entries()
         if entry.key.area == area and entry.key.kind in MAP_KINDS
     ]

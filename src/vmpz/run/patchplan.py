@@ -138,7 +138,7 @@ def patch_jobs(
     number = plan.total
     for one in patches:
         made = {key: any(map(store.has, tiles)) for key, tiles in one.groups.items()}
-        refused = [item for item in plan.refused if item.area in {*one.areas, "-"}]
+        refused = [item for item in plan.refused if item.area == "-" or item.area in one.areas]
         coverages = [key for key in plan.numbers if key.kind == "coverage" and key.area in one.areas]
         for key, tiles in one.groups.items():
             if choice.takes_kind(key.kind):

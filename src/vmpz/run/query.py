@@ -21,11 +21,11 @@ from numpy.typing import ArrayLike, NDArray
 from vmpz import io
 from vmpz.errors import InputError, MissingProductError
 from vmpz.io.catalogue import Added, open_catalogue
-from vmpz.io.forms import FORMS
 from vmpz.io.rows import open_rows
 from vmpz.make.scene import Layer
 from vmpz.products import Product, ProductKey
 from vmpz.run.index import Index, Row
+from vmpz.run.mapfiles import map_path
 from vmpz.run.named import KINDS, name_of
 from vmpz.run.store import Store
 from vmpz.run.summaries import cover_of
@@ -33,10 +33,7 @@ from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
 from vmpz.sky.skymap import SkyMap
 
-__all__ = ["StoredMap", "Wanted", "add_values", "map_file", "region_of_store", "stored_maps", "values_at"]
-
-READ_FIRST = ("healpix", "parquet", "moc", "hips")
-"""Forms of which one is read where a product has several."""
+__all__ = ["StoredMap", "Wanted", "add_values", "region_of_store", "stored_maps", "values_at"]
 
 
 @dataclass(frozen=True)
@@ -215,7 +212,7 @@ def _read(store: Store, row: Row) -> Product:
             f"{store.root}: {key} must be there as the index says, found it incomplete (vmpz check tells more)"
         )
     try:
-        return replace(_product(entry.path(map_file(entry.files))), key=key)
+        return replace(_product(map_path(entry)), key=key)
     except InputError as error:
         error.add_note(f"product: {key}")
         raise
@@ -231,19 +228,6 @@ def _product(path: Path) -> Product:
     columns = {name: records[name] for name in (file.row_type.names or ())[1:]}
     maps = {name: SkyMap(cells, one.astype(one.dtype.newbyteorder("="))) for name, one in columns.items()}
     return Product(file.key, maps, None, file.keywords, file.unit)
-
-
-def map_file(files: Sequence[dict[str, Any]]) -> str:
-    """The file (or folder of files) of a product that is read, in the form that holds most and is read fastest."""
-    tops = list(dict.fromkeys(str(item["name"]).partition("/")[0] for item in files))
-    return min(tops, key=_rank)
-
-
-def _rank(name: str) -> int:
-    for form in FORMS.values():
-        if name.endswith(form.suffixes):
-            return READ_FIRST.index(form.name) if form.name in READ_FIRST else len(READ_FIRST)
-    return len(READ_FIRST) + 1
 
 
 def add_values(

@@ -22,8 +22,8 @@ from vmpz.io.forms import FORMS, form_named
 from vmpz.products import ProductKey
 from vmpz.run.index import Index
 from vmpz.run.instant import now
+from vmpz.run.mapfiles import map_file
 from vmpz.run.named import KINDS
-from vmpz.run.query import map_file
 from vmpz.run.store import Entry, Store, is_inside
 
 __all__ = [

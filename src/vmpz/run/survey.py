@@ -15,7 +15,7 @@ from vmpz.products import ProductKey
 from vmpz.readers import scan_inputs
 from vmpz.run.account import Account, Outcome
 from vmpz.run.execute import execute
-from vmpz.run.instant import instant_of, now
+from vmpz.run.instant import said_or_now
 from vmpz.run.jobs import Setting, failed_job, run_job
 from vmpz.run.patches import collect_patches, make_patches
 from vmpz.run.patchplan import plan_patches
@@ -238,6 +238,6 @@ def _created(store: Store, parameters: Parameters, asked: str | datetime | None)
             raise InputError(
                 f"{store.root}/{RUN_FILE}: must hold the creation instant, found {error!r}; remove it"
             ) from error
-    instant = now() if said is None else instant_of(said)
+    instant = said_or_now(said)
     store.write_text(RUN_FILE, json.dumps({"created": instant.isoformat()}) + "\n")
     return instant
