@@ -207,3 +207,10 @@ def test_what_a_killed_writer_of_a_folder_leaves_is_swept(tmp_path: Path) -> Non
     (tmp_path / ".notes.aside").write_text("of somebody else")
     assert len(sweep(tmp_path)) == 2
     assert left(tmp_path) == [".notes.aside", "a.hips"]
+
+
+def test_an_input_that_cannot_be_read_while_a_file_is_written_is_named(tmp_path):
+    gone = tmp_path / "tile.fits"
+    with pytest.raises(StorageError) as caught, write_whole(tmp_path / "a.fits") as temporary:
+        temporary.write_bytes(gone.read_bytes())
+    assert caught.value.filename == str(gone) and list(tmp_path.iterdir()) == []

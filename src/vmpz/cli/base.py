@@ -36,7 +36,9 @@ UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__nam
 """Base of everything that is wrong with the words of a command, wherever typer keeps it."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Order = Annotated[int | None, typer.Option(help="HEALPix order of the result; default that of the input.")]
+Order = Annotated[
+    int | None, typer.Option(min=0, max=29, help="HEALPix order of the result; default that of the input.")
+]
 
 Convention = Annotated[
     Literal["OBSERVED", "MER"],

@@ -82,17 +82,29 @@ def write_whole_folder(path: Path, verify: Callable[[Path], None] | None = None)
 
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    """The name of a temporary beside a path; whatever is left of it goes, and what the system says names the path."""
+    """The name of a temporary beside a path; whatever is left of it goes, and what the system says names its path."""
     short = path.name.encode()[:200].decode(errors="ignore")  # room for the suffix in 255 bytes
     temporary = path.with_name(f".{short}.{secrets.token_hex(4)}{SUFFIX}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
     except OSError as error:
-        raise StorageError(error.errno, f"{error.strerror or error}; {_free(path)}", str(path)) from error
+        at_fault = _at_fault(error, path, temporary)
+        raise StorageError(
+            error.errno, f"{error.strerror or error}; {_free(at_fault)}", str(at_fault)
+        ) from error
     finally:
         with suppress(OSError):
             remove(temporary)
+
+
+def _at_fault(error: OSError, path: Path, temporary: Path) -> Path:
+    """What the system refused: the path that was to be written, or a file from elsewhere that could not be read."""
+    if not isinstance(error.filename, str):
+        return path
+    found = Path(error.filename)
+    ours = temporary in (found, *found.parents) or found in (path, *path.parents)
+    return path if ours else found
 
 
 def _take_the_place_of(path: Path, temporary: Path) -> None:

@@ -136,6 +136,8 @@ def add_files(
 
 
 def _opened(path: Path) -> tuple[Head, Source]:
+    if path.is_dir():
+        raise InputError(f"{path}: must be a file to be merged, found a folder (`vmpz convert` makes a file of a HiPS)")
     try:
         file = open_rows(path) if path.name.endswith(".fits") else None
     except OSError as error:
