@@ -227,6 +227,18 @@ def test_a_tile_that_is_missing_or_cut_is_told(copied) -> None:
     assert found.map == SkyMap(wanted.map.cells, wanted.map.values.astype(np.float32))
 
 
+def test_the_product_of_an_earlier_run_goes_with_its_last_tile(copied) -> None:
+    store, setting, jobs = copied
+    job = jobs["depth", "VIS"]
+    assert only(patches.run_patch(setting, job)).state == "DONE"
+    for key in job.tiles:
+        Store(store).retract(key)
+    outcome = only(patches.run_patch(setting, job))
+    assert (outcome.state, Store(store).has(job.key)) == ("NOINPUT", False)
+    assert "retracted" in outcome.reason
+    assert patches.run_patch(setting, job) == []
+
+
 def test_an_average_needs_the_coverage_of_every_tile(copied) -> None:
     folder, setting, jobs = copied
     job = jobs["depth", "VIS"]

@@ -319,3 +319,14 @@ def test_a_store_survives_being_sent_to_another_process(store: Store) -> None:
     entry = store.put(KEY, provenance(), writer("a.fits", "one"))
     there = pickle.loads(pickle.dumps(entry))
     assert there == entry and there.path().read_text() == "one"
+
+
+def test_a_retracted_product_is_gone_and_its_neighbours_stay(store: Store) -> None:
+    other = replace(KEY, band="NIR_Y")
+    for key in (KEY, other):
+        store.put(key, provenance(), writer("a.txt", "content"))
+    store.retract(KEY)
+    assert store.entry(KEY) is None and not store.has(KEY)
+    assert [entry.key for entry in store.entries()] == [other]
+    assert all(KEY.text not in name for name in names_in(store))
+    store.retract(KEY)  # nothing to take away is no fault

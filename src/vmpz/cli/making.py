@@ -65,6 +65,9 @@ def run(
     created: Annotated[str | None, typer.Option(help="Creation instant of all products (ISO, UTC).")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")] = False,
+    require_complete: Annotated[
+        bool, typer.Option("--require-complete", help="Exit 4 if a product of a patch is missing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
     """Make the products of a survey: stage 1, then its patches; go on where an earlier run stopped."""
@@ -86,7 +89,8 @@ def run(
         reporter=Reporter(quiet=as_json),
     )
     typer.echo(json.dumps(account.as_dict(), indent=1) if as_json else account.text())
-    return FAILED_TILES if account.has_failed else DONE
+    lacking = require_complete and bool(account.incomplete)
+    return FAILED_TILES if account.has_failed or lacking else DONE
 
 
 @app.command()
@@ -191,7 +195,8 @@ def _merge_patch(
         typer.echo(outcome.line, err=True)
     missing = [str(one) for one in done.collection.missing()]
     typer.echo("\n".join(missing), err=True) if missing else None
-    return FAILED_TILES if strict and missing else DONE
+    failed = any(outcome.state == "FAILED" for outcome in done.outcomes)
+    return FAILED_TILES if failed or (strict and missing) else DONE
 
 
 @app.command()

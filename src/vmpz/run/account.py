@@ -61,6 +61,7 @@ class Account:
         return {
             "plan": self.plan,
             "notes": list(self.notes),
+            "incomplete": self.incomplete,
             "counts": dict(sorted(Counter(outcome.state for outcome in self.outcomes.values()).items())),
             "products": [
                 {
@@ -92,6 +93,9 @@ class Account:
             for (band, kind, what, state), count in sorted(rows.items())
         ]
         lines += [one.line for _, one in sorted(self.outcomes.items()) if one.reason]
+        lines += (
+            [f"patches are incomplete: {len(self.incomplete)} products missing"] if self.incomplete else []
+        )
         return "\n".join([*lines, *_gathered(self.notes)]) or "nothing was asked for"
 
     def write(self, store: str | Path, covers: Callable[[ProductKey], bool] = lambda key: False) -> None:

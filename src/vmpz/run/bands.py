@@ -76,6 +76,8 @@ def run_bands(setting: Setting, job: BandsJob) -> list[Outcome]:
     store = Store(setting.store)
     entries = [entry for entry in map(store.entry, job.members) if entry is not None]
     if not entries:
+        if store.has(job.key):
+            store.retract(job.key)
         return []
     provenance = _provenance(setting, job, entries)
     old = store.entry(job.key)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from vmpz.errors import InputError, MissingProductError
+from vmpz.errors import InputError, MapMismatchError, MissingProductError
 from vmpz.io.collection import Collection, write_collection
 from vmpz.parameters import Form, Parameters, PatchParameters
 from vmpz.products import ProductKey
@@ -92,6 +92,8 @@ def hand_over(
             files += write_patch(PatchWork(parameters, created, store, job), out)
         except MissingProductError as error:
             outcomes.append(Outcome(key, "NOINPUT", str(error)))
+        except MapMismatchError as error:
+            outcomes.append(Outcome(key, "FAILED", str(error)))
     expected = [replace(tiles[0], area=area) for tiles in groups.values() for area in areas]
     told = Account.read(store.root).outcomes
     collection = collection_of(
@@ -104,6 +106,10 @@ def hand_over(
 def _patch_named(parameters: Parameters, name: str, order: int | None, form: str | None) -> PatchParameters:
     patches = {patch.name: patch for patch in parameters.patches}
     _must_be_one_of("a patch", name, list(patches))
+    if order is not None and order > parameters.maps.order:
+        raise InputError(
+            f"a map of order {parameters.maps.order} cannot be degraded to order {order}: it is finer"
+        )
     changed: dict[str, object] = {} if order is None else {"order": order}
     if form is not None:
         _must_be_one_of("a form of a patch", form, typing.get_args(Form))

@@ -137,7 +137,9 @@ def add_files(
 
 def _opened(path: Path) -> tuple[Head, Source]:
     if path.is_dir():
-        raise InputError(f"{path}: must be a file to be merged, found a folder (`vmpz convert` makes a file of a HiPS)")
+        raise InputError(
+            f"{path}: must be a file to be merged, found a folder (`vmpz convert` makes a file of a HiPS)"
+        )
     try:
         file = open_rows(path) if path.name.endswith(".fits") else None
     except OSError as error:
@@ -179,7 +181,9 @@ def _of_rows(file: RowsFile) -> tuple[Head, Source]:
 
 
 def _identity(file: RowsFile) -> str:
-    return f"{file.keywords.get('PRODDIG', '-')}:{file.datasum}:{file.count}"
+    """Changes whenever the rows do: a checksum alone does not see two rows that change places."""
+    signed = file.keywords.get("PRODDIG") or sha256_of(file.path)
+    return f"{signed}:{file.datasum}:{file.count}"
 
 
 def _places(file: RowsFile) -> tuple[tuple[int, int, int], ...]:

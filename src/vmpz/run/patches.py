@@ -101,11 +101,21 @@ def _written(collection: Collection, instant: datetime, folder: Path) -> list[Pa
 
 
 def run_patch(setting: Setting, job: PatchJob) -> list[Outcome]:
-    """What became of a patch product; nothing if no tile has it. Tiles that lack it are told."""
+    """What became of a patch product; nothing if no tile has it. Tiles that lack it are told.
+
+    The product of an earlier run, when tiles had it, is retracted with the last of them.
+    """
     store = Store(setting.store)
     tiles = _entries(store, job.tiles)
     if not tiles:
-        return []
+        if not store.has(job.key):
+            return []
+        store.retract(job.key)
+        return [
+            Outcome(
+                job.key, "NOINPUT", "no tile has it any more: the product of an earlier run was retracted"
+            )
+        ]
     absent = sorted(job.areas - {entry.key.area for entry in tiles})
     lacks = f"merged without {', '.join(absent)}, where there is none" if absent else ""
     try:

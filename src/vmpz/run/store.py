@@ -249,6 +249,13 @@ class Store:
             raise MissingProductError(f"{self.place.at(below)}: the product just written cannot be read back")
         return entry
 
+    def retract(self, key: ProductKey) -> None:
+        """Take a product away: its manifest first, then its files. Releases keep what they froze."""
+        below = self.below(key)
+        names = [f"{below}/{MANIFEST}", *self.place.sizes(below)]
+        self.place.touch(encode(key.area))
+        self.place.remove(dict.fromkeys(names))
+
     def sweep(self) -> list[Path | str]:
         """Remove what killed writers left: temporaries, and files that no manifest names; folders of others stay."""
         removed = list(self.place.sweep())

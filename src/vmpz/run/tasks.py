@@ -133,6 +133,8 @@ def merge_files(
     """
     maps = maps or MapParameters()
     how = form_named(form) if form else form_of(out)
+    if update and how.name != "healpix":
+        raise InputError(f"{out}: only a partial HEALPix file is updated (.fits), found the form {how.name}")
     paths, tiles, shares = _expanded(files), Merge(allow_mixed), Merge(allow_mixed)
     owned = None if owners is None else _owned_by(owners)
     add_files(tiles, paths, owned=owned)
