@@ -251,6 +251,18 @@ def test_an_interrupted_run_says_so_and_keeps_what_is_done(survey: Path, tmp_pat
     assert run("check", tmp_path / "s") == 0 and run("status", tmp_path / "s") == 0
 
 
+def test_a_reader_that_left_ends_a_command_in_peace(survey: Path) -> None:
+    for words in (
+        "params --schema",
+        "params --example | head -1",
+        "params --schema | head -1",
+        "list {} >&-",
+    ):
+        command = f"set -o pipefail; {sys.executable} -m vmpz {words.format(survey.parent / 'MER')}"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+        assert "Traceback" not in done.stderr and done.returncode in (0, 3), words
+
+
 def test_a_terminal_that_is_gone_does_not_end_the_run(survey: Path, tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)

@@ -100,6 +100,12 @@ def test_flag_names_by_band_come_before_those_by_instrument() -> None:
     assert names_for(["C"], "VIS", "VIS") == ("C",)
 
 
+def test_polygons_are_made_of_kinds_that_there_are() -> None:
+    for kind in ("foo", "bitmask"):
+        with pytest.raises(ValidationError, match="'footprint', 'coverage'"):
+            Parameters(inputs=[{"location": "."}], mangle={"kinds": [kind]})
+
+
 def test_a_patch_has_exactly_one_extent() -> None:
     with pytest.raises(ValidationError, match="exactly one"):
         Parameters(inputs=[{"location": "."}], patches=[{"name": "a"}])

@@ -59,6 +59,10 @@ def test_the_system_says_no(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="bytes free"):
         write_text(tmp_path / ("x" * 300), "text")
     assert left(tmp_path) == []
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StorageError, match="must be a file, found a device, pipe or socket"):
+        write_text(tmp_path / "pipe", "text")
+    (tmp_path / "pipe").unlink()
     longest = "é" * 127
     write_text(tmp_path / longest, "text")
     assert left(tmp_path) == [longest]

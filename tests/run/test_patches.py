@@ -282,6 +282,25 @@ def images(tmp_path: Path) -> Parameters:
     return Parameters.model_validate({"inputs": [place], "maps": {"order": ORDER}, "patches": wanted})
 
 
+def test_tiles_of_any_form_are_merged_and_nothing_is_without_a_form(
+    survey: Path, store: Path, tmp_path: Path
+) -> None:
+    choice = Choice(products=["footprint", "bitmask"])
+    for form, end in (("parquet", ".parquet"), ("mangle", ".ply")):
+        copy = tmp_path / form
+        account = run_survey(
+            with_(load(survey), maps={"forms": [form]}), copy, created=CREATED, choice=choice
+        )
+        assert not account.has_failed, account.text()
+        demo = maps_of(copy, "demo")
+        assert {kind for kind, *_ in demo} == {"footprint", "bitmask"}
+        for which, (_, found) in demo.items():
+            assert found.maps == maps_of(store, "demo")[which][1].maps
+        tiles = [entry for entry in Store(copy).entries() if entry.key.kind in ("footprint", "bitmask")]
+        named = {entry.key.kind: entry.path().suffix for entry in tiles if entry.key.area != "demo"}
+        assert named == {"footprint": end, "bitmask": ".fits" if form == "mangle" else end}
+
+
 class Copies:
     """How many units of every patch product were copied, and how many there are."""
 

@@ -229,7 +229,7 @@ def test_maps_are_exported_in_other_forms(tmp_path: Path) -> None:
     fill(store, [20000], ["VIS"], order=9)
     store.put(replace(KEY, kind="statistics"), provenance("statistics"), writer("a.txt", "a table"))
     create(store, "DR1")
-    for form, end in (("moc", ".moc.fits"), ("parquet", ".parquet"), ("hips", ".hips")):
+    for form, end in (("moc", ".moc.fits"), ("parquet", ".parquet"), ("hips", ".hips"), ("mangle", ".ply")):
         out = tmp_path / form
         export(store, "DR1", out, form)
         assert (

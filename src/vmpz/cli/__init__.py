@@ -35,6 +35,8 @@ __all__ = ["app", "looking", "main", "making", "masks", "stores"]
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and leave with its exit status; SIGTERM (a batch system's) ends it as Ctrl-C does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if sys.stdout is None:  # closed by the caller
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     status = _status_of(arguments)
     try:
         sys.stdout.flush()
@@ -56,7 +58,7 @@ def _status_of(arguments: list[str] | None) -> int:
         return say_interrupted()
     except tomllib.TOMLDecodeError as error:
         return say(f"not TOML: {error}", USAGE)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # so typer ends a command whose reader left
         return DONE
     except OSError as error:
         return say(f"{error.filename or ''}: {error.strerror or error}".lstrip(": "), STORAGE)

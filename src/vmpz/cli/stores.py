@@ -4,6 +4,7 @@ A store is a folder, or an address of an object store (``s3://bucket/prefix``).
 """
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -76,11 +77,16 @@ def query(
 
     if [at, catalog, region].count(None) != 2 or (catalog is None) != (out is None):
         raise typer.BadParameter("say --at RA DEC, --catalog FILE -o OUT, or --region MOC")
+    pair = parts_of(columns)
+    if pair is not None and len(pair) != 2:
+        raise typer.BadParameter(f"--columns must name two columns, as RA,DEC; found {columns}")
+    if at is not None and not all(map(math.isfinite, at)):
+        raise typer.BadParameter(f"--at must be a position in degrees, found {at[0]} {at[1]}")
     place, wanted = Store(store), ask.Wanted(parts_of(kinds), parts_of(bands), parts_of(area))
     if at is not None:
         _tell_values(ask.values_at(place, at[0], at[1], wanted), as_json)
     elif catalog is not None and out is not None:
-        added = ask.add_values(place, catalog, out, wanted, parts_of(columns))
+        added = ask.add_values(place, catalog, out, wanted, pair)
         typer.echo(json.dumps({"file": str(out), "added": added}, indent=1) if as_json else out)
     elif region is not None:
         _tell_region(ask.region_of_store(place, region, wanted), as_json)

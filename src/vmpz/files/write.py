@@ -6,6 +6,7 @@ process leaves behind can be found and swept. A folder that is replaced is moved
 came.
 """
 
+import errno
 import hashlib
 import os
 import re
@@ -87,6 +88,8 @@ def _beside(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{short}.{secrets.token_hex(4)}{SUFFIX}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise OSError(errno.EINVAL, "what is replaced must be a file, found a device, pipe or socket")
         yield temporary
     except OSError as error:
         at_fault = _at_fault(error, path, temporary)

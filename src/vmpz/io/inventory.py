@@ -92,10 +92,10 @@ def kind_of(kind: str, form: str) -> Kind:
         No product of that kind has that form.
     """
     if (kind, form) not in INVENTORY:
-        known = ", ".join(f"{one} as {other}" for one, other in INVENTORY)
-        raise InputError(
-            f"there is no {kind} as {form}: a product with maps must be one of {known}; found {kind} as {form}"
-        )
+        forms = ", ".join(other for one, other in INVENTORY if one == kind)
+        kinds = ", ".join(dict.fromkeys(one for one, _ in INVENTORY))
+        known = f"the form must be one of {forms}" if forms else f"a product with maps must be one of {kinds}"
+        raise InputError(f"there is no {kind} as {form}: {known}; found {form if forms else kind}")
     return INVENTORY[kind, form]
 
 

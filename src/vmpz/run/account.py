@@ -88,8 +88,9 @@ class Account:
         rows = Counter(
             (one.key.band, one.key.kind, _what(one.key), one.state) for one in self.outcomes.values()
         )
+        width = max((len(f"{kind} {what}") for _, kind, what, _ in rows), default=0)
         lines = [
-            f"{band:<9} {kind + ' ' + what:<34} {state:<8} {count:>6}"
+            f"{band:<9} {kind + ' ' + what:<{width}} {state:<8} {count:>6}"
             for (band, kind, what, state), count in sorted(rows.items())
         ]
         lines += [one.line for _, one in sorted(self.outcomes.items()) if one.reason]

@@ -100,7 +100,9 @@ def make_mask(request: MaskRequest, out: Path | None = None) -> dict[str, Any]:
     }
     scene = scene_of(expression, layers, request.order, _within(request, named))
     if request.fraction and not (request.weight and expression.is_logical(scene.fractions)):
-        raise ExpressionError("fractions are those of a weight where a cut holds: both must be given")
+        raise ExpressionError(
+            "fractions are those of a weight where a cut holds: --where and --weight must both be given"
+        )
     values, areas = mask(expression, scene, weight=request.weight, fraction=request.fraction)
     product = mask_product(values, expression, layers, scene, maps.area or _area(layers))
     if out is not None:

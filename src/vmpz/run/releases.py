@@ -317,8 +317,9 @@ def export(store: Store, name: str, out: Path, form: str = COPY) -> int:
 
 
 def _exported(store: Store, name: str, product: Frozen, folder: Path, form: str) -> dict[str, str]:
-    """Write the files of a product, or its map in another form; sha256 by name."""
-    if form != COPY and product.key.kind in KINDS:
+    """Write the files of a product, or its map in another form (there are no bit masks of polygons); sha256 by name."""
+    key = product.key
+    if form != COPY and key.kind in KINDS and (key.kind, form) != ("bitmask", "mangle"):
         return _converted(store, name, product, folder, form)
     return _copied(store, name, product, folder)
 
