@@ -139,6 +139,7 @@ def test_a_region_that_touches_no_tile_makes_nothing(survey: Path, store: Path, 
     far = {"name": "far", "cap": [200.0, 10.0, 1.0]}
     account = run_survey(with_(load(survey), patches=[far]), tmp_path / "s", created=CREATED)
     assert not account.has_failed and not maps_of(tmp_path / "s", "far")
+    assert "note: patch far touches no tile of the inputs" in account.text()
 
 
 def test_a_region_that_is_cut_is_refused_before_anything_is_made(survey: Path, tmp_path: Path) -> None:

@@ -53,9 +53,11 @@ def run(
             help="Where products go (folder or s3://bucket/prefix); default `store` beside the file."
         ),
     ] = None,
-    tiles: Annotated[str | None, typer.Option(help="Tile ids, comma-separated.")] = None,
-    instruments: Annotated[str | None, typer.Option(help="Instruments, comma-separated.")] = None,
-    bands: Annotated[str | None, typer.Option(help="Bands, comma-separated.")] = None,
+    tiles: Annotated[str | None, typer.Option(help="Tile ids, comma-separated; then no patches.")] = None,
+    instruments: Annotated[
+        str | None, typer.Option(help="Instruments, comma-separated; then no patches.")
+    ] = None,
+    bands: Annotated[str | None, typer.Option(help="Bands, comma-separated; then no patches.")] = None,
     products: Annotated[str | None, typer.Option(help="Kinds of product, comma-separated.")] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads of one process; default all cores.")

@@ -127,8 +127,10 @@ def run_survey(
     tiling = tiling_of(parameters, manifest)
     _must_have_regions(parameters)
     patches = plan_patches(parameters, tiling, plan) if choice.is_whole else ()
+    empty = [one.patch.name for one in patches if not one.areas]
+    notes = (*plan.notes, *(f"patch {name} touches no tile of the inputs" for name in empty))
     if dry_run:
-        return Account(plan=plan.summary(workers), notes=plan.notes)
+        return Account(plan=plan.summary(workers), notes=notes)
     products = Store(store)
     with products.lock():
         products.sweep()
@@ -150,7 +152,7 @@ def run_survey(
             for outcome, collection in collect_patches(setting, patches, plan, account.outcomes):
                 account.add([outcome])
                 account.incomplete += [str(one) for one in collection.missing()]
-        account.notes = plan.notes
+        account.notes = notes
         if stopped:
             account.write(products.root)
         else:
