@@ -110,7 +110,7 @@ def test_tokens_and_names_lead_back_to_their_kind():
 
 
 def test_a_kind_that_does_not_exist_is_refused_with_those_that_do():
-    with pytest.raises(InputError, match="coverage as healpix"):
+    with pytest.raises(InputError, match="footprint, bitmask, coverage"):
         kind_of("statistics", "healpix")
 
 
