@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmpz.bits import Bit, BitTable, Selection
-from vmpz.frames import Exposure, FileRef, Frame, FrameRef, PsfStamps
+from vmpz.frames import Exposures, FileRef, Frame, FrameRef, PsfStamps
 from vmpz.parameters import Parameters
 from vmpz.products import ProductKey
 from vmpz.sky.cells import CellSet
+from vmpz.sky.regions import Polygon
 from vmpz.statistics import CellStatistics
 
 ORDER = 10
@@ -88,17 +89,30 @@ def ref(
     )
 
 
+def exposures(*rows: tuple[str, Polygon, Mapping[str, float]]) -> Exposures:
+    """A table of exposures, row by row."""
+    return Exposures.joined(
+        [
+            Exposures(
+                (name,), outline.vertices[None], {key: np.array([value]) for key, value in scalars.items()}
+            )
+            for name, outline, scalars in rows
+        ]
+    )
+
+
 def frame(
     of: FrameRef,
     *,
-    exposures: tuple[Exposure, ...] | None = None,
+    exposures: Exposures | None = None,
     psf: PsfStamps | None = None,
     star_masks: Any = None,
     bits: BitTable | None = TABLE,
+    masks: Any = None,
 ) -> Frame:
     """An opened frame whose planes hold nothing of interest."""
     planes = {name: ArrayPlane(name, np.zeros(of.shape, np.float32)) for name in of.planes}
-    return Frame(of, planes, exposures, psf, star_masks, bits)
+    return Frame(of, planes, exposures, psf, star_masks, bits, masks or {})
 
 
 def key(kind: str, **fields: Any) -> ProductKey:

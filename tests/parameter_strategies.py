@@ -99,13 +99,35 @@ def _of(model: type[Section], name: str) -> st.SearchStrategy[Any]:
     info = model.model_fields[name]
     if (model.__name__, name) == ("InfoParameters", "maps"):
         return st.lists(INFO, max_size=4)
+    if (model.__name__, name) == ("MaskParameters", "name"):
+        return MASK_NAMES
     return values(info.annotation, info.metadata)
 
+
+MASK_NAMES = st.from_regex(r"[A-Z][A-Z0-9_]{0,3}", fullmatch=True)
+"""Few of them are those of flag bits, and none is that of the star masks."""
 
 EXTENTS = ("tiles", "moc", "polygon", "cap", "all")
 
 
+def _of_shape(given: dict[str, Any]) -> dict[str, Any]:
+    """A radius law or a size, and what the shape needs besides or must not have."""
+    whole = {"a_arcsec": 1.0, "magnitude": "G", "width_arcsec": 2.0, **given}
+    if whole["shape"] in ("ellipse", "streak"):
+        whole |= {"size": "A", "minor": "B", "angle": "PA"}
+    if whole["shape"] not in ("halo", "ghost"):
+        whole = {
+            key: one for key, one in whole.items() if key not in ("hole", "offset_arcsec", "axis_factor")
+        }
+    return {key: one for key, one in whole.items() if key not in ("table", "axis_deg", "radius_max_arcsec")}
+
+
 def _accepted(model: type[Section], given: dict[str, Any]) -> Section | None:
+    if model.__name__ == "RadiusLaw":  # one law
+        given = {key: one for key, one in given.items() if key not in ("a_arcsec", "radius_max_arcsec")}
+        given |= {} if given.get("table") else {"a_arcsec": 3.5}
+    if model.__name__ == "MaskParameters":
+        given = _of_shape(given)
     if model.__name__ == "PatchParameters":  # one extent
         said = [name for name in EXTENTS if given.get(name)]
         given = (
@@ -126,8 +148,11 @@ def _together(parts: dict[str, Any]) -> Parameters | None:
         patch.model_copy(update={"order": None if patch.order is None else min(patch.order, order)})
         for patch in patches.values()
     ]
+    catalogues = {one.role: one for one in {one.name: one for one in parts.get("catalogues", [])}.values()}
+    counted = [one.model_copy(update={"order": min(one.order, order)}) for one in catalogues.values()]
+    masks = list({one.name: one for one in parts.get("masks", [])}.values())
     try:
-        return Parameters(**{**parts, "patches": fitting})
+        return Parameters(**{**parts, "patches": fitting, "catalogues": counted, "masks": masks})
     except ValidationError:
         return None
 

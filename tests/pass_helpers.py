@@ -63,14 +63,16 @@ def image_wcs(lon, lat, size, scale_arcsec, *, rotation=0.0, flip=False, dec_fir
     return wcs
 
 
-def frame_of(planes: Mapping[str, Any], wcs: WCS, *, bits=None, star_masks=None, **options) -> Frame:
+def frame_of(
+    planes: Mapping[str, Any], wcs: WCS, *, bits=None, star_masks=None, masks=None, **options
+) -> Frame:
     """A frame of arrays (or of planes)."""
     opened = {k: v if hasattr(v, "read") else ArrayPlane(k, v, **options) for k, v in planes.items()}
     shape = next(iter(opened.values())).shape
     ref = FrameRef(
         "memory", "102018211", "VIS", "VIS", shape, wcs.to_header(relax=True).tostring(sep="\n"), {}
     )
-    return Frame(ref, opened, star_masks=star_masks, bits=bits)
+    return Frame(ref, opened, star_masks=star_masks, bits=bits, masks=masks or {})
 
 
 def cells_of_pixels(wcs, shape, order, rows=None, columns=None):
@@ -103,12 +105,12 @@ def slow_pass(
     good=NONE,
     rms_max=1e6,
     masked=None,
+    virtual=1,
 ):
-    """Every count and moment by loops over cells, in float64."""
+    """Every count and moment by loops over cells, in float64; `masked` holds the virtual bits of each pixel."""
     shape = assignment.shape
     flags = planes.get("FLAG", np.zeros(shape, np.int32)).astype(np.int64) & 0xFFFFFFFF
-    virtual = np.zeros(shape, bool) if masked is None else masked
-    flags = flags | (virtual.astype(np.int64) << 32)
+    flags = flags | (0 if masked is None else masked.astype(np.int64) << 32)
     if "RMS" in planes:
         rms = planes["RMS"].astype(np.float32)
         valid = np.isfinite(rms) & (rms >= np.finfo(np.float32).tiny) & (rms < np.float32(1e15))
@@ -128,13 +130,13 @@ def slow_pass(
         put("found", here.sum())
         put("valid", (valid & here).sum())
         put("usable", (usable & here).sum())
-        for bit in range(33):
+        for bit in range(32 + virtual):
             put(f"bit.{bit:02d}", ((flags[here] >> bit) & 1).sum())
         for selection in selections:
             hit = (flags & selection.mask) != 0
             put(f"flagged.{selection.text}", (hit & here).sum())
             put(f"good.{selection.text}", (usable & ~hit & here).sum())
-        for name in ("RMS", "BACKGROUND", "IMAGE"):
+        for name in ("RMS", "BACKGROUND", "IMAGE", "WEIGHT"):
             for sample, chosen in samples.items():
                 if name not in planes:
                     continue

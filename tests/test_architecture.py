@@ -16,11 +16,11 @@ ALLOWED = {
     "errors": set(),
     "kernels": set(),
     "files": {"errors"},
-    "physics": set(),
+    "physics": {"errors"},  # a model that refuses an input must name it as the rest of the package does
     "sky": {"kernels", "errors"},
     **{noun: (NOUNS - {noun}) | {"sky", "kernels", "errors"} for noun in NOUNS},
     "make": BELOW_MAKERS | {"physics"},
-    "readers": BELOW_MAKERS | {"files"},
+    "readers": BELOW_MAKERS | {"files", "physics"},  # moments of the PSF stamps that come with frames
     "io": BELOW_MAKERS | {"files"},
     "simulate": BELOW_MAKERS | {"files", "physics"},
     "run": BELOW_MAKERS | {"make", "readers", "io", "files"},
@@ -38,13 +38,16 @@ FOREIGN = {
     "kernels": {"numba", "llvmlite"},
     "files": {"astropy.io.fits", "astropy.wcs", "fsspec", "lxml", "isal", "mmap"},
     "physics": {"scipy", "astropy.coordinates", "astropy.cosmology", "astropy.units", "astropy.time"},
+    "physics.ephemeris": {"erfa"},  # the IAU routines below astropy: no tables to download, no global state
     "sky": {"mocpy", "numba"},
     "sky.hpx": {"cdshealpix", "astropy.coordinates", "astropy.units"},
     "parameters": {"pydantic"},
     "frames": {"astropy.wcs", "astropy.io.fits"},
     "make": {"astropy.wcs", "pyarrow", "scipy"},
     "readers": {"astropy.wcs", "astropy.io.fits", "lxml"},
-    "io": {"astropy.io.fits", "lxml", "pyarrow", "mocpy"},
+    "readers.visits": {"pyarrow"},  # tables of visits come as Parquet and CSV too
+    "readers.lsstheaders": {"erfa"},  # dates in TAI: the leap seconds, without tables to download
+    "io": {"astropy.io.fits", "astropy.io.votable", "lxml", "pyarrow", "mocpy"},
     "simulate": {"astropy.io.fits", "astropy.wcs", "lxml"},
     "run": {"astropy.wcs", "fsspec"},
     "run.execute": {"dask", "distributed"},

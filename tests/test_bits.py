@@ -26,7 +26,17 @@ def test_shipped_tables_hold_together(name: str) -> None:
 
 
 def test_what_is_shipped() -> None:
-    wanted = ["decam-cp-bits", "decam-cp-codes", "desdm", "nir", "vis-pf13", "vis-pf14", "vis-pf15"]
+    wanted = [
+        "decam-cp-bits",
+        "decam-cp-codes",
+        "desdm",
+        "kids",
+        "lsst",
+        "nir",
+        "vis-pf13",
+        "vis-pf14",
+        "vis-pf15",
+    ]
     assert table_names() == wanted
     assert [name for name in wanted if bit_table(name).kind == "code"] == ["decam-cp-codes"]
 

@@ -74,7 +74,7 @@ def test_inputs_that_are_none_are_refused(tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ('[info]\nmaps = ["Noize:RMSQ"]', "quantities are Tile, SAA"),
+        ('[info]\nmaps = ["Noize:RMSQ"]', "a quantity must be one of Tile, SAA"),
         ('[info]\nmaps = ["Noise:SOMETHING"]', "a statistic must be one of"),
         ('[bitmask]\nbits = ["INVALLID"]', "flag names must be among INVALID, HOT"),
         ('[bitmask]\ntable = {VIS = "vis-pf99"}', "bit table must be one of"),

@@ -1,5 +1,6 @@
 """Parameters: every default stands in the example, every mistake is named with file, line and key."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -92,6 +93,38 @@ def test_locations_are_relative_to_the_file(tmp_path: Path) -> None:
     ]
 
 
+def test_maps_and_catalogues_from_outside_are_relative_to_the_file_too(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(
+        '[[inputs]]\nlocation = "."\n[extinction]\nmap = "planck.fits"\n'
+        '[[catalogues]]\nname = "gaia"\nrole = "stars"\nlocation = "gaia.parquet"\nmagnitude = "G"\nwindow = [12, 18]\n'
+        '[[catalogues]]\nname = "mer"\nrole = "galaxies"\nlocation = "s3://bucket/mer"\n'
+    )
+    parameters, here = load(path), tmp_path.resolve()
+    assert parameters.extinction.map == str(here / "planck.fits")
+    assert [one.location for one in parameters.catalogues] == [str(here / "gaia.parquet"), "s3://bucket/mer"]
+    assert parameters.catalogues[0].window == (12.0, 18.0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"0.window": [12, 18]}, "catalogues.0: `window` needs the column `magnitude`, found none"),
+        ({"0.window": [18, 12]}, "catalogues.0.window: must be .lowest value, value below which."),
+        ({"0.window": [12, 12]}, "catalogues.0.window: must be"),
+        ({"0.role": "quasars"}, "catalogues.0.role: Input should be 'stars', 'galaxies' or 'photoz'"),
+        ({"1.role": "stars"}, "catalogues.1.role: must be that of no other catalogue, found 'stars'"),
+        ({"1.name": "a"}, "catalogues.1.name: must be that of no other catalogue, found 'a'"),
+        ({"1.order": 15}, "catalogues.1.order: must be at most that of the maps, 14, found 15"),
+    ],
+)
+def test_catalogues_suit_one_another_and_the_maps(changed: dict[str, object], expected: str) -> None:
+    two = {"0.name": "a", "0.role": "stars", "0.location": "a", "1.name": "b", "1.role": "photoz"}
+    two |= {"1.location": "b", **changed}
+    with pytest.raises(InputError, match=expected):
+        validated({"inputs.0.location": ".", **{f"catalogues.{key}": one for key, one in two.items()}}, {})
+
+
 def test_flag_names_by_band_come_before_those_by_instrument() -> None:
     bits = {"NISP": ["A"], "NIR_H": ["B"]}
     assert names_for(bits, "NIR_H", "NISP") == ("B",)
@@ -155,6 +188,82 @@ def test_a_file_that_is_no_text_is_no_toml(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_bytes(b"\xff\xfe[maps]")
     with pytest.raises(tomllib.TOMLDecodeError, match="UTF-8"):
         load(tmp_path / "c.toml")
+
+
+MASKS = """[[inputs]]
+location = "."
+[[masks]]
+name = "HALO"
+shape = "halo"
+catalogue = "gaia.fits"
+magnitude = "G"
+a_arcsec = 900
+b = 0.15
+bands = {VIS = {table = [[8, 120], [16, 0]]}}
+[[masks]]
+name = "STREAK"
+shape = "streak"
+catalogue = "s3://bucket/trails.parquet"
+end = ["RA2", "DEC2"]
+width_arcsec = 3
+"""
+
+
+def test_masks_are_named_and_their_catalogues_relative_to_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(MASKS)
+    halo, streak = load(path).masks
+    assert (halo.catalogue, streak.catalogue) == (
+        str(tmp_path.resolve() / "gaia.fits"),
+        "s3://bucket/trails.parquet",
+    )
+    assert halo.law("VIS").table == [(8.0, 120.0), (16.0, 0.0)] and halo.law("NIR_Y").a_arcsec == 900.0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ('"STREAK"', '"HALO"', ": masks.1.name: must be that of no other mask, found 'HALO'"),
+        ('"HALO"', '"halo"', "c.toml:4: masks.0.name: String should match pattern"),
+        ('"HALO"', '"STARMASK"', "must be that of no other bit, found 'STARMASK'"),
+        ('"halo"', '"square"', "c.toml:5: masks.0.shape: Input should be 'disc', 'ellipse'"),
+        ('magnitude = "G"', "", "a mask of shape halo needs the column `magnitude`"),
+        ("a_arcsec = 900", "table = [[8, 1], [8, 2]]", "must be pairs .mag, arcsec. of rising magnitude"),
+        ("a_arcsec = 900", "a_arcsec = 900\ntable = [[8, 1]]", "needs either `a_arcsec` or `table`"),
+        ("b = 0.15", "radius_max_arcsec = 1\nradius_min_arcsec = 2", "radius_max_arcsec must not be below"),
+        ("[16, 0]", "[16, -1]", "no radius below 0"),
+        ("table = ", "tables = ", "masks.0.bands.VIS.tables: no such parameter"),
+        ("width_arcsec = 3", "", "a mask of shape streak needs `width_arcsec`"),
+        (
+            'end = ["RA2", "DEC2"]',
+            'size = "L"',
+            "a mask of shape streak needs `end`, or `size` .its length. and `angle`",
+        ),
+        (
+            "width_arcsec = 3",
+            "width_arcsec = 3\nhole = 0.5",
+            "a mask of shape streak has no hole and no offset",
+        ),
+        ('shape = "halo"', 'shape = "ellipse"', "a mask of shape ellipse needs `size`, `minor` and `angle`"),
+        ("a_arcsec = 900", "axis_deg = [0, 91]\na_arcsec = 900", "a declination of the axis from -90 to 90"),
+    ],
+)
+def test_masks_that_make_no_sense_are_told(tmp_path: Path, old: str, new: str, expected: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(MASKS.replace(old, new))
+    with pytest.raises(ValidationError) as caught:
+        load(path)
+    assert re.search(expected, "\n".join(explain(caught.value, path)))
+
+
+def test_a_mask_without_a_law_is_told() -> None:
+    disc = {"name": "DISC", "shape": "disc", "catalogue": "."}
+    with pytest.raises(ValidationError, match="needs `a_arcsec`, `table` or `size`"):
+        Parameters(inputs=[{"location": "."}], masks=[disc])
+    with pytest.raises(ValidationError, match="at most 7"):
+        Parameters(
+            inputs=[{"location": "."}], masks=[{**disc, "name": f"D{k}", "a_arcsec": 1} for k in range(8)]
+        )
 
 
 # -- written back -----------------------------------------------------------------------------------------------------

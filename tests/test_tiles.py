@@ -15,6 +15,7 @@ from vmpz.frames import image_outline
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
 from vmpz.sky.regions import Cap, Polygon, cells_inside, cells_touched
+from vmpz.tiles import wide
 
 WIDE = tiles.tiling("euclid-wide")
 LAST_INDEX = 102000000 - 64 + 166636 - 1
@@ -37,7 +38,7 @@ def test_rows_hold_the_published_numbers():
     assert rows[180][1] == 720 and rows[180][0] == pytest.approx(0.500019, abs=5e-7)
     assert rows[300][1] == 366
     assert rows[301] == rows[59] == (1.0, 361)
-    step, count, before = tiles._rows()
+    step, count, before = wide._rows()
     np.testing.assert_allclose(step, [row[0] for row in rows], rtol=1e-15)
     assert count.tolist() == [row[1] for row in rows]
     assert before[-1] == 166636
@@ -146,20 +147,20 @@ def test_core_edges_belong_to_one_side(index):
 
 @pytest.mark.parametrize("lat", [-60.5, 60.5])
 def test_the_last_tile_of_the_rows_at_60_5_is_empty(lat):
-    before = tiles._rows()[2]
+    before = wide._rows()[2]
     row = round((lat + 90) / 0.5)
-    last = tiles.tile(tiles.FIRST_INDEX + int(before[row + 1]) - 1)
+    last = tiles.tile(wide.FIRST_INDEX + int(before[row + 1]) - 1)
     assert last.lat_deg == lat and last.empty
     assert not WIDE.owned(last.id, 14)
     assert last.id not in {one.id for one in tiles.tiles_near(0.0, lat, 12)}
-    assert int(tiles.tile_at(359.6, lat).id) == int(before[row]) + tiles.FIRST_INDEX
+    assert int(tiles.tile_at(359.6, lat).id) == int(before[row]) + wide.FIRST_INDEX
     assert tiles.tile_at(359.4, lat).lon_deg == 359.0
 
 
 def test_nearest_tiles_are_nearest():
     for lon, lat in ((0.01, 0.2), (200.0, 60.5), (10.0, 89.9), (123.0, -89.4)):
         near = tiles.tiles_near(lon, lat, 7)
-        before = tiles.FIRST_INDEX + tiles._rows()[2]
+        before = wide.FIRST_INDEX + wide._rows()[2]
         south, north = (int(np.clip(2 * (lat + 90 + d), 0, 360)) for d in (-2.5, 3.5))
         every = [tiles.tile(i) for i in range(before[south], before[north + 1])]
         distance = {
@@ -201,7 +202,7 @@ def test_owned_cells_are_those_with_their_centre_in_the_core():
 def test_owned_cells_leave_no_hole_and_no_overlap(place):
     order = 12
     region = cells_inside(Cap(*place, 0.8), order)
-    index = np.unique(tiles._indices(*hpx.centres(region.cells(), order)))
+    index = np.unique(wide._indices(*hpx.centres(region.cells(), order)))
     parts = [WIDE.owned(str(one), order) for one in index]
     joined = CellSet.union(parts)
     assert len(joined) == sum(len(part) for part in parts)
@@ -231,7 +232,7 @@ def test_radius_bound_holds_for_every_cell_of_low_orders():
         lon, lat = (np.radians(a)[:, None] for a in hpx.centres(cells, order))
         vlon, vlat = (np.radians(a) for a in hpx.vertices(cells, order))
         far = np.arccos(np.sin(lat) * np.sin(vlat) + np.cos(lat) * np.cos(vlat) * np.cos(lon - vlon))
-        assert np.degrees(far.max()) < tiles._cell_radius_deg(order)
+        assert np.degrees(far.max()) < wide._cell_radius_deg(order)
 
 
 @pytest.mark.parametrize(
@@ -335,14 +336,14 @@ def _around(lon, lat):
     """Four overlapping centres about a place."""
     centre, east, north = tiles.tangent_frame(lon, lat)
     for x, y in ((-0.002, -0.002), (0.003, -0.002), (-0.002, 0.004), (0.0025, 0.0027)):
-        yield tuple(float(a) for a in tiles._angles(centre + x * east + y * north))
+        yield tuple(float(a) for a in wide._angles(centre + x * east + y * north))
 
 
 def _square(lon, lat, half=0.005):
     centre, east, north = tiles.tangent_frame(lon, lat)
     return Polygon(
         [
-            tiles._angles(centre + x * half * east + y * half * north)
+            wide._angles(centre + x * half * east + y * half * north)
             for x, y in ((-1, -1), (1, -1), (1, 1), (-1, 1))
         ]
     )

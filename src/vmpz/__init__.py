@@ -18,7 +18,7 @@ _HOMES = {
     "Cap": "sky.regions",
     "CellSet": "sky.cells",
     "CellStatistics": "statistics",
-    "Exposure": "frames",
+    "Exposures": "frames",
     "Frame": "frames",
     "FrameRef": "frames",
     "InputError": "errors",

@@ -2,12 +2,13 @@
 
 Flag bits mean different things per instrument, so nothing in the code names a bit number: a table is
 configuration (`data/bits/*.toml`, or a user's file of the same form) and a selection is a list of names.
-Flags are 32-bit words; numbers from 32 on are *virtual* bits, set by geometry (star masks) and not by pixels.
+Flags are 32-bit words; numbers from 32 to 39 are *virtual* bits, set by geometry and not by pixels: 32 inside the
+bright-star masks of a tile, the others inside further masks, which have the names that the parameters give them.
 """
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -15,10 +16,15 @@ from typing import Any, Literal
 
 from vmpz.errors import InputError
 
-__all__ = ["STARMASK", "Bit", "BitTable", "Selection", "bit_table", "table_names"]
+__all__ = ["STARMASK", "VIRTUAL", "Bit", "BitTable", "Selection", "bit_table", "table_names"]
 
 STARMASK = 32
-"""Number of the virtual bit that is set inside the bright-star masks of a tile."""
+"""Number of the virtual bit that is set inside the bright-star masks of a tile: the first of all virtual ones."""
+
+VIRTUAL = 8
+"""Virtual bits that there can be."""
+
+Marks = Literal["defect", "source"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class Bit:
     name: str
     meaning: str = ""
     invalid: bool = False
-    marks: Literal["defect", "source"] = "defect"
+    marks: Marks = "defect"
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,11 @@ class Selection:
     def mask(self) -> int:
         """Sum of 2**number; virtual bits stand above 2**31."""
         return sum(1 << number for number in self.numbers)
+
+    @property
+    def virtual_mask(self) -> int:
+        """The virtual bits alone, the first of them (STARMASK) as 1."""
+        return self.mask >> STARMASK
 
     @property
     def text(self) -> str:
@@ -68,6 +79,8 @@ class BitTable:
         Names vetoed by default in coverage and depth.
     kind : {'bits', 'code'}
         'code': the plane holds one number a pixel, code k meaning bit k alone.
+    masks : tuple of Bit
+        Virtual bits beyond STARMASK; see `with_masks`.
     """
 
     name: str
@@ -76,14 +89,18 @@ class BitTable:
     bits: tuple[Bit, ...]
     default: tuple[str, ...] = ()
     kind: Literal["bits", "code"] = "bits"
+    masks: tuple[Bit, ...] = ()
     by_name: Mapping[str, Bit] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         virtual = Bit(STARMASK, "STARMASK", "inside a bright-star mask", marks="source")
-        by_name = {bit.name: bit for bit in (*self.bits, virtual)}
-        numbers = {bit.number for bit in by_name.values()}
-        if len(by_name) != len(self.bits) + 1 or len(numbers) != len(self.bits) + 1:
-            raise InputError(f"bit table {self.name}: every name and number must stand once")
+        every = (*self.bits, virtual, *self.masks)
+        by_name: dict[str, Bit] = {}
+        for bit in every:
+            if by_name.setdefault(bit.name, bit) is not bit:
+                raise InputError(f"bit table {self.name}: every name must stand once, found {bit.name} twice")
+        if len({bit.number for bit in every}) != len(every):
+            raise InputError(f"bit table {self.name}: every number must stand once")
         if any(not 0 <= bit.number < 32 for bit in self.bits):
             raise InputError(f"bit table {self.name}: bit numbers must be 0 to 31")
         object.__setattr__(self, "by_name", by_name)
@@ -105,6 +122,26 @@ class BitTable:
             chosen.add(self.by_name[name])
         bits = sorted(chosen, key=lambda bit: bit.number)
         return Selection(tuple(bit.name for bit in bits), tuple(bit.number for bit in bits))
+
+    def with_masks(self, masks: Mapping[str, Marks]) -> "BitTable":
+        """The same table with virtual bits 33, 34... of these names, in their order; what each marks.
+
+        Raises
+        ------
+        InputError
+            There are too many, or a name is that of another bit.
+        """
+        if len(masks) >= VIRTUAL:
+            raise InputError(
+                f"bit table {self.name}: there must be at most {VIRTUAL - 1} masks, found {len(masks)}"
+            )
+        numbered = enumerate(masks.items(), STARMASK + 1)
+        return replace(
+            self,
+            masks=tuple(
+                Bit(n, name, f"inside a mask of {name}", marks=marks) for n, (name, marks) in numbered
+            ),
+        )
 
     @property
     def known(self) -> int:

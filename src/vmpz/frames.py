@@ -4,13 +4,27 @@ A `FrameRef` is cheap and picklable: it is made from headers and descriptors alo
 is what makers and the one pass see: planes by canonical name in row blocks, scalars, small tables, outline and the
 pixel-to-sky mapping. A survey's own header names never get past its reader.
 
+A reference is one of three things:
+
+an image
+    One pixel grid: a mosaic of a tile, a coadd, or one detector of an exposure.
+an exposure
+    `exposures` lists its detectors, a row each; it has no grid of its own. Its reader turns it into images, one a
+    detector, when a job needs their pixels. A row of an exposure table is an exposure without planes.
+the exposures of an area
+    `members` are the exposures that touch the area. Where there is a mosaic as well, it gives the planes.
+
 Canonical planes: IMAGE, RMS (noise sigma per pixel), FLAG (32-bit words), BACKGROUND.
 Canonical scalars: zero_point (AB mag), pixel_scale_arcsec, exposure_time_s, gain, saturate, psf_fwhm_arcsec.
+Scalars of exposures go by the names of quantities (`vmpz.quantities`), in their units.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from pathlib import PurePath
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,7 +35,19 @@ from numpy.typing import NDArray
 from vmpz.bits import BitTable
 from vmpz.sky.regions import Cap, Polygon
 
-__all__ = ["Exposure", "FileRef", "Frame", "FrameRef", "Manifest", "Plane", "PsfStamps", "Refused"]
+__all__ = [
+    "Exposures",
+    "FileRef",
+    "Frame",
+    "FrameRef",
+    "Manifest",
+    "Plane",
+    "PsfStamps",
+    "Refused",
+    "Sources",
+    "image_outline",
+    "outline_corners",
+]
 
 
 GREAT_CIRCLE_RAD = 1e-12
@@ -41,6 +67,8 @@ class FileRef:
     size: int = 0
     identity: str = ""
     verifiable: bool = False
+    offset: int | None = None
+    """Where the header of the HDU begins, if known: of a file of hundreds of HDUs only this one is read again."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +88,7 @@ class FrameRef:
     wcs_cards : str
         The header cards of the celestial WCS, as `Header.tostring(sep='\\n')`.
     planes, tables : mapping of str to FileRef
-        Canonical plane names; tables PSF, LAYERS, STARMASK, XML.
+        Canonical plane names; tables PSF, PSFIMAGE (their stamps), LAYERS, STARMASK, XML.
     scalars : mapping of str to float
     bit_table : str
         Name of the table of the FLAG plane, '-' if there is none.
@@ -70,6 +98,10 @@ class FrameRef:
         What the reader assumed or chose; goes to the provenance.
     options : mapping
         Reader options needed again when opening.
+    exposures : Exposures, optional
+        The detectors of an exposure, or of all members.
+    members : tuple of FrameRef
+        The exposures of an area, in order of their ids.
     """
 
     reader: str
@@ -90,11 +122,34 @@ class FrameRef:
     telescope: str = "-1"
     notes: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    exposures: "Exposures | None" = None
+    members: tuple["FrameRef", ...] = ()
+
+    @property
+    def has_grid(self) -> bool:
+        """Whether it is an image: all its planes have one grid of pixels."""
+        return bool(self.wcs_cards)
 
     @property
     def name(self) -> str:
         """`area band`, for messages."""
         return f"{self.area} {self.band}"
+
+    def files(self, names: Iterable[str]) -> dict[str, FileRef]:
+        """Files of planes and tables, by ``NAME:file name``; those of every exposure where there is no mosaic."""
+        return {
+            f"{name}:{PurePath(file.location).name}": file
+            for name in sorted(set(names))
+            for file in self._files_of(name)
+        }
+
+    def _files_of(self, name: str) -> list[FileRef]:
+        own = {**self.planes, **self.tables}.get(name)
+        if own is None:
+            return []
+        if self.has_grid or name == "LAYERS":
+            return [own]
+        return [{**one.planes, **one.tables}[name] for one in self.members] or [own]
 
     @property
     def wcs(self) -> WCS:
@@ -106,25 +161,106 @@ class FrameRef:
         return image_outline(self.wcs, self.shape)
 
 
-@dataclass(frozen=True)
-class Exposure:
-    """One detector of one exposure: its outline and its scalars.
+@dataclass(frozen=True, eq=False)
+class Exposures:
+    """Detectors of exposures, a row each: who, outline, scalars.
 
-    Scalars by quantity name: ExposureTime (s), SAA, AA, BA (deg), MJD (d), Airmass, Seeing (arcsec)...
+    Attributes
+    ----------
+    ids : tuple of str
+        Exposure and detector, unique within a survey; a single image is its own detector.
+    corners : float64 array (n, m, 2)
+        Outlines, ICRS degrees; one of fewer vertices repeats its last.
+    scalars : mapping of str to float64 array (n,)
+        By quantity: ExposureTime (s), SAA, AA, BA (deg), MJD (d, middle of the exposure, UTC), Airmass, Seeing
+        (arcsec), Weight (inverse variance per pixel at the zero point)...; beside quantities Zeropoint (mag) and
+        PixelScale (arcsec). NaN where unknown.
     """
 
-    id: str
-    outline: Polygon
-    scalars: Mapping[str, float]
+    ids: tuple[str, ...]
+    corners: NDArray[np.float64]
+    scalars: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, rows: NDArray[Any]) -> "Exposures":
+        """Rows by number or mask."""
+        chosen = np.arange(len(self))[rows]
+        scalars = {name: values[chosen] for name, values in self.scalars.items()}
+        return Exposures(tuple(self.ids[row] for row in chosen), self.corners[chosen], scalars)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Exposures) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the content."""
+        whole = sha256("\n".join(self.ids).encode())
+        whole.update(np.ascontiguousarray(self.corners, "<f8").tobytes())
+        for name in sorted(self.scalars):
+            whole.update(name.encode() + np.ascontiguousarray(self.scalars[name], "<f8").tobytes())
+        return whole.hexdigest()
+
+    def outline(self, row: int) -> Polygon:
+        """The outline of one detector."""
+        return Polygon(self.corners[row])
+
+    @classmethod
+    def joined(cls, parts: Sequence["Exposures"]) -> "Exposures":
+        """Rows of all parts, one part after the other; a scalar that a part does not have is NaN there."""
+        most = max((one.corners.shape[1] for one in parts), default=3)
+        names = sorted({name for one in parts for name in one.scalars})
+        corners = [
+            np.pad(one.corners, ((0, 0), (0, most - one.corners.shape[1]), (0, 0)), "edge") for one in parts
+        ]
+        return cls(
+            tuple(name for one in parts for name in one.ids),
+            np.concatenate([np.empty((0, most, 2)), *corners]),
+            {
+                name: np.concatenate(
+                    [np.empty(0), *(one.scalars.get(name, np.full(len(one), np.nan)) for one in parts)]
+                )
+                for name in names
+            },
+        )
 
 
 @dataclass(frozen=True)
 class PsfStamps:
-    """PSF stamps: position (ICRS degrees, float64) and FWHM (arcsec), arrays of one length."""
+    """PSF stamps: arrays of one length n.
+
+    Attributes
+    ----------
+    lon_deg, lat_deg : float64 array
+        Position, ICRS.
+    fwhm_arcsec : float64 array
+    moments_arcsec2 : float64 array (n, 3), optional
+        Ixx, Iyy, Ixy; x to the west, y to the north, the axes of an image with north up.
+    detector : int64 array, optional
+        Row of the frame's exposures that the stamp belongs to; without it all stamps are of the image itself.
+    """
 
     lon_deg: NDArray[np.float64]
     lat_deg: NDArray[np.float64]
     fwhm_arcsec: NDArray[np.float64]
+    moments_arcsec2: NDArray[np.float64] | None = None
+    detector: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Rows of a catalogue: positions (ICRS degrees), columns by name; float64 arrays of one length, NaN = missing."""
+
+    lon_deg: NDArray[np.float64]
+    lat_deg: NDArray[np.float64]
+    columns: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.lon_deg)
 
 
 class Plane(Protocol):
@@ -153,14 +289,19 @@ class Plane(Protocol):
 
 @dataclass(frozen=True)
 class Frame:
-    """An opened image. A context manager: leaving it closes its planes."""
+    """An opened frame. A context manager: leaving it closes its planes.
+
+    `masks` are further geometric masks by the name of their virtual bit. An exposure has no planes here, only its
+    detectors and stamps.
+    """
 
     ref: FrameRef
     planes: Mapping[str, Plane]
-    exposures: tuple[Exposure, ...] | None = None
+    exposures: Exposures | None = None
     psf: PsfStamps | None = None
     star_masks: tuple[Polygon | Cap, ...] | None = None
     bits: BitTable | None = None
+    masks: Mapping[str, tuple[Polygon | Cap, ...]] = field(default_factory=dict)
 
     def __enter__(self) -> "Frame":
         return self
@@ -200,7 +341,12 @@ class Manifest:
 
 
 def image_outline(wcs: WCS, shape: tuple[int, int], samples: int = 64) -> Polygon:
-    """Outer pixel edges of an image as a polygon on the sky.
+    """Outer pixel edges of an image as a polygon on the sky, see `outline_corners`."""
+    return Polygon(outline_corners(wcs, shape, samples))
+
+
+def outline_corners(wcs: WCS, shape: tuple[int, int], samples: int = 64) -> NDArray[np.float64]:
+    """Vertices (n, 2), degrees, of the outer pixel edges of an image.
 
     Each edge is sampled at `samples` points. Where all of them lie on the great circles through the corners (a purely
     gnomonic image, whatever the header calls it: wcslib renames TPV to TAN), the four corners alone are exact.
@@ -209,11 +355,11 @@ def image_outline(wcs: WCS, shape: tuple[int, int], samples: int = 64) -> Polygo
     t = np.arange(samples) / samples
     x = np.concatenate((t, np.ones(samples), 1 - t, np.zeros(samples))) * columns - 0.5
     y = np.concatenate((np.zeros(samples), t, np.ones(samples), 1 - t)) * rows - 0.5
-    lon, lat = wcs.celestial.all_pix2world(x, y, 0)
+    lon, lat = (wcs if wcs.naxis == 2 else wcs.celestial).all_pix2world(x, y, 0)
     if wcs.wcs.lng == 1:
         lon, lat = lat, lon
     vertices = np.stack((lon, lat), axis=1)
-    return Polygon(vertices[::samples] if _edges_are_great_circles(lon, lat, samples) else vertices)
+    return vertices[::samples] if _edges_are_great_circles(lon, lat, samples) else vertices
 
 
 def _edges_are_great_circles(

@@ -1,17 +1,20 @@
 """Quantities: what an info map may collect, with unit, type, meaning, default statistic and degrade rule.
 
 A quantity and a statistic are independent axes; how a map of the two may be brought to a coarser order is a
-function of both (`degrade_rule`). A new quantity is one row here and the reader that supplies it.
+function of both (`degrade_rule`). A new quantity is one row here and the reader that supplies it; a row of another
+package comes by an entry point of group ``vmpz.quantities``.
 """
 
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
 from typing import Literal
 
 from vmpz.errors import InputError
 
 __all__ = ["QUANTITIES", "Quantity", "degrade_rule", "quantity"]
 
-Source = Literal["plane", "flag", "psf", "exposure", "tile", "external"]
+Source = Literal["plane", "flag", "psf", "exposure", "tile", "sky", "catalogue"]
 
 
 @dataclass(frozen=True)
@@ -31,13 +34,16 @@ class Quantity:
         Default statistic.
     rule : str
         Degrade rule of a mean of this quantity.
-    source : {'plane', 'flag', 'psf', 'exposure', 'tile', 'external'}
-        Image plane `plane`; flag bit named `plane`; PSF stamps; scalars of exposures; the tile itself;
-        or a map, model or catalogue from outside.
+    source : {'plane', 'flag', 'psf', 'exposure', 'tile', 'sky', 'catalogue'}
+        Image plane `plane`; flag bit named `plane`; PSF stamps; scalars of exposures; the tile itself; a map of the sky
+        from outside; or a catalogue of role `plane`. What a frame has no plane or stamps for is taken from the scalars
+        of its exposures.
     plane : str
-        The canonical plane, or the name of the flag bit.
+        The canonical plane, the name of the flag bit, or the role of the catalogue.
     band_independent : bool
         One map for all bands of an area.
+    circular : bool
+        An angle that wraps: its means are directions of mean vectors, and no map of it can be degraded.
     """
 
     name: str
@@ -49,6 +55,7 @@ class Quantity:
     plane: str = ""
     dtype: str = "float32"
     band_independent: bool = False
+    circular: bool = False
 
 
 QUANTITIES: dict[str, Quantity] = {
@@ -68,20 +75,38 @@ QUANTITIES: dict[str, Quantity] = {
         Quantity("Seeing", "arcsec", "FWHM of point sources in the exposure", "MEDIAN", "MEAN", "exposure"),
         Quantity("Airmass", "", "airmass", "WMEAN", "MEAN", "exposure"),
         Quantity("AtmosphericExtinction", "mag", "extinction by the atmosphere", "WMEAN", "MEAN", "exposure"),
-        Quantity("Weight", "", "inverse variance per image pixel", "SUM", "MEAN", "exposure"),
+        Quantity("ParallacticAngle", "deg", "parallactic angle", "MEAN", "NONE", "exposure", circular=True),
+        Quantity("DCR1", "", "refraction along right ascension, tan z sin q", "WMEAN", "MEAN", "exposure"),
+        Quantity("DCR2", "", "refraction along declination, tan z cos q", "WMEAN", "MEAN", "exposure"),
+        Quantity("DCRE1", "", "ellipticity by refraction, tan^2 z cos 2q", "WMEAN", "MEAN", "exposure"),
+        Quantity("DCRE2", "", "ellipticity by refraction, tan^2 z sin 2q", "WMEAN", "MEAN", "exposure"),
+        Quantity("ZodiacalLight", "MJy sr-1", "zodiacal light in the band", "WMEAN", "MEAN", "exposure"),
+        Quantity("Weight", "", "inverse variance per image pixel", "SUM", "MEAN", "plane", "WEIGHT"),
         Quantity("Noise", "", "noise sigma per image pixel", "RMSQ", "QUAD", "plane", "RMS"),
         Quantity("Background", "", "background per image pixel", "MEAN", "MEAN", "plane", "BACKGROUND"),
         Quantity("Persistence", "", "fraction flagged as persistence", "MEAN", "COVERAGE", "flag", "PERSIST"),
         Quantity("PSF", "arcsec", "FWHM of the PSF", "MEAN", "QUAD", "psf"),
-        Quantity("GalacticExtinction", "mag", "galactic extinction in the band", "MEAN", "MEAN", "external"),
-        Quantity("ZodiacalLight", "MJy sr-1", "zodiacal light in the band", "WMEAN", "MEAN", "external"),
+        Quantity("PSFE1", "", "ellipticity e1 of the PSF, positive to the west", "MEAN", "MEAN", "psf"),
+        Quantity("PSFE2", "", "ellipticity e2 of the PSF, positive to the north-west", "MEAN", "MEAN", "psf"),
+        Quantity("GalacticExtinction", "mag", "galactic extinction in the band", "MEAN", "MEAN", "sky"),
         Quantity(
-            "StarDensity", "deg-2", "density of stars", "VALUE", "MEAN", "external", band_independent=True
+            "StarDensity",
+            "deg-2",
+            "density of stars",
+            "VALUE",
+            "MEAN",
+            "catalogue",
+            "stars",
+            band_independent=True,
         ),
-        Quantity("StarBrightnessMean", "mag", "mean magnitude of stars", "MEAN", "MEAN", "external"),
-        Quantity("StarBrightnessStd", "mag", "scatter of magnitudes of stars", "STD", "MEAN", "external"),
-        Quantity("GalaxyDensity", "deg-2", "density of galaxies", "VALUE", "MEAN", "external"),
-        Quantity("PhzQuality", "", "quality of photometric redshifts", "MEAN", "MEAN", "external"),
+        Quantity(
+            "StarBrightnessMean", "mag", "mean magnitude of stars", "MEAN", "MEAN", "catalogue", "stars"
+        ),
+        Quantity(
+            "StarBrightnessStd", "mag", "scatter of magnitudes of stars", "STD", "MEAN", "catalogue", "stars"
+        ),
+        Quantity("GalaxyDensity", "deg-2", "density of galaxies", "VALUE", "MEAN", "catalogue", "galaxies"),
+        Quantity("PhzQuality", "", "quality of photometric redshifts", "MEAN", "MEAN", "catalogue", "photoz"),
     )
 }
 """All quantities by name, as the published cards and the lists of survey masks name them."""
@@ -95,9 +120,15 @@ def quantity(name: str) -> Quantity:
     InputError
         There is no such quantity; the message lists those that exist.
     """
-    if name not in QUANTITIES:
-        raise InputError(f"a quantity must be one of {', '.join(QUANTITIES)}; found {name}")
-    return QUANTITIES[name]
+    if name not in QUANTITIES and name not in _others():
+        raise InputError(f"a quantity must be one of {', '.join((*QUANTITIES, *_others()))}; found {name}")
+    return QUANTITIES.get(name) or _others()[name]
+
+
+@cache
+def _others() -> dict[str, Quantity]:
+    """Rows of other packages."""
+    return {point.name: point.load() for point in entry_points(group="vmpz.quantities")}
 
 
 def degrade_rule(name: str, statistic: str) -> str:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import readers_helpers as write
 from vmpz.errors import InputError
+from vmpz.files.fits import open_fits
 from vmpz.files.planes import open_plane
 
 SHAPE = (37, 53)
@@ -175,3 +176,29 @@ def test_resident_memory_is_the_window(tmp_path: Path) -> None:
         most = max(most, resident() - before)
     plane.close()
     assert most < 20_000  # kB, of 256 MB
+
+
+def test_one_hdu_of_many_is_opened_alone(tmp_path: Path) -> None:
+    """With its place and identity as listed the headers of the others are not looked at; another file is refused."""
+    path = tmp_path / "many.fits"
+    hdus = [fits.ImageHDU(np.full(SHAPE, n, np.float32), name=f"N{n}") for n in range(5)]
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path, checksum=True)
+    with open_fits(str(path)) as file:
+        unit = file.hdus[4]
+        identity = file.identity(unit)
+    broken = bytearray(path.read_bytes())
+    broken[2880 + 10 : 2880 + 20] = b"?" * 10  # of an HDU before it
+    path.write_bytes(broken)
+    with pytest.raises(InputError):
+        open_plane(str(path), 4, identity=identity)
+    plane = open_plane(str(path), 4, identity=identity, offset=unit.offset)
+    assert np.all(plane.read(0, SHAPE[0]) == 3.0)
+    plane.close()
+    for offset in (unit.offset + 2880, unit.offset - 2880):
+        with pytest.raises(InputError):
+            open_plane(str(path), 4, identity=identity, offset=offset)
+    with pytest.raises(InputError, match="must be the file that was listed"):
+        open_plane(str(path), 3, identity=identity, offset=unit.offset)
+    path.write_bytes(broken[: unit.data_offset])
+    with pytest.raises(InputError, match="cut"):
+        open_plane(str(path), 4, identity=identity, offset=unit.offset)

@@ -88,3 +88,16 @@ def test_an_image_is_no_table(tmp_path: Path) -> None:
     path.write_bytes(write.EMPTY_PRIMARY + write.image_bytes(np.zeros((2, 2), np.int32), first=False))
     with pytest.raises(InputError, match="must be a BINTABLE"):
         table_of(path)
+
+
+def test_columns_of_bits_are_passed_by_and_refused_when_asked_for(tmp_path: Path) -> None:
+    columns = [
+        fits.Column("flags", "9X", array=np.ones((2, 9), bool)),
+        fits.Column("mean", "1D", array=np.array([1.0, 2.0])),
+    ]
+    fits.BinTableHDU.from_columns(columns).writeto(tmp_path / "t.fits")
+    with open_fits(str(tmp_path / "t.fits")) as file:
+        assert read_table(file, 1)["mean"].tolist() == [1.0, 2.0]
+        assert "flags" not in read_table(file, 1)
+        with pytest.raises(InputError, match="flags must have a fixed length"):
+            read_table(file, 1, ["flags"])

@@ -81,6 +81,12 @@ def test_notes() -> None:
     assert accepted(RADESYS=None, EQUINOX=None).notes == ()
 
 
+def test_attributes_of_iraf_that_repeat_ctype_are_passed_over() -> None:
+    plain = accepted(**TPV)
+    attributes = {"WAT0_001": "system=image", "WAT1_001": "wtype=tpv axtype=ra", "WAT2_001": "wtype=tpv axtype=dec"}
+    assert accepted(**TPV, **attributes).cards == plain.cards
+
+
 def test_numbers_in_strings_are_numbers() -> None:
     assert accepted(CRVAL1="57.2045662").wcs.wcs.crval[0] == 57.2045662
 
@@ -95,6 +101,8 @@ def test_numbers_in_strings_are_numbers() -> None:
         ({**DELT, "CDELT1": 0.0}, "must not be singular"),
         ({**DELT, "PC1_1": 1.0, "PC1_2": 1.0, "PC2_1": 1.0, "PC2_2": 1.0}, "must not be singular"),
         ({"WAT1_001": "wtype=tnx"}, "must not be present"),
+        ({"WAT1_001": "wtype=tnx axtype=ra"}, "must not be present"),
+        ({"WAT1_001": 'wtype=tan axtype=ra lngcor = "3. 4. 4. 2."'}, "must not be present"),
     ],
 )
 def test_refused(changes: dict[str, Any], rule: str) -> None:

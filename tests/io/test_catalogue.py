@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmpz.errors import InputError
-from vmpz.io import catalogue as module
+from vmpz.io import objects as module
 from vmpz.io.catalogue import POSITIONS, Added, open_catalogue
 
 RNG = np.random.default_rng(5)

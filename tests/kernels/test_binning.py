@@ -1,11 +1,13 @@
 """Kernels of the pass alone: words, bits, good pixels, quantiles; interpreted and compiled."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vmpz.kernels import binning, goodpixels, quantiles, weights, words
+from vmpz.kernels import binning, goodpixels, quantiles, spans, weights, words
 
 FLOATS = st.one_of(
     st.floats(width=32), st.sampled_from([0.0, -0.0, np.nan, np.inf, -np.inf, 1e-42, 1e16, -1e-42])
@@ -14,7 +16,7 @@ COLUMNS = 23
 FIRST = np.array([0, 9, 17, 4], np.uint16)
 SLOT = np.array([0, -1, 1, 1], np.int32)
 ROWS = np.array([0, 3, 4])
-NO_MASKS = np.zeros(0, np.uint8)
+NO_MASKS, NONE = np.zeros(0, np.uint8), np.uint8(0)
 LIMITS = words.ordered_words(np.array([np.finfo("f4").tiny, 1e15, 1e6], np.float32))
 
 
@@ -89,21 +91,22 @@ def test_rows_interpreted_are_rows_compiled(image):
     nothing = np.zeros((0, 0), np.uint32)
     results = []
     for function in either(binning.add_rows):
-        counts, moments = np.zeros((2, 35 + 4), np.int32), np.zeros((2, 3, 2, 6))
+        counts, moments = np.zeros((2, 34 + 3 + 4), np.int32), np.zeros((2, 3, 2, 6))
         moments[..., 4], moments[..., 5] = np.inf, -np.inf
         stray = np.zeros(2, np.int64)
         planes = (noise.view(np.uint32), value.byteswap().view(np.uint32), nothing, nothing)
         with np.errstate(all="ignore"):
             function(
-                COLUMNS, FIRST, SLOT, np.array([0, 0, 1, 0], np.uint8), ROWS, flags, np.uint32(0xFFFF), planes,
-                (False, True, False, False), 0, LIMITS, np.array([0xFF, 1 << 31], np.uint32), np.array([False, True]),
-                np.uint32(0xF), True, counts, moments, stray,
+                COLUMNS, FIRST, SLOT, np.array([0, 0, 5, 2], np.uint8), ROWS, flags, np.uint32(0xFFFF), planes,
+                (False, True, False, False), 0, LIMITS, np.array([0xFF, 1 << 31], np.uint32),
+                np.array([2, 5], np.uint8), np.uint32(0xF), np.uint8(4), counts, moments, stray,
             )  # fmt: skip
         results.append((counts, moments, stray))
     np.testing.assert_array_equal(results[0][0], results[1][0])
     np.testing.assert_array_equal(results[0][2], results[1][2])
     np.testing.assert_allclose(results[0][1], results[1][1], rtol=1e-5)
     assert results[0][0].any() and results[0][2][0] > 0
+    assert results[0][0][:, 34:37].tolist() == [[0, 0, 0], [6, 19, 6]]
 
 
 def test_good_pixels_weights_and_lists(image):
@@ -120,7 +123,7 @@ def test_good_pixels_weights_and_lists(image):
         either(quantiles.gather_rows), strict=True,
     ):  # fmt: skip
         bits = np.zeros((2, 1), np.uint64)
-        pack(*geometry, deciding, False, LIMITS, np.uint32(0xF), False, bits)
+        pack(*geometry, deciding, False, LIMITS, np.uint32(0xF), NONE, bits)
         unpacked = np.unpackbits(bits.view(np.uint8), axis=1, bitorder="little")[:, :COLUMNS]
         np.testing.assert_array_equal(unpacked, good)
         counts = np.zeros(2, np.int64)
@@ -128,7 +131,7 @@ def test_good_pixels_weights_and_lists(image):
         assert counts.tolist() == [np.sum(good & (cell == k)) for k in (0, 1)]
         sums = np.zeros((2, 2, 2))
         plane = value.view(np.uint32)
-        weigh(*geometry, plane, False, deciding, False, LIMITS, np.uint32(0xF), False, sums)
+        weigh(*geometry, plane, False, deciding, False, LIMITS, np.uint32(0xF), NONE, sums)
         for k in (0, 1):
             for s, sample in enumerate((usable, good)):
                 here = sample & (cell == k) & np.isfinite(value)
@@ -147,7 +150,7 @@ def test_good_pixels_weights_and_lists(image):
                 LIMITS,
                 True,
                 np.uint32(0xF),
-                False,
+                NONE,
                 end,
                 out,
                 beside,
@@ -157,6 +160,61 @@ def test_good_pixels_weights_and_lists(image):
                 np.testing.assert_array_equal(out[begin : end[k]], words.ordered_words(value[here]))
                 if wanted:
                     np.testing.assert_array_equal(beside[begin : end[k]], words.ordered_words(noise[here]))
+
+
+def test_inverse_variances_are_those_of_numpy(image):
+    _, noise, _ = image
+    noise[0, :4] = 0.0, np.inf, 1e-30, 1e16
+    with np.errstate(divide="ignore", over="ignore"):
+        want = (1 / noise.astype(np.float64) ** 2).astype(np.float32)
+    for function, swap in itertools.product(either(weights.inverse_variances), (False, True)):
+        out = np.empty_like(noise)
+        with np.errstate(divide="ignore", over="ignore"):
+            function((noise.byteswap() if swap else noise).view(np.uint32), swap, out)
+        np.testing.assert_array_equal(out, want)
+
+
+def test_runs_are_cut_where_any_bit_changes():
+    marked = np.zeros((2, COLUMNS), np.uint8)
+    marked[0, 5:12], marked[0, 7:9], marked[1, 22] = 1, 129, 4
+    for function in either(spans.cut_runs):
+        first, slot = np.zeros(16, np.uint16), np.zeros(16, np.int32)
+        virtual, rows = np.zeros(16, np.uint8), np.zeros(3, np.int64)
+        runs = np.array([0, 9, 17, 4], np.uint16)
+        assert function(COLUMNS, runs, SLOT, ROWS, marked, first, slot, virtual, rows) == 8
+        assert first[:8].tolist() == [0, 5, 7, 9, 12, 17, 4, 22] and rows.tolist() == [0, 6, 8]
+        assert slot[:8].tolist() == [0, 0, 0, -1, -1, 1, 1, 1]
+        assert virtual[:8].tolist() == [0, 1, 129, 1, 0, 0, 0, 4]
+
+
+def test_regions_drawn_interpreted_are_regions_compiled():
+    """A flat patch of the sky of 0.01 rad a pixel: a disc, a ring, what is outside of a disc, a triangle."""
+    rows, columns, step = 12, 20, 0.01
+    frames = np.array([[[0.0, 0, 1], [1, 0, 0], [0, 1, 0]]] * 4)
+    shape = np.zeros((1, 3, 3, 3))
+    shape[0, 0, 0, 1], shape[0, 1, 1, 0] = step, step
+    shape[0, 2, 0] = 1, 0, -(step**2) / 2
+    shape[0, 2, 2, 0] = -(step**2) / 2
+    corners = np.array([[-0.052, -0.033], [0.052, -0.033], [0.003, 0.048]])
+    inner, outer = np.array([-1.0, 0.0251, -1.0, -1.0]), np.array([0.0351, 0.0551, 0.0402, 0.07])
+    v, u = (np.arange(rows) - 5.5)[:, None] * step, (np.arange(columns) - 9.5) * step
+    chord = np.sqrt(u**2 + v**2 + ((u**2 + v**2) / 2) ** 2)
+    x, y = (w / (1 - (u**2 + v**2) / 2) for w in np.broadcast_arrays(u, v))
+    left = [
+        (b[0] - a[0]) * (y - a[1]) - (b[1] - a[1]) * (x - a[0]) > 0
+        for a, b in zip(corners, np.roll(corners, -1, axis=0), strict=True)
+    ]
+    want = (chord <= 0.0351) * 1 + ((chord > 0.0251) & (chord <= 0.0551)) * 2
+    want += (chord > 0.0402) * 4 + np.logical_and.reduce(left) * 8
+    for function in either(spans.draw):
+        marked = np.zeros((rows + 1, columns + 2), np.uint8)
+        doubt, rough = function(
+            frames, inner, outer, np.array([0, 0, 0, 0, 3]), corners, np.array([False, False, True, False]),
+            np.array([1, 2, 4, 8], np.uint8), np.array([[1, 2, rows, columns]]), shape, np.array([[0.0, 0, 1]]),
+            np.array([0.2]), np.array([1e-12]), np.array([True]), marked,
+        )  # fmt: skip
+        np.testing.assert_array_equal(marked[1:, 2:], want)
+        assert doubt.size == rough.size == 0 and not marked[0].any() and not marked[:, :2].any()
 
 
 @pytest.mark.parametrize("bits", [0, 1, 63, 64, 65, 128, 200])

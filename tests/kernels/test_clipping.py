@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sky_helpers import tangent_square
-from vmpz.kernels import chords, clipping, pointinside
+from vmpz.kernels import clipping, pointinside
 from vmpz.sky.covers import Boundaries, unit_vectors
 from vmpz.sky.regions import Cap, Polygon
 
@@ -82,36 +82,3 @@ def test_crossings(monkeypatch):
     assert tuple(pointinside.first_crossing(line)) == (-1, -1)
     plain = interpreted(monkeypatch, pointinside)
     assert plain.first_crossing(bow) == (0, 2) and plain.first_crossing(line) == (-1, -1)
-
-
-def test_chords_interpreted(monkeypatch):
-    outlines = [
-        tangent_square(57.9988, -51.5884, 0.1, 20.0),
-        tangent_square(57.99, -51.5, 0.05, 0.0)[::-1],
-        tangent_square(0.0, 45.0, 0.1),  # over a seam
-        np.array([[0.0, 0.0], [1.0, 1.0], [1.0, 0.0], [0.0, 1.0]]),  # crossed
-    ]
-    corners = np.concatenate([unit_vectors(*one.T) for one in outlines])
-    first = np.array([0, 4, 8, 12, 16])
-    compiled = chords.fill(corners, first, 11, 1e-4)
-    assert compiled[0].tolist() == [chords.DONE, chords.DONE, chords.SEAM, chords.CROSSED]
-    assert compiled[1][2] == compiled[1][4] == len(compiled[2])
-    pairs = (np.repeat([0, 1], np.diff(compiled[1])[:2]), compiled[2])
-    words, known = chords.mark(corners, first, *pairs, 11, 1e-3)
-    blocks = np.full(12 << 8, -1, np.int32)
-    used = chords.find_blocks(compiled[2], 14, blocks, 0)
-    total = np.zeros((used, 1 << 14))
-    chords.add_to_blocks(compiled[2], compiled[3], 14, blocks, total)
-    interpreted(monkeypatch, pointinside)
-    plain = interpreted(monkeypatch, chords)
-    monkeypatch.setattr(plain, "spread", clipping.spread.py_func)
-    monkeypatch.setattr(plain, "first_crossing", pointinside.first_crossing)
-    for one, two in zip(compiled, plain.fill(corners, first, 11, 1e-4), strict=True):
-        assert one.dtype == two.dtype and one == pytest.approx(two, abs=1e-12)
-    plain_words, plain_known = plain.mark(corners, first, *pairs, 11, 1e-3)
-    assert np.array_equal(words, plain_words) and np.array_equal(known, plain_known) and known.all()
-    assert np.abs(np.bitwise_count(words) / 64 - compiled[3]).max() < 0.1
-    plain_total, plain_blocks = np.zeros_like(total), np.full_like(blocks, -1)
-    assert plain.find_blocks(compiled[2], 14, plain_blocks, 0) == used
-    plain.add_to_blocks(compiled[2], compiled[3], 14, plain_blocks, plain_total)
-    assert np.array_equal(total, plain_total) and np.array_equal(blocks, plain_blocks)

@@ -14,8 +14,8 @@ from vmpz.kernels import pixelcells
 from vmpz.make import accumulate as module
 from vmpz.make.accumulate import accumulate, joint_good
 from vmpz.make.goodpixels import subcell_words
+from vmpz.make.pixelmasks import PixelMasks
 from vmpz.make.runtable import run_table
-from vmpz.make.starmasks import StarMasks
 from vmpz.sky.cells import CellSet
 from vmpz.sky.regions import Cap, Polygon, covered_fractions
 
@@ -84,7 +84,7 @@ def test_every_column_is_that_of_loops_over_pixels(table, planes, order):
         percents=PERCENTS, listed=LISTED, list_samples=("valid", "good"), inverse_variance=True, keep_good=MASKED,
         threads=2,
     )  # fmt: skip
-    drawn = StarMasks(table, MASKS)
+    drawn = PixelMasks(table, [MASKS])
     masked = np.concatenate([drawn.draw(block.start, block.stop) for block in table.blocks]) == 1
     assignment = cells_of_pixels(WCS, SHAPE, ORDER)
     touched, expected = slow_pass(planes, assignment, table.cells, (*SELECTIONS, MASKED), GOOD, masked=masked)
@@ -106,12 +106,72 @@ def test_a_good_sample_that_star_masks_veto(table, planes):
         frame_of(planes, WCS, star_masks=MASKS), table, good=MASKED, percents=(50,), listed=LISTED,
         list_samples=("good",), inverse_variance=True,
     )  # fmt: skip
-    drawn = StarMasks(table, MASKS)
+    drawn = PixelMasks(table, [MASKS])
     masked = np.concatenate([drawn.draw(block.start, block.stop) for block in table.blocks]) == 1
     _, expected = slow_pass(
         planes, cells_of_pixels(WCS, SHAPE, ORDER), table.cells, (), MASKED, masked=masked
     )
     compare(statistics, expected)
+
+
+def test_several_masks_are_bits_of_their_own(table, planes):
+    """Star masks and two named masks that overlap, and between these one without regions."""
+    masks = {"HALO": MASKS[1:], "EMPTY": (), "GHOST": (Cap(57.99, -51.6, 0.04, hole_deg=0.02),)}
+    chosen = (
+        Selection(("A", "GHOST"), (1, 35)), Selection(("STARMASK", "HALO"), (32, 33)), Selection(("EMPTY",), (34,)),
+        Selection(("HALO",), (33,)), Selection(("STARMASK", "GHOST"), (32, 35)),
+    )  # fmt: skip
+    drawn = PixelMasks(table, [MASKS[:1], *masks.values()])
+    masked = np.concatenate([drawn.draw(block.start, block.stop) for block in table.blocks])
+    assert {0, 1, 2, 8} < set(np.unique(masked)) and np.any((masked & 8 != 0) & (masked & 3 != 0))
+    assignment = cells_of_pixels(WCS, SHAPE, ORDER)
+    for good in chosen[:2]:
+        statistics, kept = accumulate(
+            frame_of(planes, WCS, star_masks=MASKS[:1], masks=masks), table, selections=chosen, good=good,
+            percents=(50,), inverse_variance=True, keep_good=good, list_samples=("valid", "good"),
+        )  # fmt: skip
+        expected = slow_pass(planes, assignment, table.cells, chosen, good, masked=masked, virtual=4)[1]
+        compare(statistics, expected)
+        np.testing.assert_array_equal(joint_good(table, [kept]), expected[f"good.{good.text}"])
+        assert {f"bit.{bit}" for bit in range(32, 36)} <= set(statistics.columns)
+        assert statistics.column("bit.34").sum() == 0 < statistics.column("bit.35").sum()
+    alone, _ = accumulate(frame_of(planes, WCS, masks=masks), table, selections=chosen[3:4])
+    assert "bit.32" not in alone.columns and "bit.33" in alone.columns
+    np.testing.assert_array_equal(alone.column("flagged.HALO"), expected["flagged.HALO"])
+
+
+def test_masks_that_are_not_there_are_not_clean(table, planes):
+    halo = Selection(("HALO",), (33,))
+    with pytest.raises(InputError, match="HALO needs a mask of this name as bit 33, found none"):
+        accumulate(frame_of(planes, WCS), table, selections=[halo])
+    with pytest.raises(InputError, match="as bit 33, found 33 GHOST, 34 HALO"):
+        accumulate(frame_of(planes, WCS, masks={"GHOST": (), "HALO": ()}), table, good=halo)
+    with pytest.raises(InputError, match="at most 7 masks, found 8"):
+        accumulate(frame_of(planes, WCS, masks={f"M{k}": () for k in range(8)}), table)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_inverse_variance_is_a_plane(table, planes, order):
+    noise = planes["RMS"].copy()
+    noise[200:210, 100:140] = 1e-21
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        weight = (1 / noise.astype(np.float64) ** 2).astype(np.float32)
+    given = {**planes, "RMS": noise}
+    image = ArrayPlane("IMAGE", planes["IMAGE"])
+    statistics, _ = accumulate(
+        frame_of({**stored(given, order), "IMAGE": image}, WCS, star_masks=MASKS), table, good=MASKED, weight=True,
+        percents=PERCENTS, listed=LISTED, list_samples=("valid", "good"), inverse_variance=True, threads=2,
+    )  # fmt: skip
+    drawn = PixelMasks(table, [MASKS])
+    masked = np.concatenate([drawn.draw(block.start, block.stop) for block in table.blocks])
+    known = {name: plane for name, plane in given.items() if name != "IMAGE"} | {"WEIGHT": weight}
+    expected = slow_pass(known, cells_of_pixels(WCS, SHAPE, ORDER), table.cells, (), MASKED, masked=masked)[1]
+    compare(statistics, expected)
+    assert np.isinf(weight[205, 110]) and (expected["WEIGHT.valid.n"] < expected["RMS.valid.n"]).any()
+    assert image.rows_read == 0 and not any(name.startswith("IMAGE") for name in statistics.columns)
+    assert set(expected) <= set(statistics.columns)
+    with pytest.raises(InputError, match="need the plane RMS"):
+        accumulate(frame_of({"FLAG": planes["FLAG"]}, WCS), table, weight=True)
 
 
 def test_without_noise_the_image_decides_and_without_both_nothing(table, planes):
@@ -321,7 +381,7 @@ def test_star_masks_hold_the_pixels_whose_centre_is_inside(kind, axes):
         Cap(359.98, -51.59, 0.05, outside=True), Cap(180.0, 51.59, 179.95),
         Polygon([(359.95, -51.62), (359.97, -51.66), (0.01, -51.64), (359.99, -51.63), (0.0, -51.60)]),
     ):  # fmt: skip
-        drawn = StarMasks(grid, [region])
+        drawn = PixelMasks(grid, [[region]])
         got = np.concatenate([drawn.draw(block.start, block.stop) for block in grid.blocks])
         np.testing.assert_array_equal(got.ravel() == 1, _holds(region, lon, lat))
 
@@ -353,8 +413,8 @@ def _holds(region, lon, lat):
 
 def test_cutting_runs_changes_no_pixel(table):
     block = table.blocks[0]
-    cut, virtual = StarMasks(table, MASKS).cut(block)
-    marked = StarMasks(table, MASKS).draw(block.start, block.stop)
+    cut, virtual = PixelMasks(table, [MASKS]).cut(block)
+    marked = PixelMasks(table, [MASKS]).draw(block.start, block.stop)
     before, after, inside = (np.empty(marked.shape, np.int32) for _ in range(3))
     pixelcells.expand(block.first, block.slot, block.row_start, SHAPE[1], before)
     pixelcells.expand(cut.first, cut.slot, cut.row_start, SHAPE[1], after)

@@ -1,5 +1,7 @@
 """Bit masks: joint fractions from tiny pixel arrays (experiment 9), columns, names and defaults."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from make_helpers import TABLE, count, frame, key, parameters, ref
 from vmpz.errors import InputError, MissingProductError
-from vmpz.make import bitmask
+from vmpz.make import bitmask, coverage
 from vmpz.make.bitmask import bit_maps
 from vmpz.make.coverage import coverage_map
 from vmpz.make.footprint import footprint_map
@@ -109,6 +111,59 @@ def test_the_digest_sees_what_matters_and_no_more() -> None:
     assert plain == mer
     assert plain != zeros
     assert plain != joint
+
+
+def test_masks_of_the_parameters_are_bits_of_every_table() -> None:
+    masks = [
+        {"name": "HALO", "shape": "halo", "catalogue": "a.fits", "a_arcsec": 9},
+        {"name": "STREAK", "shape": "polygons", "catalogue": "b.json", "marks": "defect"},
+    ]
+    settings = parameters(masks=masks, bitmask={"bits": ["STREAK", "SAT", "HALO"], "table": {}})
+    vis = ref(bit_table="vis-pf15")
+    (only,) = bitmask.keys(vis, settings)
+    assert only.selection == "SAT,HALO,STREAK"
+    wanted = bitmask.needs(only, vis, settings)
+    assert {one.bitsel for one in wanted.selections} == {"3,33,34"} and wanted.tables == set()
+    assert (
+        coverage.keys(vis, settings)[0].selection == "INVALID,SAT,NO_DATA"
+    )  # vetoed where they are named alone
+    vetoed = parameters(masks=masks, coverage={"bits": ["INVALID", "HALO"]})
+    assert coverage.keys(vis, vetoed)[0].selection == "INVALID,HALO"
+    table = TABLE.with_masks({"HALO": "source", "STREAK": "defect"})
+    selection = table.select(only.selection.split(","))
+    counted = count(np.zeros(4, np.int64), np.array([8, 0, 1, 0], np.uint64), selections=[selection])
+    zero = {"bit.33": np.array([1]), "bit.34": np.array([0])}
+    counted = replace(counted, columns={**counted.columns, **zero})
+    product = bitmask.make(only, frame(vis, masks={"HALO": (), "STREAK": ()}), counted, settings)
+    assert list(product.maps) == ["WEIGHT", "BIT03", "BIT33", "BIT34"]
+    expected = {"BITSEL": "3,33,34", "BITN33": "HALO", "BITN34": "STREAK", "BITTABLE": "toy"}
+    assert product.keywords.items() >= expected.items()
+    with pytest.raises(MissingProductError, match="there is no STREAK"):
+        bitmask.make(only, frame(vis, masks={"HALO": ()}), counted, settings)
+    with pytest.raises(InputError, match="every name must stand once, found SAT twice"):
+        bitmask.keys(vis, parameters(masks=[{**masks[0], "name": "SAT"}]))
+    alone = ref()
+    assert bitmask.keys(alone, parameters(masks=masks))[0].selection == "-"
+    settings = parameters(masks=masks, bitmask={"bits": ["HALO"]})
+    assert bitmask.keys(alone, settings)[0].selection == "HALO"
+    assert bitmask.needs(bitmask.keys(alone, settings)[0], alone, settings).planes == set()
+
+
+def test_the_digest_knows_the_masks_that_a_key_names() -> None:
+    halo = {"name": "HALO", "shape": "halo", "catalogue": "a.fits", "a_arcsec": 9}
+    of = ref(bit_table="vis-pf15")
+    bare, same, other = (
+        parameters(bitmask={"bits": ["HALO"]}, masks=[one])
+        for one in (halo, {**halo, "catalogue": "b.fits"}, {**halo, "a_arcsec": 8})
+    )
+    (only,) = bitmask.keys(of, bare)
+    assert bitmask.section(only, of, bare) == bitmask.section(
+        only, of, same
+    )  # what a catalogue holds is an input
+    assert bitmask.section(only, of, bare) != bitmask.section(only, of, other)
+    plain = key("bitmask", selection="INVALID")
+    assert bitmask.section(plain, of, bare) == bitmask.section(plain, of, parameters())
+    assert coverage.section(plain, of, bare) == coverage.section(plain, of, parameters())
 
 
 def test_without_a_table_there_is_no_default_bit_mask() -> None:

@@ -140,7 +140,7 @@ def test_the_product_states_everything_used() -> None:
         "PSFKIND": "PARAMETER", "SRCPROF": "EXPDISC 0.3 arcsec",
     }  # fmt: skip
     assert full.keywords.items() >= stated.items()
-    assert depth.aux_maps(settings) == {"EBV": "ebv.fits"}
+    assert depth.wanted(key("depth"), settings)["EBV"].location == "ebv.fits"
     with pytest.raises(InputError, match="needs the map"):
         depth.make(full.key, frame(of), counted, settings)
     with pytest.raises(InputError, match="must name every band"):

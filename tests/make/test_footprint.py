@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
-from make_helpers import ORDER, count, frame, key, parameters, ref
+from make_helpers import ORDER, count, exposures, frame, key, parameters, ref
 from vmpz.errors import MissingProductError
-from vmpz.frames import Exposure
 from vmpz.make import footprint
 from vmpz.make.footprint import footprint_map
 from vmpz.sky import hpx
-from vmpz.sky.regions import Cap, Polygon, covered_fractions
+from vmpz.sky.regions import Polygon, covered_fractions
 
 CELL = np.array([0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3])
 RMS = np.array([1, 1, 1e16, np.nan, 1, 2, 3, 4, 0.0, -1.0, 1e7])
@@ -31,20 +30,19 @@ def test_from_the_outline_and_binary() -> None:
     assert np.array_equal(zeros.values, [1.0, 1.0, 0.0, 1.0])
 
 
-def exposure(name: str, outline: Polygon) -> Exposure:
-    return Exposure(name, outline, {})
-
-
 def test_from_layers_is_the_union_of_outlines() -> None:
     lon, lat = hpx.vertices(np.arange(1000, 1004), ORDER)
     whole = Polygon(np.stack((lon[0], lat[0]), axis=1))
-    found = footprint_map(COUNTED, source="layers", exposures=(exposure("a", whole), exposure("b", whole)))
+    found = footprint_map(COUNTED, source="layers", exposures=exposures(("a", whole, {}), ("b", whole, {})))
     assert np.allclose(found.of_cells([1000]), 1.0, atol=1e-6)
     assert found.integral_deg2() == pytest.approx(
         whole.area_deg2, rel=1e-5
     )  # corners joined by great circles
-    shifted = Cap(float(lon[1].mean()), float(lat[1].mean()), 0.02)
-    alone = footprint_map(COUNTED, source="layers", exposures=(exposure("a", shifted),))  # type: ignore[arg-type]
+    angle = np.radians(np.arange(0, 360, 30))
+    shifted = Polygon(
+        np.stack((lon[1].mean() + 0.02 * np.sin(angle), lat[1].mean() + 0.02 * np.cos(angle)), axis=1)
+    )
+    alone = footprint_map(COUNTED, source="layers", exposures=exposures(("a", shifted, {})))
     exact = covered_fractions(shifted, ORDER, cells=COUNTED.cells)
     assert np.array_equal(alone.values, exact.values.astype(np.float32)[exact.values > 0])
     with pytest.raises(MissingProductError, match="has none"):

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from make_helpers import ORDER, TABLE, cell_set, count, frame, key, parameters, ref
+from make_helpers import ORDER, TABLE, cell_set, count, exposures, frame, key, parameters, ref
 from vmpz.errors import InputError, MissingProductError
-from vmpz.frames import Exposure, PsfStamps
+from vmpz.frames import Exposures, PsfStamps
 from vmpz.make import info
 from vmpz.make.info import exposure_map, flag_map, plane_map, psf_maps, tile_map
 from vmpz.sky import hpx
-from vmpz.sky.regions import Cap, Polygon, covered_fractions
+from vmpz.sky.regions import Polygon, covered_fractions
 from vmpz.statistics import STATISTICS
 
 CELLS = cell_set(6)
@@ -108,7 +108,7 @@ def test_the_only_value_of_a_flag() -> None:
 # -- exposures ------------------------------------------------------------------------------------------
 
 
-def exposures() -> tuple[Exposure, ...]:
+def four_exposures() -> Exposures:
     made = []
     for number, radius in enumerate((0.03, 0.08, 0.05, 0.3)):
         angle = np.arange(0, 360, 30)
@@ -119,16 +119,16 @@ def exposures() -> tuple[Exposure, ...]:
             "SAA": 90.0 - number,
             "MJD": 60000.123456789 + number,
         }
-        made.append(Exposure(f"e{number}", outline, scalars))
-    return tuple(made)
+        made.append((f"e{number}", outline, scalars))
+    return exposures(*made)
 
 
-EXPOSURES = exposures()
+EXPOSURES = four_exposures()
+OUTLINES = [EXPOSURES.outline(row) for row in range(4)]
 SHARE = np.stack(
-    [covered_fractions(one.outline, ORDER, cells=CELLS).of_cells(CELLS.cells(), 0.0) for one in EXPOSURES]
+    [covered_fractions(one, ORDER, cells=CELLS).of_cells(CELLS.cells(), 0.0) for one in OUTLINES]
 )
-TIME = np.array([one.scalars["ExposureTime"] for one in EXPOSURES])
-SAA = np.array([one.scalars["SAA"] for one in EXPOSURES])
+TIME, SAA = EXPOSURES.scalars["ExposureTime"], EXPOSURES.scalars["SAA"]
 
 
 def test_number_and_time_of_exposures_are_sums_of_exact_fractions() -> None:
@@ -136,7 +136,9 @@ def test_number_and_time_of_exposures_are_sums_of_exact_fractions() -> None:
     assert np.array_equal(number.of_cells(CELLS.cells(), 0.0), SHARE.sum(axis=0).astype(np.float32))
     time = exposure_map(EXPOSURES, "ExposureTime", "SUM", CELLS)
     assert np.allclose(time.of_cells(CELLS.cells(), 0.0), TIME @ SHARE, rtol=1e-6)
-    assert np.array_equal(exposure_map(EXPOSURES[::-1], "ExposureTime", "SUM", CELLS).values, time.values)
+    assert np.array_equal(
+        exposure_map(EXPOSURES[np.arange(4)[::-1]], "ExposureTime", "SUM", CELLS).values, time.values
+    )
 
 
 def test_means_weigh_by_covered_fraction_and_exposure_time() -> None:
@@ -150,7 +152,7 @@ def test_means_weigh_by_covered_fraction_and_exposure_time() -> None:
 
 
 def test_dates_stay_float64() -> None:
-    date = exposure_map(EXPOSURES[:1], "MJD", "MEAN", CELLS)
+    date = exposure_map(EXPOSURES[np.arange(1)], "MJD", "MEAN", CELLS)
     assert date.values.dtype == np.float64
     assert np.allclose(date.values, 60000.123456789, rtol=0, atol=1e-9)
 
@@ -158,7 +160,7 @@ def test_dates_stay_float64() -> None:
 @pytest.mark.parametrize("how", [*STATISTICS, "Q25"])
 @pytest.mark.parametrize("per", ["exposure", "pixel"])
 def test_every_statistic_of_every_kind_of_sample(how: str, per: str) -> None:
-    alone = EXPOSURES[3:] if how == "VALUE" else EXPOSURES
+    alone = EXPOSURES[np.array([3])] if how == "VALUE" else EXPOSURES
     if per == "pixel" and how.startswith("ARG"):
         with pytest.raises(MissingProductError, match="points of a cell have none"):
             exposure_map(alone, "SAA", how, CELLS, per=per)
@@ -177,8 +179,8 @@ def test_points_see_the_number_of_exposures_above_them() -> None:
     """Against half-spaces: a point is inside a convex polygon if it is on one side of all its edges."""
     points = unit_vectors(*hpx.centres(CELLS.at_order(ORDER + 3).cells(), ORDER + 3))
     seen = np.zeros(len(points))
-    for one in EXPOSURES:
-        corner = unit_vectors(*one.outline.vertices.T)
+    for one in OUTLINES:
+        corner = unit_vectors(*one.vertices.T)
         side = points @ np.cross(corner, np.roll(corner, -1, axis=0)).T
         seen += np.all(side > 0, axis=1) | np.all(side < 0, axis=1)
     seen = seen.reshape(len(CELLS), 64)
@@ -193,7 +195,7 @@ def test_per_point_means_differ_from_per_exposure_means_by_design() -> None:
     lon, lat = hpx.vertices([1000], ORDER)
     whole = Polygon(np.stack((lon[0], lat[0]), axis=1))
     half = Polygon(np.stack((lon[0], lat[0]), axis=1)[:3])
-    pair = (Exposure("a", whole, {"SAA": 0.0}), Exposure("b", half, {"SAA": 30.0}))
+    pair = exposures(("a", whole, {"SAA": 0.0}), ("b", half, {"SAA": 30.0}))
     cells = cell_set(1)
     share = covered_fractions(half, ORDER, cells=cells).of_cells([1000])[0]
     per_exposure = exposure_map(pair, "SAA", "MEAN", cells)
@@ -219,8 +221,12 @@ def test_exposure_products() -> None:
         info.make(angle.key, frame(ref()), counted, parameters())
     with pytest.raises(MissingProductError, match="e0 has none"):
         info.make(key("info", quantity="Airmass", statistic="MEAN"), opened, counted, parameters())
-    with pytest.raises(MissingProductError, match="no input gives"):
-        info.make(key("info", quantity="ZodiacalLight", statistic="MEAN"), opened, counted, parameters())
+    zodiacal = info.make(
+        key("info", quantity="ZodiacalLight", statistic="MEAN"), opened, counted, parameters()
+    )
+    assert zodiacal.keywords["INFOSRC"] == "LEINERT" and zodiacal.unit == "MJy sr-1"
+    with pytest.raises(MissingProductError, match="needs a catalogue of role stars"):
+        info.make(key("info", quantity="StarDensity", statistic="VALUE"), opened, counted, parameters())
 
 
 # -- PSF and tile ---------------------------------------------------------------------------------------
@@ -316,11 +322,5 @@ def test_keys_and_needs() -> None:
     assert both.listed == {"mode", "wmedian"}
     assert [one.inverse_variance for one in wanted] == [False, False, True, False, False, False]
     for wrong in ("Noize:MEAN", "Noise:AVERAGE"):
-        with pytest.raises((InputError, ValueError), match=r"must be one of|quantities are"):
+        with pytest.raises((InputError, ValueError), match="must be one of"):
             info.keys(ref(), parameters(info={"maps": [wrong]}))
-
-
-def test_cap_outlines_serve_too() -> None:
-    disc = (Exposure("disc", Cap(float(LON[0]), float(LAT[0]), 0.02), {}),)  # type: ignore[arg-type]
-    number = exposure_map(disc, "Exposures", "COUNT", CELLS)
-    assert number.values == pytest.approx([Cap(0, 0, 0.02).area_deg2 / hpx.cell_area_deg2(ORDER)], rel=1e-6)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.integrate import dblquad, quad
 
 from vmpz.physics import depth as d
+from vmpz.physics.noise import coadd_noise, weight_of_noise
 
 Q1 = {"zero_point_mag": 23.9}
 
@@ -105,3 +106,55 @@ def test_surface_brightness_limit() -> None:
 
 def test_extinction() -> None:
     assert np.allclose(d.extinction_mag([0.0, 0.1], 2.081), [0.0, 0.2081])
+
+
+def test_depths_of_exposures_in_closed_form() -> None:
+    """decasu and LSST, each by its own formula in plain numpy."""
+    sky, zero, areas = np.array([2.0, 3.5, 5.0]), np.array([29.8, 30.1, 30.4]), np.array([12.0, 20.0, 31.0])
+    w = 10.0 ** (-0.8 * (30.0 - zero)) / sky**2
+    weights = weight_of_noise(sky, zero, 30.0)
+    assert weights == pytest.approx(w, rel=1e-13)
+    sigma, px = coadd_noise(weights), 0.263
+    decasu = 30.0 - 2.5 * np.log10(10.0 / np.sqrt(w.sum()) * np.sqrt(np.pi) / px)
+    assert d.depth_mag(sigma, q1_area(px), zero_point_mag=30.0, snr=10) == pytest.approx(decasu, abs=1e-12)
+    surface = 30.0 - 2.5 * np.log10(1.0 / np.sqrt(w.sum()) / (2.0 * px))
+    assert d.surface_brightness_limit(sigma, px, zero_point_mag=30.0, snr=1) == pytest.approx(
+        surface, abs=1e-12
+    )
+    lsst = 30.0 - 2.5 * np.log10(5.0 * np.sqrt((w * areas).sum() / w.sum() / w.sum()))
+    assert d.psf_depth_mag(w, areas, zero_point_mag=30.0) == pytest.approx(lsst, abs=1e-12)
+    optimal = 30.0 - 2.5 * np.log10(5.0 / np.sqrt((w / areas).sum()))
+    assert d.optimal_psf_depth_mag(w, areas, zero_point_mag=30.0) == pytest.approx(optimal, abs=1e-12)
+
+
+def test_the_mosaics_formula_is_that_of_exposures_where_they_must_agree() -> None:
+    """Equal PSFs: mean and optimal limit are the limit of the coadd; an aperture's area in place of the PSF's: Q1."""
+    weights = np.array([4.0, 1.0, 1.0])
+    sigma = coadd_noise(weights)
+    assert sigma == pytest.approx(0.408248, abs=5e-7)
+    q1 = d.depth_mag(sigma, q1_area(), **Q1)
+    assert d.psf_depth_mag(weights, q1_area(), **Q1) == pytest.approx(q1, abs=1e-12)
+    assert d.optimal_psf_depth_mag(weights, q1_area(), **Q1) == pytest.approx(q1, abs=1e-12)
+
+
+@given(
+    exposures=st.lists(st.tuples(st.floats(0.01, 10), st.floats(1, 100)), min_size=1, max_size=6),
+    correlated=st.floats(1, 3),
+)
+@settings(max_examples=60, deadline=None)
+def test_laws_of_psf_depths(exposures: list[tuple[float, float]], correlated: float) -> None:
+    weights, areas = np.array(exposures).T
+    mean = d.psf_depth_mag(weights, areas, zero_point_mag=25.0)
+    optimal = d.optimal_psf_depth_mag(weights, areas, zero_point_mag=25.0)
+    assert optimal >= mean - 1e-12
+    for of in (d.psf_depth_mag, d.optimal_psf_depth_mag):
+        four = of(np.tile(weights, 4), np.tile(areas, 4), zero_point_mag=25.0)
+        three = of(np.tile(weights, 3), np.tile(areas, 3), zero_point_mag=25.0)
+        one = of(weights, areas, zero_point_mag=25.0)
+        assert four - one == pytest.approx(0.752575, abs=5e-7)
+        assert four - three == pytest.approx(0.156173, abs=5e-7)
+        less = of(weights, areas, zero_point_mag=25.0, correlated_noise=correlated)
+        assert one - less == pytest.approx(2.5 * np.log10(correlated), abs=1e-12)
+        assert of([*weights, 0.0], [*areas, 7.0], zero_point_mag=25.0) == pytest.approx(one, abs=1e-12)
+        per_cell = of(np.stack([weights, 0 * weights]), areas, zero_point_mag=25.0, axis=1)
+        assert per_cell == pytest.approx([float(one), -np.inf], abs=1e-12)

@@ -71,7 +71,7 @@ def test_what_a_descriptor_says(tmp_path: Path) -> None:
     assert (frame.date_obs[:10], frame.date_end[:10]) == ("2024-03-01", "2024-03-02")
     assert frame.footprint[0] == (57.2, -51.501)
     assert len(frame.footprint) == 4
-    assert {"PSF", "LAYERS", "STARMASK", "XML"} == set(frame.tables)
+    assert {"PSF", "PSFIMAGE", "LAYERS", "STARMASK", "XML"} == set(frame.tables)
 
 
 def test_half_pixel_offset_of_the_reference_pixel_is_kept(tmp_path: Path) -> None:
@@ -93,13 +93,12 @@ def test_tables_are_read_when_asked_for(tmp_path: Path) -> None:
         assert disc == Cap(57.2, -51.5, 0.001)
         assert isinstance(triangle, Polygon)
         assert frame.exposures is not None
-        one, two = frame.exposures
-        assert (one.id, two.id) == ("one.fits[3-4.F]", "two.fits[3-4.G]")
-        assert one.scalars["SAA"] == 89.0
-        assert one.scalars["ExposureTime"] == pytest.approx(560.52, abs=1e-4)
-        assert {"AA", "BA", "MJD"} < set(one.scalars)
+        assert frame.exposures.ids == ("one.fits[3-4.F]", "two.fits[3-4.G]")
+        assert frame.exposures.scalars["SAA"][0] == 89.0
+        assert frame.exposures.scalars["ExposureTime"][0] == pytest.approx(560.52, abs=1e-4)
+        assert {"AA", "BA", "MJD"} < set(frame.exposures.scalars)
         expected = np.degrees(0.2 * (np.sin(np.radians(51.6)) - np.sin(np.radians(51.4))))
-        assert one.outline.area_deg2 == pytest.approx(expected, rel=1e-3)
+        assert frame.exposures.outline(0).area_deg2 == pytest.approx(expected, rel=1e-3)
 
 
 def test_grid_psf_is_used_where_there_is_no_catalogue_psf(tmp_path: Path) -> None:
@@ -133,7 +132,7 @@ def layers(folder: Path, polygon: Any, unit: str | None = None) -> Any:
     (ref,) = scan(folder).frames
     with open_frame(ref, ["LAYERS"]) as frame:
         assert frame.exposures is not None
-        return frame.exposures[0].outline
+        return frame.exposures.outline(0)
 
 
 SQUARE = [359.9, -0.1, 0.1, -0.1, 0.1, 0.1, 359.9, 0.1]

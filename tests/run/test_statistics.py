@@ -106,13 +106,13 @@ def test_a_pass_is_made_again_only_for_what_it_did_not_keep(
     survey: Path, tile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    real = measure.open_frame
+    real = measure.open_area
 
     def counting(ref, planes):
         opened.extend(name for name in planes if name in ref.planes)
         return real(ref, planes)
 
-    monkeypatch.setattr(measure, "open_frame", counting)
+    monkeypatch.setattr(measure, "open_area", counting)
     run(survey, tmp_path, ["Background:WMEDIAN", "Background:MODE", "Noise:RMSQ"], tile)
     assert sorted(opened) == ["BACKGROUND", "RMS"]
     opened.clear()

@@ -80,7 +80,7 @@ def test_a_second_run_keeps_everything_and_opens_no_plane(
 ) -> None:
     copy = tmp_path / "s"
     shutil.copytree(store, copy)
-    monkeypatch.setattr(measure, "open_frame", lambda *_: pytest.fail("a frame was opened"))
+    monkeypatch.setattr(measure, "open_area", lambda *_: pytest.fail("a frame was opened"))
     account = run_survey(load(survey), copy)
     assert {one.state for one in account.outcomes.values()} == {"KEPT"}
     assert bytes_of(copy) == bytes_of(store)
@@ -92,13 +92,13 @@ def test_a_new_snr_reads_no_plane_again(
     copy = tmp_path / "s"
     shutil.copytree(store, copy)
     opened: list[str] = []
-    real = measure.open_frame
+    real = measure.open_area
 
     def counting(ref, planes):
         opened.extend(name for name in planes if name in ref.planes)
         return real(ref, planes)
 
-    monkeypatch.setattr(measure, "open_frame", counting)
+    monkeypatch.setattr(measure, "open_area", counting)
     account = run_survey(changed(load(survey), depth={"snr": 10.0}), copy, choice=Choice(products=["depth"]))
     assert opened == []
     made = [key for key, one in account.outcomes.items() if one.state == "DONE" and key.area.isdigit()]

@@ -107,3 +107,38 @@ def test_latitudes_beyond_the_poles_are_refused():
         hpx.cells_at(0.0, 90.1, 3)
     with pytest.raises(ValueError, match=r"[Ll]atitude"):
         hpx.face_coordinates(0.0, -90.1)
+
+
+@given(cells_of_an_order())
+def test_ring_and_nested_numbers_are_one_another_s_inverse(given_cells):
+    order, cells = given_cells
+    ring = hpx.to_ring(cells, order)
+    np.testing.assert_array_equal(hpx.from_ring(ring, order), cells)
+    assert ring.min() >= 0 and ring.max() < hpx.number_of_cells(order)
+
+
+@given(orders, st.integers(0, 2**32))
+@settings(max_examples=50)
+def test_bilinear_weights_are_those_of_four_cells_around(order, seed):
+    rng = np.random.default_rng(seed)
+    lon, lat = rng.uniform(0, 360, 50), np.degrees(np.arcsin(rng.uniform(-1, 1, 50)))
+    cells, weights = hpx.bilinear(lon, lat, order)
+    np.testing.assert_allclose(weights.sum(axis=1), 1.0, rtol=1e-12)
+    assert weights.min() >= 0
+    held = hpx.cells_at(lon, lat, order)
+    assert (cells == held[:, None]).any(axis=1).all()
+    four = np.diff(np.sort(cells, axis=1), axis=1).all(axis=1)
+    np.testing.assert_array_equal(cells[four, weights[four].argmax(axis=1)], held[four])  # it is the heaviest
+    assert (weights[~four].min(axis=1) == 0).all()
+
+
+def test_bilinear_is_linear_in_the_coordinates_of_a_face():
+    """Away from the borders of faces: cell (ix, iy) is a point of a lattice, and x + 10 y is reproduced."""
+    rng = np.random.default_rng(1)
+    order, x, y = 6, rng.uniform(0.02, 0.98, 500), rng.uniform(0.02, 0.98, 500)
+    lon, lat = hpx.positions(rng.integers(0, 12, 500), 0, x, y)
+    cells, weights = hpx.bilinear(lon, lat, order)
+    _, ix, iy = hpx.faces(cells, order)
+    _, u, v = hpx.face_coordinates(lon, lat)
+    found = (weights * (ix + 0.5 + 10 * (iy + 0.5))).sum(axis=1) / 64
+    np.testing.assert_allclose(found, u + 10 * v, rtol=1e-9)

@@ -7,6 +7,7 @@ file, the HDU, the keyword and what was found are named instead.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from astropy.io.fits import Header, VerifyError
@@ -40,7 +41,16 @@ class Cards:
 
     def __iter__(self) -> Iterator[str]:
         """Distinct keywords in order."""
-        return iter(dict.fromkeys(self.header))
+        return iter(self._keys)
+
+    @cached_property
+    def _keys(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self.header))
+
+    @cached_property
+    def _known(self) -> dict[str, Any]:
+        """Values that were already taken: files of hundreds of headers are looked at card by card."""
+        return {}
 
     def error(self, key: str, rule: str) -> InputError:
         """The error that says what keyword `key` must hold and shows its card."""
@@ -99,15 +109,19 @@ class Cards:
         return self.number(key) if key in self.header else None
 
     def _value(self, key: str) -> Any:
+        if key in self._known:
+            return self._known[key]
         if key not in self.header:
             raise InputError(f"{self.where}: {key} must be present, found no such keyword")
         try:
-            values = [self.header[key, n] for n in range(self.header.count(key))]
+            first = self.header[key]
+            others = [self.header[key, n] for n in range(1, self.header.count(key))]
         except (VerifyError, ValueError) as error:
             raise self.error(key, "must be readable") from error
-        if any(value != values[0] for value in values[1:]):
-            raise self.error(key, f"must stand once ({len(values)} different cards)")
-        return values[0]
+        if any(value != first for value in others):
+            raise self.error(key, f"must stand once ({1 + len(others)} different cards)")
+        self._known[key] = first
+        return first
 
     def _shown(self, key: str) -> str:
         if key not in self.header:

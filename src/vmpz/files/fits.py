@@ -39,6 +39,9 @@ GZIP_RATIO = 1032
 class FitsFile:
     """An open file whose structure is whole.
 
+    With `at` (number and place of an HDU, as a former opening found them) only that one is read, so that an image of a
+    file of hundreds is opened at the cost of one; its caller compares the identity.
+
     Attributes
     ----------
     location : str
@@ -48,7 +51,9 @@ class FitsFile:
     is_gzip : bool
     """
 
-    def __init__(self, location: str, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(
+        self, location: str, max_pixels: int = MAX_PIXELS, at: tuple[int, int] | None = None
+    ) -> None:
         self.location = location
         self.handle = open_regular(location)
         try:
@@ -58,9 +63,12 @@ class FitsFile:
                 raise InputError(f"{location}: must be a FITS file, found an empty file")
             self.is_gzip = self.handle.read(2) == b"\x1f\x8b"
             with decoding(location):
-                self.hdus = tuple(
-                    self._scan_gzip(max_pixels) if self.is_gzip else self._scan_plain(max_pixels)
-                )
+                if self.is_gzip:
+                    self.hdus = tuple(self._scan_gzip(max_pixels))
+                else:
+                    self.hdus = tuple(
+                        self._scan_plain(max_pixels) if at is None else self._at(*at, max_pixels)
+                    )
             for hdu in self.hdus:
                 hdu.verify_header()
         except BaseException:
@@ -161,14 +169,19 @@ class FitsFile:
             )
         offset = index = 0
         while offset < self.size:
-            self.handle.seek(offset)
-            hdu = read_hdu(self.handle, self.location, index, offset, max_pixels)
+            (hdu,) = self._at(index, offset, max_pixels)
             offset, index = hdu.data_offset + hdu.padded_bytes, index + 1
-            if offset > self.size:
-                raise InputError(
-                    f"{hdu.where}: the header asks for a file of at least {offset} bytes, found {self.size}: cut"
-                )
             yield hdu
+
+    def _at(self, index: int, offset: int, max_pixels: int) -> Iterator[Hdu]:
+        self.handle.seek(offset)
+        hdu = read_hdu(self.handle, self.location, index, offset, max_pixels)
+        end = hdu.data_offset + hdu.padded_bytes
+        if end > self.size:
+            raise InputError(
+                f"{hdu.where}: the header asks for a file of at least {end} bytes, found {self.size}: cut"
+            )
+        yield hdu
 
     def _scan_gzip(self, max_pixels: int) -> Iterator[Hdu]:
         stream = self.stream()

@@ -27,22 +27,30 @@ BITPIX = (8, 16, 32, 64, -32, -64)
 ALL_ONES = 0xFFFFFFFF
 PUNCTUATION = frozenset(b":;<=>?@[\\]^_`")
 PRINTABLE = bytes(range(0x20, 0x7F))
+SIMPLE_TEXT = re.compile(rb"= '([^']*)' *(?:/.*)?")
+"""A string without a quote in it, after the keyword of its card."""
 
 
 @dataclass(frozen=True)
 class Hdu:
-    """One header-data unit: its header, and where its data lie in the (inflated) file."""
+    """One header-data unit: its header, and where its data lie in the (inflated) file.
+
+    `stored_bitpix` and `axes` are BITPIX and NAXIS1, NAXIS2... of the stored array.
+    """
 
     location: str
     index: int
     header_bytes: bytes = field(repr=False)
     data_offset: int
     data_bytes: int
+    stored_bitpix: int
+    axes: tuple[int, ...]
 
-    @property
+    @cached_property
     def name(self) -> str:
         """EXTNAME, or PRIMARY, or ''."""
-        value = self.header.get("EXTNAME", "PRIMARY" if self.index == 0 else "")
+        plain = self._plain("EXTNAME")
+        value = self.header.get("EXTNAME", "PRIMARY" if self.index == 0 else "") if plain is None else plain
         return str(value).strip()
 
     @property
@@ -73,14 +81,14 @@ class Hdu:
     @property
     def is_compressed(self) -> bool:
         """Whether this is an image in tile-compressed form."""
-        return bool(self.header.get("ZIMAGE") is True)
+        return b"ZIMAGE" in self.header_bytes and bool(self.header.get("ZIMAGE") is True)
 
     @property
     def is_image(self) -> bool:
         """Whether this holds an image of two axes, compressed or not."""
         if self.is_compressed:
             return bool(self.header.get("ZNAXIS") == 2)
-        return (self.index == 0 or self.header.get("XTENSION") == "IMAGE") and bool(self.header["NAXIS"] == 2)
+        return (self.index == 0 or (self._text("XTENSION") == "IMAGE")) and len(self.axes) == 2
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -92,16 +100,20 @@ class Hdu:
             There is no image of two axes.
         """
         if not self.is_image:
-            raise InputError(
-                f"{self.where}: must hold an image of two axes, found NAXIS = {self.header['NAXIS']}"
-            )
-        z = "Z" if self.is_compressed else ""
-        return self.cards.integer(f"{z}NAXIS2"), self.cards.integer(f"{z}NAXIS1")
+            raise InputError(f"{self.where}: must hold an image of two axes, found NAXIS = {len(self.axes)}")
+        if self.is_compressed:
+            return self.cards.integer("ZNAXIS2"), self.cards.integer("ZNAXIS1")
+        return self.axes[1], self.axes[0]
 
     @property
     def bitpix(self) -> int:
         """BITPIX of the image itself."""
-        return self.cards.integer("ZBITPIX" if self.is_compressed else "BITPIX")
+        return self.cards.integer("ZBITPIX") if self.is_compressed else self.stored_bitpix
+
+    @property
+    def offset(self) -> int:
+        """Where the header begins in the (inflated) file."""
+        return self.data_offset - len(self.header_bytes)
 
     @property
     def padded_bytes(self) -> int:
@@ -118,7 +130,7 @@ class Hdu:
 
     @property
     def _stated_datasum(self) -> int | None:
-        text = self.cards.optional_text("DATASUM")
+        text = self._text("DATASUM")
         if text is None:
             return None
         if not re.fullmatch(r"\d{1,10}", text) or int(text) > ALL_ONES:
@@ -127,7 +139,23 @@ class Hdu:
 
     @property
     def _has_checksum(self) -> bool:
-        return (self.cards.optional_text("CHECKSUM") or "0" * 16) != "0" * 16
+        return (self._text("CHECKSUM") or "0" * 16) != "0" * 16
+
+    def _text(self, key: str) -> str | None:
+        """A string card, None where it is missing or empty."""
+        if key.encode() not in self.header_bytes:
+            return None
+        plain = self._plain(key)
+        return self.cards.optional_text(key) if plain is None else plain.strip() or None
+
+    def _plain(self, key: str) -> str | None:
+        """The value of a string card that stands once in fixed format, without parsing the hundred others."""
+        found = re.finditer(f"{key:8}".encode(), self.header_bytes)
+        places = [match.start() for match in found if match.start() % CARD == 0]
+        if len(places) != 1:
+            return None
+        plain = SIMPLE_TEXT.fullmatch(self.header_bytes, places[0] + 8, places[0] + CARD)
+        return plain[1].decode() if plain else None
 
     def verify_header(self) -> None:
         """Check the header against CHECKSUM and DATASUM without reading the data.
@@ -207,8 +235,8 @@ def read_hdu(stream: IO[bytes], location: str, index: int, offset: int, max_pixe
     where = f"{location}[{index}]"
     raw = _read_header(stream, where, index)
     images = [raw[at : at + CARD].decode("ascii") for at in range(0, len(raw), CARD)]
-    size = _data_bytes(images, where, index, max_pixels)
-    return Hdu(location, index, raw, offset + len(raw), size)
+    bitpix, axes, size = _structure(images, where, index, max_pixels)
+    return Hdu(location, index, raw, offset + len(raw), size, bitpix, axes)
 
 
 def _read_header(stream: IO[bytes], where: str, index: int) -> bytes:
@@ -235,8 +263,10 @@ def _read_header(stream: IO[bytes], where: str, index: int) -> bytes:
     )
 
 
-def _data_bytes(images: list[str], where: str, index: int, max_pixels: int) -> int:
-    """Size of the data from the mandatory cards, each in its place."""
+def _structure(
+    images: list[str], where: str, index: int, max_pixels: int
+) -> tuple[int, tuple[int, ...], int]:
+    """BITPIX, axes and size of the data from the mandatory cards, each in its place."""
     if index == 0 and not re.match(r"SIMPLE  = +T\b", images[0]):
         raise InputError(f"{where}: SIMPLE must be T, found {images[0].strip()!r}")
     bitpix = _mandatory(images, 1, "BITPIX", where)
@@ -256,7 +286,7 @@ def _data_bytes(images: list[str], where: str, index: int, max_pixels: int) -> i
     pixels = math.prod(axes) if naxis else 0
     if pixels > max_pixels * (8 if naxis == 2 and bitpix == 8 else 1):
         raise InputError(f"{where}: the product of NAXISn must not exceed {max_pixels}, found {axes}")
-    return abs(bitpix) // 8 * gcount * (pcount + pixels)
+    return bitpix, tuple(axes), abs(bitpix) // 8 * gcount * (pcount + pixels)
 
 
 def _mandatory(images: list[str], place: int, key: str, where: str) -> int:

@@ -62,6 +62,7 @@ def open_plane(
     identity: str = "",
     direct: Collection[int] = (32, -32, 64, -64),
     max_pixels: int = MAX_PIXELS,
+    offset: int | None = None,
 ) -> BlockReader:
     """Open one image for reading in row blocks.
 
@@ -80,13 +81,16 @@ def open_plane(
         other, and wherever words are converted, DATASUM is verified here and `datasum` is None.
     max_pixels : int
         Larger images are refused.
+    offset : int, optional
+        Where the header of HDU number `hdu` begins, as it was found with `identity`: the others are not read again.
 
     Raises
     ------
     InputError
         The file or the HDU is not what it must be, or is no longer what it was when it was listed.
     """
-    file = FitsFile(location, max_pixels)
+    known = (hdu, offset) if identity and offset is not None and isinstance(hdu, int) else None
+    file = FitsFile(location, max_pixels, known)
     try:
         unit = file.hdu(hdu)
         if identity and file.identity(unit) != identity:

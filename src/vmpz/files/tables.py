@@ -16,7 +16,7 @@ from vmpz.errors import InputError
 from vmpz.files.fits import FitsFile, decoding
 from vmpz.files.hdu import Hdu, check_data_sum, data_sum
 
-__all__ = ["Table", "read_table"]
+__all__ = ["Column", "Table", "columns_of", "physical", "read_table"]
 
 TYPES = {
     "L": "S1",
@@ -29,7 +29,29 @@ TYPES = {
     "P": ">i4",
     "Q": ">i8",
 }
+WIDTHS = {"L": 1, "B": 1, "A": 1, "I": 2, "J": 4, "K": 8, "E": 4, "D": 8, "C": 8, "M": 16, "P": 8, "Q": 16}
 MAX_BYTES = 1 << 31
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a binary table: number, name, repeat count, type letter, first byte in the row."""
+
+    number: int
+    name: str
+    repeat: int
+    kind: str
+    offset: int
+
+    @property
+    def width(self) -> int:
+        """Bytes in a row."""
+        return -(-self.repeat // 8) if self.kind == "X" else WIDTHS[self.kind] * self.repeat
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of one stored element, big-endian, of a column of numbers or logicals."""
+        return np.dtype(TYPES[self.kind])
 
 
 @dataclass(frozen=True)
@@ -114,36 +136,61 @@ def read_table(file: FitsFile, hdu: int | str | Hdu, columns: Collection[str] | 
     return result
 
 
+def columns_of(unit: Hdu) -> list[Column]:
+    """The columns of a binary table, of any type.
+
+    Raises
+    ------
+    InputError
+        A TFORM is none of the standard, or the widths do not add up to NAXIS1.
+    """
+    cards, columns, offset = unit.cards, [], 0
+    for number in range(1, cards.integer("TFIELDS") + 1):
+        match = re.fullmatch(r"(\d{0,9})([LXBAIJKEDCMPQ])(.*)", cards.text(f"TFORM{number}"))
+        if match is None:
+            raise cards.error(f"TFORM{number}", "must be a format of the standard")
+        name = cards.optional_text(f"TTYPE{number}") or f"column{number}"
+        columns.append(Column(number, name, int(match[1] or 1), match[2], offset))
+        offset += columns[-1].width
+    if offset != cards.integer("NAXIS1"):
+        raise cards.error("NAXIS1", f"must be the sum of the column widths, {offset}")
+    return columns
+
+
+def physical(stored: NDArray[Any], unit: Hdu, column: Column) -> NDArray[np.float64]:
+    """Stored numbers of a column as float64: NaN where TNULL, else TZERO + TSCAL times the number."""
+    cards, number = unit.cards, column.number
+    values = stored.astype(np.float64)
+    if f"TNULL{number}" in cards and stored.dtype.kind in "iu":
+        values[stored == cards.integer(f"TNULL{number}")] = np.nan
+    scale, zero = (cards.optional_number(f"{key}{number}") for key in ("TSCAL", "TZERO"))
+    if scale is not None:
+        values *= scale
+    return values if zero is None else values + zero
+
+
 def _record(unit: Hdu) -> np.dtype[Any]:
     """The row as a structured type; variable-length columns as their descriptors."""
-    cards = unit.cards
-    fields: list[tuple[str, Any, tuple[int, ...]]] = []
-    for number in range(1, cards.integer("TFIELDS") + 1):
-        match = re.fullmatch(r"(\d*)([LBIJKEDAPQ])(.*)", cards.text(f"TFORM{number}"))
-        if match is None:
-            raise cards.error(f"TFORM{number}", "must be a format of numbers, logicals or text")
-        repeat, kind = int(match[1] or 1), match[2]
-        name = (
-            cards.optional_text(f"TTYPE{number}") if f"TTYPE{number}" in cards else None
-        ) or f"column{number}"
-        if kind == "A":
-            fields.append((name, f"S{repeat}", ()))
-        else:
-            count = 2 * repeat if kind in "PQ" else repeat
-            fields.append((name, TYPES[kind], () if count == 1 else (count,)))
+    fields = [(column.name, *_field(unit, column)) for column in columns_of(unit)]
     try:
-        record = np.dtype(fields)
+        return np.dtype(fields)
     except ValueError as error:
         raise InputError(f"{unit.where}: column names must differ, found: {error}") from error
-    if record.itemsize != cards.integer("NAXIS1"):
-        raise cards.error("NAXIS1", f"must be the sum of the column widths, {record.itemsize}")
-    return record
+
+
+def _field(unit: Hdu, column: Column) -> tuple[Any, tuple[int, ...]]:
+    if column.kind in "AX":
+        return f"{'S' if column.kind == 'A' else 'V'}{column.width}", ()
+    if column.kind not in TYPES:
+        raise unit.cards.error(f"TFORM{column.number}", "must be a format of numbers, logicals or text")
+    count = 2 * column.repeat if column.kind in "PQ" else column.repeat
+    return TYPES[column.kind], () if count == 1 else (count,)
 
 
 def _is_readable(unit: Hdu, record: np.dtype[Any], name: str, asked: bool) -> bool:
     """Whether a column has a fixed length and no scaling; one that has not is an error if it was asked for."""
     number = _number(record, name)
-    plain = unit.cards.text(f"TFORM{number}").lstrip("0123456789")[0] not in "PQ"
+    plain = unit.cards.text(f"TFORM{number}").lstrip("0123456789")[0] not in "PQX"
     plain = plain and (unit.cards.optional_number(f"TSCAL{number}") or 1.0) == 1.0
     plain = plain and (unit.cards.optional_number(f"TZERO{number}") or 0.0) == 0.0
     if asked and not plain:

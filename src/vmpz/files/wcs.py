@@ -8,7 +8,7 @@ terms is the SCAMP convention, passed on under its registered name, TPV.
 import math
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from astropy.io.fits import Card, Header
@@ -29,6 +29,8 @@ NEEDED = re.compile(
 )
 TEXT = re.compile(r"CTYPE|CUNIT|RADE")
 REFUSED = re.compile(r"(CPDIS|CQDIS|D2IMDIS|DP|DQ|PS)[12](_\d+)?$|WAT\d_\d+$")
+IRAF_ATTRIBUTES = "system=image|wtype={} axtype=(ra|dec)"
+"""What WATi_nnn may hold: the projection that CTYPE names as well, no coefficients of its own."""
 CARD = 80
 SMALLEST_ARCSEC, LARGEST_ARCSEC = 1e-3, 3600.0
 LARGEST_STRETCH = 100.0
@@ -46,16 +48,14 @@ class CelestialWcs:
         Square root of the pixel area at the reference point.
     notes : tuple of str
         What was assumed.
+    wcs : WCS
+        The library's object.
     """
 
     cards: str
     scale_arcsec: float
     notes: tuple[str, ...]
-
-    @property
-    def wcs(self) -> WCS:
-        """The library's object."""
-        return WCS(Header.fromstring(self.cards, sep="\n"))
+    wcs: WCS = field(repr=False, compare=False)
 
 
 def read_wcs(cards: Cards, shape: tuple[int, int]) -> CelestialWcs:
@@ -76,7 +76,7 @@ def read_wcs(cards: Cards, shape: tuple[int, int]) -> CelestialWcs:
     """
     notes = [*_check_axes(cards), *_check_frame(cards)]
     for key in cards:
-        if REFUSED.match(key):
+        if REFUSED.match(key) and not _repeats_ctype(cards, key):
             raise cards.error(key, "must not be present: distortion tables of this kind are not read")
         if NEEDED.match(key):
             _ = cards.text(key) if TEXT.match(key) else cards.number(key)
@@ -86,8 +86,8 @@ def read_wcs(cards: Cards, shape: tuple[int, int]) -> CelestialWcs:
         raise cards.error(f"CRVAL{_latitude_axis(cards)}", "must be a declination between -90 and 90")
     scale = _check_matrix(cards, notes)
     needed = _needed(cards, notes)
-    _check_sky(needed, shape, scale, cards.where)
-    return CelestialWcs(needed.tostring(sep="\n", endcard=False, padding=False), scale, tuple(notes))
+    wcs = _check_sky(needed, shape, scale, cards.where)
+    return CelestialWcs(needed.tostring(sep="\n", endcard=False, padding=False), scale, tuple(notes), wcs)
 
 
 def wcs_images(raw: bytes) -> bytes:
@@ -95,6 +95,12 @@ def wcs_images(raw: bytes) -> bytes:
     images = (raw[at : at + CARD] for at in range(0, len(raw), CARD))
     keys = ((image[:8].decode("ascii", "replace").rstrip(), image) for image in images)
     return b"".join(image for key, image in keys if NEEDED.match(key) or REFUSED.match(key))
+
+
+def _repeats_ctype(cards: Cards, key: str) -> bool:
+    """Whether a card is an attribute of IRAF that says nothing new (DECam Community Pipeline: WAT1_001 and CTYPE TPV)."""
+    same = IRAF_ATTRIBUTES.format(cards.text("CTYPE1")[5:8].lower())
+    return key.startswith("WAT") and bool(re.fullmatch(same, cards.text(key)))
 
 
 def _latitude_axis(cards: Cards) -> int:
@@ -194,7 +200,7 @@ def _needed(cards: Cards, notes: list[str]) -> Header:
     return header
 
 
-def _check_sky(header: Header, shape: tuple[int, int], scale_arcsec: float, where: str) -> None:
+def _check_sky(header: Header, shape: tuple[int, int], scale_arcsec: float, where: str) -> WCS:
     """The outer corners lie on the sky, and the middle pixel has about the area that the matrix says."""
     rows, columns = shape
     x = np.array([-0.5, columns - 0.5, columns - 0.5, -0.5, *(columns / 2 + np.array([0, 1, 0]))])
@@ -202,7 +208,9 @@ def _check_sky(header: Header, shape: tuple[int, int], scale_arcsec: float, wher
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            lon, lat = np.radians(WCS(header).celestial.all_pix2world(x, y, 0))
+            wcs = WCS(header)
+            flat = wcs if wcs.naxis == 2 else wcs.celestial
+            lon, lat = np.radians(flat.all_pix2world(x, y, 0))
         except Exception as error:  # wcslib and astropy have a dozen classes for it
             raise InputError(
                 f"{where}: the WCS must be valid, found: {' '.join(str(error).split())[:300]}"
@@ -217,3 +225,4 @@ def _check_sky(header: Header, shape: tuple[int, int], scale_arcsec: float, wher
             f"{where}: the middle pixel must have the area that the matrix says within a factor {LARGEST_STRETCH:g}, "
             f"found {ratio:.3g} of it"
         )
+    return wcs

@@ -30,6 +30,8 @@ from vmpz.io.parquet import bit_plane_table, read_bit_plane, read_statistics, st
 from vmpz.io.polygons import MangleMask
 from vmpz.io.reading import read_fits
 from vmpz.io.rows import convention_of
+from vmpz.io.skysample import describe_map, sample_map
+from vmpz.io.sources import read_sources
 from vmpz.io.xml import NAMESPACE, Descriptor, read_descriptor, write_descriptor
 from vmpz.parameters import MangleParameters, MapParameters
 from vmpz.products import Product, Provenance, Scalar
@@ -46,6 +48,7 @@ __all__ = [
     "convert",
     "degraded",
     "describe",
+    "describe_map",
     "map_numbers",
     "publish_multiband",
     "read",
@@ -55,7 +58,9 @@ __all__ = [
     "read_multiband",
     "read_parameters",
     "read_polygons",
+    "read_sources",
     "read_statistics",
+    "sample_map",
     "statistics_table",
     "summary",
     "verify",

@@ -33,7 +33,8 @@ from vmpz.files.write import write_whole
 from vmpz.io.fits import Columns, columns_of
 from vmpz.io.labels import as_json, label_words, product_of
 from vmpz.io.metadata import decode, encode
-from vmpz.io.reading import UNSEEN, words_of
+from vmpz.io.pixelisation import UNSEEN
+from vmpz.io.reading import words_of
 from vmpz.parameters import MapParameters
 from vmpz.products import Product, ProductKey, Scalar
 

@@ -113,6 +113,7 @@ TABLE = (
     _always("DEGRULE", str, "rule by which the map may be degraded", "NONE"),
     _always("STATIST", str, "statistic", NOT_USED, "info"),
     _always("SAMPLE", str, "what a sample is", NOT_USED, "info"),
+    Keyword("INFOSRC", str, "where the values come from"),
     Keyword("DEGWGT", str, "weight used in degrading"),
     Keyword("BANDREL", str, "relevant bands"),
     Keyword("BANDPRC", str, "processed bands"),

@@ -38,7 +38,8 @@ from vmpz.io.headers import card, cards_of, primary_cards, table_cards, write_un
 from vmpz.io.inventory import token_of
 from vmpz.io.metadata import keywords_of
 from vmpz.io.names import descriptor_name, file_name
-from vmpz.io.reading import UNSEEN, bands_of, read_fits
+from vmpz.io.pixelisation import UNSEEN
+from vmpz.io.reading import bands_of, read_fits
 from vmpz.io.rows import RowsFile
 from vmpz.io.streamed import read_span
 from vmpz.io.xml import NAMESPACE, write_descriptor

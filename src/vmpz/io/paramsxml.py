@@ -1,6 +1,6 @@
 """Parameter products: the parameters of a survey as XML, one product a kind of map, one to one.
 
-Each product holds the parameters that all kinds share ([survey], [tiling], [maps], [[patches]]) and its own section.
+Each product holds the parameters that all kinds share (`SHARED`) and its own section.
 What has a published element stands there; the rest stands in the block ``Parameters`` as key, value and unit, under
 dotted keys (``depth.psf_fwhm_arcsec``): a key without value is a default that is found out later. Reading what was
 written gives equal parameters back. Products from elsewhere may hold published elements alone, in any order, at the
@@ -47,7 +47,18 @@ __all__ = [
 
 NAMESPACE = "urn:vmpz:unofficial/schema/dpd/le3/id/vmpz/in"
 """Base of the namespaces; the name of the schema follows after a slash."""
-SHARED = ("survey", "tiling", "maps", "patches")
+SHARED = (
+    "survey",
+    "tiling",
+    "maps",
+    "exposures",
+    "site",
+    "zodiacal",
+    "extinction",
+    "catalogues",
+    "masks",
+    "patches",
+)
 """Sections that every product holds."""
 NO_INPUTS = {"inputs.0.location": "."}
 EXTENTS = ("tiles", "moc", "polygon", "cap", "all")

@@ -35,6 +35,7 @@ from vmpz.io.metadata import (
     keyword,
 )
 from vmpz.io.names import parse_name
+from vmpz.io.pixelisation import EQUATORIAL, GALACTIC, order_of, ordering_of, with_gaps
 from vmpz.products import Product, Scalar
 from vmpz.quantities import QUANTITIES, degrade_rule
 from vmpz.sky import hpx
@@ -54,13 +55,10 @@ __all__ = [
     "words_of",
 ]
 
-UNSEEN = -1.6375e30
 FULL_SKY_ORDER = 10
 """Deepest order of a full-sky table that is read (12.6 million cells)."""
 MAX_CELLS = 1 << 28
 """Largest number of cells that a multi-order map may unfold to."""
-EQUATORIAL = ("C", "EQ", "ICRS", "FK5", "CELESTIAL", "EQUATORIAL")
-GALACTIC = ("G", "GAL", "GALACTIC")
 
 
 @dataclass(frozen=True)
@@ -82,22 +80,12 @@ class MapTable:
         """NESTED, RING, NUNIQ or RANGE."""
         if self.index == "RANGE":
             return "RANGE"
-        stated = (self.unit.cards.optional_text("ORDERING") or "").upper()
-        found = "NUNIQ" if self.index == "UNIQ" else {"NEST": "NESTED"}.get(stated, stated)
-        if found not in ("NESTED", "RING", "NUNIQ"):
-            raise InputError(
-                f"{self.unit.where}: ORDERING must be NESTED, RING or NUNIQ, found {stated or 'nothing'}"
-            )
-        return found
+        return ordering_of(self.unit) if self.index != "UNIQ" else "NUNIQ"
 
     @property
     def order(self) -> int:
         """Order of NSIDE."""
-        nside = self.unit.cards.integer("NSIDE")
-        order = nside.bit_length() - 1
-        if nside < 1 or nside != 1 << order or order > hpx.MAX_ORDER:
-            raise InputError(f"{self.unit.where}: NSIDE must be a power of two up to 2**29, found {nside}")
-        return order
+        return order_of(self.unit)
 
 
 def read_fits(path: Path, band: str | None = None) -> Product:
@@ -186,7 +174,7 @@ def _band_table(file: FitsFile, bands: tuple[str, ...], band: str | None) -> Map
         return MapTable(unit, table, "PIXEL", _value_columns(table, "PIXEL"), words, file.hdus[0].name)
     name = encode(band)
     both = read_table(file, unit, ("PIXEL", name))
-    some = ~np.isnan(_with_gaps(both[name], None))
+    some = ~np.isnan(with_gaps(both[name], None))
     alone = Table(
         {"PIXEL": both["PIXEL"][some], "WEIGHT": both[name][some]}, {"WEIGHT": both.units[name]}, both.where
     )
@@ -341,25 +329,12 @@ def values_of(
     """
     if convention not in ("OBSERVED", "MER"):
         raise InputError(f"{where}: COVCONV must be OBSERVED or MER, found {convention}")
-    values = {name: _with_gaps(array, bad) for name, array in columns.items()}
+    values = {name: with_gaps(array, bad) for name, array in columns.items()}
     first = next(iter(values), "")
     if values and (kind in COVERAGE_TYPE or convention == "MER"):
         values[first] = from_disk(values[first], convention)
     if values and kind == "depth":
         values[first] = np.where(values[first] > 0, values[first], np.array(np.nan, values[first].dtype))
-    return values
-
-
-def _with_gaps(values: NDArray[Any], bad: float | None) -> NDArray[Any]:
-    """Values with NaN in the place of UNSEEN and BAD_DATA."""
-    if values.dtype.kind != "f" or not values.size:
-        return values
-    least, most = np.fmin.reduce(values), np.fmax.reduce(values)
-    for sentinel in (UNSEEN, bad):
-        margin = 1e-5 * abs(sentinel or 0.0)
-        if sentinel is not None and least <= sentinel + margin and most >= sentinel - margin:
-            missing = (values >= sentinel - margin) & (values <= sentinel + margin)
-            values = np.where(missing, values.dtype.type(np.nan), values)
     return values
 
 

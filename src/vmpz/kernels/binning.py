@@ -35,8 +35,8 @@ PIECE = 240
 VALID, USABLE, GOOD = np.int32(0), np.int32(10), np.int32(20)
 """Bits of a pixel's state; the sum of states over a piece keeps the three counts apart."""
 
-BITS = 33
-"""Flag bits counted: 32 of the words and one virtual."""
+BITS = 32
+"""Flag bits of the words."""
 
 FEW = 5
 """So many different bits in a piece are counted one by one."""
@@ -298,7 +298,7 @@ def add_rows(
     low_masks: Array,
     high_masks: Array,
     veto: np.uint32,
-    virtual_veto: bool,
+    virtual_veto: np.uint8,
     counts: Array,
     moments: Array,
     stray: Array,
@@ -310,7 +310,7 @@ def add_rows(
     columns : int
         Width of the image.
     first, slot, virtual : uint16 or uint32, int32, uint8 array
-        Runs: first column, slot of the block (-1: not wanted), 1 where the virtual bit is set. `virtual` may be empty.
+        Runs: first column, slot of the block (-1: not wanted), virtual bits. `virtual` may be empty: there are none.
     row_start : int64 array (rows + 1,)
         Where each row's runs begin.
     flags : uint32 array (rows, columns) or (1, columns)
@@ -323,12 +323,13 @@ def add_rows(
         Whether the words of each plane are byte-swapped.
     decider, limits : int, int32 array (3,)
         Plane that decides validity; lowest ordered word of a valid pixel, highest of a valid and of a usable one.
-    low_masks, high_masks : uint32 array (s,), bool array (s,)
-        Real bits of each joint selection; whether it holds the virtual bit.
-    veto, virtual_veto : uint32, bool
+    low_masks, high_masks : uint32 array (s,), uint8 array (s,)
+        Real bits of each joint selection; its virtual bits.
+    veto, virtual_veto : uint32, uint8
         The selection that good pixels must not be hit by.
-    counts : int32 array (slots, 2 + 33 + 2 s)
-        Added to: pixels not valid, not usable; with each bit; hit by each selection; usable and hit by it.
+    counts : int32 array (slots, 2 + 32 + v + 2 s)
+        Added to: pixels not valid, not usable; with each bit of the words; with each of the v lowest virtual bits;
+        hit by each selection; usable and hit by it.
     moments : float64 array (slots, 3, 2, 6)
         Added to, by plane and sample (valid, good): n, pivot, sum d, sum d**2, min, max; starts as 0, 0, 0, 0, inf,
         -inf. What is added for valid pixels does not depend on what makes a pixel good.
@@ -337,6 +338,7 @@ def add_rows(
     """
     state = np.zeros(PIECE, np.int32)
     selections = low_masks.size
+    hits = counts.shape[1] - 2 * selections
     unknown = np.uint32(~np.uint32(known))
     flag_rows, decider_rows = flags.shape[0], planes[decider].shape[0]
     for row in range(row_start.size - 1):
@@ -349,7 +351,7 @@ def add_rows(
             cell = np.uint64(here)
             begin = np.int64(first[k])
             end = np.int64(first[k + 1]) if k + 1 < row_start[row + 1] else np.int64(columns)
-            inside = virtual.size > 0 and virtual[k] != 0
+            inside = np.uint8(virtual[k]) if virtual.size > 0 else np.uint8(0)
             while begin < end:
                 stop = min(begin + PIECE, end)
                 flag = flag_row[begin:stop]
@@ -366,25 +368,26 @@ def add_rows(
                     good = np.int64(total >> GOOD)
                     counts[cell, 0] += np.int32(n - valid)
                     counts[cell, 1] += np.int32(n - usable)
-                if inside:
-                    counts[cell, 34] += np.int32(n)
-                    if virtual_veto:
+                if inside != 0:
+                    for bit in range(hits - 2 - BITS):
+                        counts[cell, 2 + BITS + bit] += np.int32(n) * np.int32((inside >> bit) & 1)
+                    if (inside & virtual_veto) != 0:
                         good = np.int64(0)
                 alone = np.int32(0)
                 if union != np.uint32(0):
-                    alone = _count_bits(flag, union, counts[cell, 2:34])
+                    alone = _count_bits(flag, union, counts[cell, 2 : 2 + BITS])
                     if (union & unknown) != np.uint32(0):
                         stray[0] += _hits(flag, unknown)
                         stray[1] |= np.int64(union & unknown)
-                if inside or union != np.uint32(0):
+                if inside != 0 or union != np.uint32(0):
                     for s in range(selections):
-                        if inside and high_masks[s]:
-                            counts[cell, 35 + s] += np.int32(n)
-                            counts[cell, 35 + selections + s] += np.int32(usable)
+                        if (inside & high_masks[s]) != 0:
+                            counts[cell, hits + s] += np.int32(n)
+                            counts[cell, hits + selections + s] += np.int32(usable)
                         elif (union & low_masks[s]) != np.uint32(0):
                             hit = alone if alone >= 0 else _hits(flag, low_masks[s])
-                            counts[cell, 35 + s] += hit
-                            counts[cell, 35 + selections + s] += (
+                            counts[cell, hits + s] += hit
+                            counts[cell, hits + selections + s] += (
                                 hit if usable == n else _usable_hits(flag, state, low_masks[s])
                             )
                 for p in range(3):

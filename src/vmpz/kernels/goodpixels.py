@@ -19,7 +19,7 @@ Array = NDArray[Any]
 @njit(cache=True, nogil=True)
 def pack_rows(
     columns: int, first: Array, slot: Array, virtual: Array, row_start: Array, flags: Array,
-    deciding: Array, swap: bool, limits: Array, veto: np.uint32, virtual_veto: bool, bits: Array,
+    deciding: Array, swap: bool, limits: Array, veto: np.uint32, virtual_veto: np.uint8, bits: Array,
 ) -> None:  # fmt: skip
     """Set the bits of good pixels of wanted cells.
 
@@ -37,7 +37,7 @@ def pack_rows(
         deciding_row = deciding[row if deciding.shape[0] > 1 else 0]
         bit_row = bits[row]
         for k in range(row_start[row], row_start[row + 1]):
-            if slot[k] < 0 or (virtual_veto and virtual.size > 0 and virtual[k] != 0):
+            if slot[k] < 0 or (virtual.size > 0 and (virtual[k] & virtual_veto) != 0):
                 continue
             end = np.int64(first[k + 1]) if k + 1 < row_start[row + 1] else np.int64(columns)
             _pack(flag_row, deciding_row, swap, limits[0], limits[2], veto, np.int64(first[k]), end, bit_row)

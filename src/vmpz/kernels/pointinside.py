@@ -1,9 +1,9 @@
 """Points against regions, and edges of an outline against one another.
 
-A region is a loop of arcs (`vmpz.kernels.clipping`): one full circle, or great-circle edges. A point is in a
-polygon when the way from it to the middle of an edge arrives from the left after an even number of crossings,
-or from the right after an odd one; the edge is the one whose plane is farthest from the point, so that the way
-never runs along it. No projection is used: any polygon, any place, poles included.
+A region is a loop of arcs (`vmpz.kernels.clipping`): one full circle, a ring between two, or great-circle edges. A
+point is in a polygon when the way from it to the middle of an edge arrives from the left after an even number of
+crossings, or from the right after an odd one; the edge is the one whose plane is farthest from the point, so that
+the way never runs along it. No projection is used: any polygon, any place, poles included.
 """
 
 import math
@@ -75,7 +75,8 @@ def inside(points: FloatArray, owner: IntArray, arcs: FloatArray, first: IntArra
     owner : int64 (m,)
         Region to test each point against, ascending.
     arcs, first
-        As for `vmpz.kernels.clipping.trace`; a region is one full circle or a loop of great-circle edges.
+        As for `vmpz.kernels.clipping.trace`; a region is a loop of great-circle edges, or one or two full circles:
+        a region on the left of both is a ring.
 
     Returns
     -------
@@ -87,8 +88,8 @@ def inside(points: FloatArray, owner: IntArray, arcs: FloatArray, first: IntArra
     for i in range(owner.size):
         region = owner[i]
         begin, end = first[region], first[region + 1]
-        if end - begin == 1:
-            answer[i] = _in_circle(arcs[begin], points[i])
+        if end - begin <= 2:
+            answer[i] = _in_circle(arcs[begin], points[i]) and _in_circle(arcs[end - 1], points[i])
             continue
         if region != held:
             starts = arcs[begin:end, 3:6].copy()

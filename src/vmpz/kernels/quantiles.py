@@ -26,7 +26,7 @@ Array = NDArray[Any]
 @njit(cache=True, nogil=True)
 def gather_rows(
     columns: int, first: Array, slot: Array, virtual: Array, row_start: Array, flags: Array, words: Array, swap: bool,
-    deciding: Array, deciding_swap: bool, limits: Array, good: bool, veto: np.uint32, virtual_veto: bool,
+    deciding: Array, deciding_swap: bool, limits: Array, good: bool, veto: np.uint32, virtual_veto: np.uint8,
     end: Array, out: Array, beside: Array,
 ) -> None:  # fmt: skip
     """Append the finite pixels of a sample to the lists of their slots.
@@ -55,7 +55,7 @@ def gather_rows(
         deciding_row = deciding[row if deciding.shape[0] > 1 else 0]
         word_row = words[row]
         for k in range(row_start[row], row_start[row + 1]):
-            if slot[k] < 0 or (good and virtual_veto and virtual.size > 0 and virtual[k] != 0):
+            if slot[k] < 0 or (good and virtual.size > 0 and (virtual[k] & virtual_veto) != 0):
                 continue
             begin = np.int64(first[k])
             stop = np.int64(first[k + 1]) if k + 1 < row_start[row + 1] else np.int64(columns)

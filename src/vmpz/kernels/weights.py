@@ -1,4 +1,4 @@
-"""Inverse-variance sums of planes: ``sum 1/RMS**2`` and ``sum value/RMS**2`` per cell, in float64."""
+"""Inverse variances of pixels as a plane, and sums of planes weighted by them, in float64."""
 
 from typing import Any
 
@@ -8,15 +8,25 @@ from numpy.typing import NDArray
 
 from vmpz.kernels.words import float_of, native_word, ordered_word
 
-__all__ = ["weigh_rows"]
+__all__ = ["inverse_variances", "weigh_rows"]
 
 Array = NDArray[Any]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def inverse_variances(rms: Array, swap: bool, out: Array) -> None:
+    """1/RMS**2 of stored words, uint32 (rows, columns), as float32; infinite or NaN where that has no value."""
+    for row in range(rms.shape[0]):
+        words, values = rms[row], out[row]
+        for i in range(words.size):
+            noise = np.float64(float_of(words[i], swap))
+            values[i] = np.float32(1.0 / (noise * noise))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def weigh_rows(
     columns: int, first: Array, slot: Array, virtual: Array, row_start: Array, flags: Array, words: Array, swap: bool,
-    rms: Array, rms_swap: bool, limits: Array, veto: np.uint32, virtual_veto: bool, sums: Array,
+    rms: Array, rms_swap: bool, limits: Array, veto: np.uint32, virtual_veto: np.uint8, sums: Array,
 ) -> None:  # fmt: skip
     """Add the weighted sums of a plane over finite pixels.
 
@@ -36,7 +46,7 @@ def weigh_rows(
             if slot[k] < 0:
                 continue
             end = np.int64(first[k + 1]) if k + 1 < row_start[row + 1] else np.int64(columns)
-            vetoed = virtual_veto and virtual.size > 0 and virtual[k] != 0
+            vetoed = virtual.size > 0 and (virtual[k] & virtual_veto) != 0
             all_sum, all_weighted, good_sum, good_weighted = 0.0, 0.0, 0.0, 0.0
             for i in range(np.int64(first[k]), end):
                 place = ordered_word(native_word(rms_row[i], rms_swap))

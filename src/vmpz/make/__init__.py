@@ -14,13 +14,14 @@ from vmpz.bits import BitTable
 from vmpz.frames import FrameRef
 from vmpz.make import bitmask, coverage, depth, effective, footprint, info
 from vmpz.make.needs import PassNeeds, table_for
+from vmpz.make.outside import Outside
 from vmpz.parameters import Parameters
 from vmpz.products import Product, ProductKey
 
 __all__ = ["RECIPES", "PassNeeds", "Recipe", "needs"]
 
 
-def _no_maps(parameters: Parameters) -> dict[str, str]:
+def _nothing(key: ProductKey, parameters: Parameters) -> dict[str, Outside]:
     return {}
 
 
@@ -44,8 +45,8 @@ class Recipe:
         ``(key, ref, parameters)`` -> the parameters that enter the digest, ready for JSON.
     make : callable
         -> `Product` without provenance. Raises MissingProductError where the frame cannot give it (state NOINPUT).
-    aux_maps : callable
-        ``(parameters)`` -> maps from outside that `make` wants: name -> location.
+    outside : callable
+        ``(key, parameters)`` -> what `make` wants from outside the survey, by name.
     """
 
     kind: str
@@ -55,7 +56,7 @@ class Recipe:
     needs: Callable[[ProductKey, FrameRef, Parameters], PassNeeds]
     section: Callable[[ProductKey, FrameRef, Parameters], dict[str, Any]]
     make: Callable[..., Product]
-    aux_maps: Callable[[Parameters], Mapping[str, str]] = _no_maps
+    outside: Callable[[ProductKey, Parameters], Mapping[str, Outside]] = _nothing
 
 
 RECIPES: dict[str, Recipe] = {
@@ -64,8 +65,8 @@ RECIPES: dict[str, Recipe] = {
         Recipe("footprint", 1, "band", footprint.keys, footprint.needs, footprint.section, footprint.make),
         Recipe("bitmask", 1, "band", bitmask.keys, bitmask.needs, bitmask.section, bitmask.make),
         Recipe("coverage", 1, "band", coverage.keys, coverage.needs, coverage.section, coverage.make),
-        Recipe("info", 1, "band", info.keys, info.needs, info.section, info.make),
-        Recipe("depth", 1, "band", depth.keys, depth.needs, depth.section, depth.make, depth.aux_maps),
+        Recipe("info", 1, "band", info.keys, info.needs, info.section, info.make, info.wanted),
+        Recipe("depth", 1, "band", depth.keys, depth.needs, depth.section, depth.make, depth.wanted),
         Recipe(
             "effectivecoverage", 1, "tile", effective.keys, effective.needs, effective.section, effective.make
         ),

@@ -6,7 +6,9 @@ each column means is in `vmpz.statistics`.
 
 A pixel is *valid* if its RMS is finite, > 0 and < 1e15 (numbers below the normal range of float32 count as 0; without
 an RMS plane: if its IMAGE is finite; without both: always), *usable* if moreover RMS <= ``rms_max``, *good* if
-moreover no bit of the depth selection hits it. Planes are taken as float32, flags as unsigned 32-bit words.
+moreover no bit of the depth selection hits it. Planes are taken as float32, flags as unsigned 32-bit words; the
+inverse variance 1/RMS**2 (WEIGHT) is a plane too, made of the RMS on the way. Geometric masks are virtual flag bits: 32
+inside the star masks, 33 and on inside the further masks of the frame, in their order.
 """
 
 import threading
@@ -18,15 +20,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vmpz.bits import STARMASK, BitTable, Selection
+from vmpz.bits import STARMASK, VIRTUAL, BitTable, Selection
 from vmpz.errors import InputError
 from vmpz.frames import Frame, Plane
 from vmpz.kernels import binning, goodpixels, quantiles, weights, words
 from vmpz.make.goodpixels import GoodPixels, joint_good
-from vmpz.make.orderstatistics import BlockLists, Orders
+from vmpz.make.orderstatistics import BlockLists, Orders, Pool
+from vmpz.make.pixelmasks import PixelMasks
 from vmpz.make.runtable import RunBlock, RunTable
-from vmpz.make.starmasks import StarMasks
-from vmpz.make.totals import PLANES, SAMPLES, Partial, Request, Totals
+from vmpz.make.totals import PLANES, SAMPLES, WEIGHT, Partial, Request, Totals
 from vmpz.sky.cells import CellSet
 from vmpz.sky.regions import Polygon, covered_fractions
 from vmpz.statistics import CellStatistics
@@ -53,7 +55,9 @@ def accumulate(
     listed: Iterable[str] = (),
     list_samples: Iterable[str] = ("valid",),
     inverse_variance: bool = False,
+    weight: bool = False,
     keep_good: Selection | None = None,
+    pool: Pool | None = None,
     threads: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[CellStatistics, GoodPixels | None]:
@@ -79,8 +83,13 @@ def accumulate(
         The samples that `percents` and `listed` are wanted for, 'valid' or 'good'.
     inverse_variance : bool
         Also ``wsum`` and ``wmean``.
+    weight : bool
+        Also the moments of the inverse variance, ``WEIGHT.valid.mean`` and so on, in place of those of IMAGE, which
+        is not read then.
     keep_good : Selection, optional
         Also keep the plane of usable pixels not hit by this selection.
+    pool : Pool, optional
+        Where the lists of pixels go, for order statistics over several images.
     threads : int
         Row blocks worked on at once. Planes that must be read in order (gzip) are read by one.
     progress : callable, optional
@@ -99,7 +108,10 @@ def accumulate(
         A plane has another shape than the grid, flags are no integers of up to 32 bits, data do not have their
         DATASUM, or what was asked for needs a plane or star masks that the frame does not have.
     """
-    planes = {name: frame.planes[name] for name in (*PLANES, "FLAG") if name in frame.planes}
+    unread = {"IMAGE"} if weight else set()
+    planes = {name: frame.planes[name] for name in (*PLANES, "FLAG") if name in frame.planes.keys() - unread}
+    kept = tuple(name if name in planes else "" for name in PLANES)
+    kept = (*kept[:2], WEIGHT) if weight else kept
     orders = Orders.of(percents, listed)
     request = Request(
         tuple({one.text: one for one in selections}.values()),
@@ -108,7 +120,10 @@ def accumulate(
         inverse_variance,
         keep_good,
         orders,
-        tuple((p, s) for p in PLANES for s in SAMPLES if orders and p in planes and s in set(list_samples)),
+        kept,
+        tuple((p, s) for p in kept for s in SAMPLES if orders and p and s in set(list_samples)),
+        tuple(_virtual_bits(frame)),
+        pool,
     )
     _check(frame, table, request, planes)
     totals = Totals(table, request, planes)
@@ -119,7 +134,7 @@ def accumulate(
         if progress is not None:
             progress(rows)
     totals.verify()
-    return totals.statistics(frame.star_masks is not None), totals.good_pixels()
+    return totals.statistics(), totals.good_pixels()
 
 
 def over_area(statistics: CellStatistics, cells: CellSet, outline: Polygon) -> CellStatistics:
@@ -139,6 +154,12 @@ def over_area(statistics: CellStatistics, cells: CellSet, outline: Polygon) -> C
     return CellStatistics(cells, columns, statistics.scalars)
 
 
+def _virtual_bits(frame: Frame) -> dict[int, str]:
+    """Number and name of the virtual bits that a frame has, ascending."""
+    star_masks = {} if frame.star_masks is None else {STARMASK: "STARMASK"}
+    return star_masks | dict(enumerate(frame.masks, STARMASK + 1))
+
+
 def _check(frame: Frame, table: RunTable, request: Request, planes: Mapping[str, Plane]) -> None:
     """Refuse what cannot be counted before any pixel is read."""
     for plane in planes.values():
@@ -153,7 +174,21 @@ def _check(frame: Frame, table: RunTable, request: Request, planes: Mapping[str,
     named = (*request.selections, request.good, *([request.keep_good] if request.keep_good else []))
     if frame.star_masks is None and any(STARMASK in selection.numbers for selection in named):
         raise InputError(f"{frame.ref.name}: the selection STARMASK needs star masks, found none")
-    if (request.inverse_variance or request.orders.weighted) and "RMS" not in planes:
+    there = _virtual_bits(frame)
+    wanted = {(n, name) for one in named for n, name in zip(one.numbers[::-1], one.names[::-1], strict=False)}
+    for number, name in sorted(wanted):
+        if number >= STARMASK and there.get(number) != name:
+            raise InputError(
+                f"{frame.ref.name}: the selection {name} needs a mask of this name as bit {number}, "
+                f"found {', '.join(f'{n} {there[n]}' for n in there) or 'none'}"
+            )
+    if len(frame.masks) >= VIRTUAL:
+        raise InputError(
+            f"{frame.ref.name}: there must be at most {VIRTUAL - 1} masks, found {len(frame.masks)}"
+        )
+    if (
+        request.inverse_variance or request.orders.weighted or WEIGHT in request.planes
+    ) and "RMS" not in planes:
         raise InputError(
             f"{frame.ref.name}: inverse-variance weights need the plane RMS, found {', '.join(planes)}"
         )
@@ -172,9 +207,9 @@ class _Meaning:
     limits: NDArray[np.int32]
     known: np.uint32
     low_masks: NDArray[np.uint32]
-    high_masks: NDArray[np.bool_]
-    veto: tuple[np.uint32, bool]
-    kept_veto: tuple[np.uint32, bool]
+    high_masks: NDArray[np.uint8]
+    veto: tuple[np.uint32, np.uint8]
+    kept_veto: tuple[np.uint32, np.uint8]
 
     @classmethod
     def of(cls, planes: Mapping[str, Plane], bits: BitTable | None, request: Request) -> "_Meaning":
@@ -185,19 +220,20 @@ class _Meaning:
             word = np.uint32(mask & 0xFFFFFFFF)
             return np.uint32(word.byteswap()) if flag_swap else word
 
+        def veto(selection: Selection) -> tuple[np.uint32, np.uint8]:
+            return stored(selection.mask), np.uint8(selection.virtual_mask)
+
         decider, limits = _validity(planes, request.rms_max)
         return cls(
-            (*(swapped.get(name, False) for name in PLANES), False),
+            (*(swapped.get(name, False) for name in request.planes), False),
             flag_swap,
             decider,
             limits,
             stored(0xFFFFFFFF if bits is None else bits.known),
             np.array([stored(one.mask) for one in request.selections], np.uint32),
-            np.array([STARMASK in one.numbers for one in request.selections], bool),
-            (stored(request.good.mask), STARMASK in request.good.numbers),
-            (stored(request.keep_good.mask), STARMASK in request.keep_good.numbers)
-            if request.keep_good
-            else (np.uint32(0), False),
+            np.array([one.virtual_mask for one in request.selections], np.uint8),
+            veto(request.good),
+            veto(request.keep_good or Selection((), ())),
         )
 
 
@@ -227,7 +263,7 @@ def _partials(
 ) -> Iterator[Partial]:
     """Partial results in block order."""
     buffers = threading.local()
-    masks = StarMasks(table, frame.star_masks) if frame.star_masks else None
+    masks = PixelMasks(table, (frame.star_masks or (), *frame.masks.values()))
     one = _Pass(frame, table, request, planes, _Meaning.of(planes, frame.bits, request), masks, buffers)
     if threads == 1 or any(plane.sequential for plane in planes.values()):
         yield from map(one.reduce, table.blocks)
@@ -245,7 +281,7 @@ class _Pass:
     request: Request
     planes: Mapping[str, Plane]
     meaning: _Meaning
-    masks: StarMasks | None
+    masks: PixelMasks
     buffers: threading.local
 
     def reduce(self, block: RunBlock) -> Partial:
@@ -255,7 +291,7 @@ class _Pass:
         lists = {
             key: BlockLists.empty(block, orders.weighted and key[0] != "RMS") for key in self.request.lists
         }
-        runs, virtual = self.masks.cut(block) if self.masks else (block, np.zeros(0, np.uint8))
+        runs, virtual = self.masks.cut(block)
         for start in range(block.start, block.stop, WINDOW_ROWS):
             rows = slice(start - block.start, min(start + WINDOW_ROWS, block.stop) - block.start)
             self._add(partial, lists, runs, virtual, rows)
@@ -263,7 +299,7 @@ class _Pass:
             bits = partial.counts[:, 2 : 2 + STARMASK]
             bits[:] = bits[:, words.bit_places(True)]
             partial.stray[1] = int(np.uint32(partial.stray[1]).byteswap())
-        finished = block.found == self.table.found[block.cells]
+        finished = (block.found == self.table.found[block.cells]) & (self.request.pool is None)
         partial.lists = {key: one.close(finished, orders) for key, one in lists.items()}
         return partial
 
@@ -280,7 +316,7 @@ class _Pass:
         nothing = _read_only(np.zeros((1, columns), np.uint32))
         data = self._read(runs.start + rows.start, runs.start + rows.stop, partial.data_sums)
         flags = data.get("FLAG", nothing)
-        floats = (*(data.get(name, nothing[:0]) for name in PLANES), nothing)
+        floats = (*(data.get(name, nothing[:0]) for name in self.request.planes), nothing)
         deciding, swap = floats[meaning.decider], meaning.swaps[meaning.decider]
         geometry = (
             columns,
@@ -298,8 +334,8 @@ class _Pass:
             goodpixels.pack_rows(
                 *geometry, deciding, swap, meaning.limits, *meaning.kept_veto, partial.kept[rows]
             )
-        for p, name in enumerate(PLANES):
-            if self.request.inverse_variance and name in data:
+        for p, name in enumerate(self.request.planes):
+            if self.request.inverse_variance and name:
                 weights.weigh_rows(
                     *geometry, data[name], meaning.swaps[p], data["RMS"], meaning.swaps[0], meaning.limits,
                     *meaning.veto, partial.weights[:, p],
@@ -317,12 +353,17 @@ class _Pass:
         if not hasattr(self.buffers, "of"):
             shape = (WINDOW_ROWS, self.table.shape[1])
             self.buffers.of = {name: np.empty(shape, plane.dtype) for name, plane in self.planes.items()}
+            self.buffers.weight = np.empty(shape if WEIGHT in self.request.planes else (0, 0), np.float32)
         data = {}
         for name, plane in self.planes.items():
             rows = np.ascontiguousarray(plane.read(start, stop, self.buffers.of[name][: stop - start]))
             if plane.datasum is not None:
                 data_sums[name] = data_sums.get(name, 0) + _data_sum(rows, start)
             data[name] = _flag_words(rows, self.frame.bits) if name == "FLAG" else _float_words(rows)
+        if WEIGHT in self.request.planes:
+            values = self.buffers.weight[: stop - start]
+            weights.inverse_variances(data["RMS"], self.meaning.swaps[0], values)
+            data[WEIGHT] = _float_words(values)
         return data
 
 

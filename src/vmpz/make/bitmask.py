@@ -10,7 +10,7 @@ everywhere; absent = 0. This is not a coverage: the coverage is counted from obs
 
 **Bits** are chosen by name (``[bitmask] bits``), their numbers come from the bit table of the instrument and
 pipeline version, whose name and version are in BITTABLE and BITTABVR; BITSEL lists the numbers, BITNnn their
-names.
+names. Geometric masks are bits too: STARMASK (32), and those of ``[[masks]]`` (33 and on, in their order).
 
 **Unit** none; **keywords** WGTKIND = FLAGFRAC, DEGRULE = COVERAGE.
 
@@ -29,6 +29,7 @@ from vmpz.make.needs import (
     PassNeeds,
     flag_planes,
     key_for,
+    mask_sections,
     mask_tables,
     require,
     selection_of,
@@ -69,12 +70,12 @@ def bit_maps(
     """
     if not selection.numbers:
         raise InputError("a bit mask needs at least one flag name, found none")
-    joint = statistics.fraction(f"flagged.{selection.text}")
+    joint = statistics.hit(f"flagged.{selection.text}")
     weight = fraction_map(statistics.cells, joint, zeros)
     listed = weight.cells
     maps = {"WEIGHT": weight}
     for number in selection.numbers if per_bit else ():
-        single = SkyMap(statistics.cells, statistics.fraction(f"bit.{number:02d}").astype(np.float32))
+        single = SkyMap(statistics.cells, statistics.hit(f"bit.{number:02d}").astype(np.float32))
         maps[f"BIT{number:02d}"] = _at(single, listed)
     return maps
 
@@ -105,6 +106,7 @@ def section(key: ProductKey, ref: FrameRef, parameters: Parameters) -> dict[str,
         "table": f"{table.name} {table.version}" if table else "-",
         "per_bit": parameters.bitmask.per_bit,
         "zeros": parameters.maps.write_zeros,
+        **mask_sections(key, parameters),
     }
 
 

@@ -5,7 +5,9 @@
 <= footprint, in every cell, where the footprint is that of valid pixels (source ``rms``) or of the mosaic outline; a
 union of detector polygons is another measurement.
 
-**Formula.** ``f = f_geom good / found``, counted jointly on pixels.
+**Formula.** ``f = f_geom good / found``, counted jointly on pixels. Of single exposures: the share of the cell's 64
+sub-cells that at least ``[exposures] min_good`` exposures see well, more than half of their pixels there being good;
+never more than the union of the outlines.
 
 **Vetoed bits** (``[coverage] bits``) are chosen by name; the default is that of the bit table (VIS: INVALID,
 SAT, NO_DATA; NIR: INVALID, SATUR). Star masks count as the virtual bit STARMASK (32) unless ``star_masks =
@@ -25,6 +27,7 @@ from vmpz.make.needs import (
     PassNeeds,
     flag_planes,
     key_for,
+    mask_sections,
     mask_tables,
     require,
     selection_of,
@@ -59,6 +62,9 @@ def coverage_map(statistics: CellStatistics, selection: Selection, *, zeros: boo
     SkyMap
         float32, in (0, 1].
     """
+    counted = f"coverage.{selection.text}"
+    if statistics.of_exposures:
+        return fraction_map(statistics.cells, statistics.column(counted), zeros)
     return fraction_map(statistics.cells, statistics.fraction(f"good.{selection.text}"), zeros)
 
 
@@ -76,7 +82,7 @@ def needs(key: ProductKey, ref: FrameRef, parameters: Parameters) -> PassNeeds:
         planes=validity_plane(ref) | flag_planes(selection),
         tables=mask_tables(selection),
         selections=frozenset({selection}),
-        keep_good=selection if parameters.coverage.subcells else None,
+        keep_good=selection if parameters.coverage.subcells or not ref.has_grid else None,
     )
 
 
@@ -88,7 +94,9 @@ def section(key: ProductKey, ref: FrameRef, parameters: Parameters) -> dict[str,
         "table": f"{table.name} {table.version}" if table else "-",
         "rms_max": parameters.coverage.rms_max,
         "subcells": parameters.coverage.subcells,
+        **({} if ref.has_grid else {"min_good": parameters.exposures.min_good}),
         "zeros": keeps_zeros(parameters.maps),
+        **mask_sections(key, parameters),
     }
 
 

@@ -22,7 +22,10 @@ pixels given by the estimator (DEPTHEST):
 
 **Noise of a cell** (``[depth] source``). ``rms``: the quadratic mean of the RMS over usable pixels outside
 the vetoed bits (BITSEL), which agrees with the degrade rule at every order. ``info``: the info map
-Noise:RMSQ, over all valid pixels (BITSEL = '-1', and `rms_max` does not cut).
+Noise:RMSQ, over all valid pixels (BITSEL = '-1', and `rms_max` does not cut). ``exposures``: of the coadd of the
+exposures by their scalars (`vmpz.make.exposuredepth`), PSF averaged with their weights; PSFOPTIMAL is the limit when
+every exposure is measured with its own PSF. Where there is no mosaic but only single exposures, ``rms`` is the noise of
+their coadd: inverse variances of good pixels add.
 
 **Extinction** (``[depth.extinction]``) makes the limit shallower by ``A_b = R_b E(B-V)``, E(B-V) being the
 value of the given map at the cell centre, R_b of the law named in EXTLAW. A cell without noise or without
@@ -41,9 +44,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vmpz.bits import Selection
 from vmpz.errors import InputError, MissingProductError
 from vmpz.frames import Frame, FrameRef
-from vmpz.make import info
+from vmpz.make import derived, info
+from vmpz.make.exposuredepth import exposure_depth
 from vmpz.make.needs import (
     PassNeeds,
     flag_planes,
@@ -55,6 +60,7 @@ from vmpz.make.needs import (
     table_for,
     table_in,
 )
+from vmpz.make.outside import EBV, Outside
 from vmpz.make.values import bit_keywords, frame_keywords, measured_map
 from vmpz.parameters import DepthParameters, Parameters
 from vmpz.physics.depth import (
@@ -70,10 +76,7 @@ from vmpz.sky import hpx
 from vmpz.sky.skymap import SkyMap
 from vmpz.statistics import STATISTICS, CellStatistics
 
-__all__ = ["EBV", "aux_maps", "depth_map", "keys", "make", "needs", "section"]
-
-EBV = "EBV"
-"""Name of the E(B-V) map among the maps given to `make`."""
+__all__ = ["depth_map", "keys", "make", "needs", "section", "wanted"]
 
 
 def depth_map(
@@ -119,7 +122,7 @@ def depth_map(
         The estimator needs a PSF and none was given.
     """
     chosen = parameters or DepthParameters.model_validate({})
-    noise = _noise(statistics, chosen)
+    noise = _noise(statistics, chosen, pixel_scale_arcsec)
     common = {"zero_point_mag": zero_point, "snr": chosen.snr, "correlated_noise": correlated_noise}
     if chosen.estimator == "SURFBRIGHT":
         depth = surface_brightness_limit(
@@ -133,9 +136,17 @@ def depth_map(
     return measured_map(statistics.cells, depth)
 
 
-def _noise(statistics: CellStatistics, chosen: DepthParameters) -> NDArray[np.float64]:
-    """Quadratic mean RMS per cell, NaN where there is none; through the info map it has that map's rounding."""
+def _noise(
+    statistics: CellStatistics, chosen: DepthParameters, pixel_scale_arcsec: float
+) -> NDArray[np.float64]:
+    """Quadratic mean RMS per cell, NaN where there is none; through the info map it has that map's rounding.
+
+    Of single exposures: the noise per pixel of their coadd.
+    """
     mean = STATISTICS["RMSQ"]
+    if chosen.source == "rms" and statistics.of_exposures:
+        weight = statistics.column("depth.weight")
+        return pixel_scale_arcsec / np.sqrt(np.where(weight > 0, weight, np.nan))
     if chosen.source == "rms":
         return mean.from_moments(statistics, "RMS.good")
     return mean.from_moments(statistics, "RMS.valid").astype(np.float32).astype(np.float64)
@@ -164,11 +175,14 @@ def keys(ref: FrameRef, parameters: Parameters) -> list[ProductKey]:
     """One depth per band."""
     table = table_for(ref, parameters)
     chosen = selections_for(parameters, ref.band, ref.instrument, table, "STARMASK" in ref.tables)
-    return [key_for(ref, parameters, "depth", selection=chosen.depth.text)]
+    selection = "-" if is_of_exposures(ref, parameters.depth) else chosen.depth.text
+    return [key_for(ref, parameters, "depth", selection=selection)]
 
 
 def needs(key: ProductKey, ref: FrameRef, parameters: Parameters) -> PassNeeds:
-    """RMS; FLAG and star masks as far as the selection goes; the PSF table where it decides."""
+    """RMS; FLAG and star masks as far as the selection goes; the PSF table where it decides; or the exposures."""
+    if is_of_exposures(ref, parameters.depth):
+        return PassNeeds(tables=frozenset({"LAYERS"}))
     selection = selection_of(key, table_for(ref, parameters))
     tables = mask_tables(selection)
     if _psf_kind(parameters.depth, "PSF" in ref.tables, "psf_fwhm_arcsec" in ref.scalars) == "CATALOGUE":
@@ -190,10 +204,10 @@ def _psf_kind(chosen: DepthParameters, has_stamps: bool, has_scalar: bool) -> st
     return "HEADER" if has_scalar and not has_stamps else "CATALOGUE"
 
 
-def aux_maps(parameters: Parameters) -> dict[str, str]:
-    """Maps from outside that `make` wants: name -> location."""
+def wanted(key: ProductKey, parameters: Parameters) -> dict[str, Outside]:
+    """The map of E(B-V), where the depth is corrected for extinction."""
     extinction = parameters.depth.extinction
-    return {} if extinction is None else {EBV: extinction.map}
+    return {} if extinction is None else {EBV: Outside("map", extinction.map)}
 
 
 def section(key: ProductKey, ref: FrameRef, parameters: Parameters) -> dict[str, Any]:
@@ -203,6 +217,11 @@ def section(key: ProductKey, ref: FrameRef, parameters: Parameters) -> dict[str,
     law = parameters.depth.extinction
     return {
         **chosen,
+        **(
+            {}
+            if ref.has_grid and chosen["source"] != "exposures"
+            else {"exposures": parameters.exposures.zero_point}
+        ),
         "bits": key.selection,
         "table": f"{table.name} {table.version}" if table else "-",
         "rms_max": parameters.coverage.rms_max,
@@ -255,6 +274,12 @@ def make(
         A plane or the PSF that the definition needs is not there.
     """
     chosen, ref = parameters.depth, frame.ref
+    if is_of_exposures(ref, chosen):
+        return _of_exposures(key, frame, statistics, parameters, maps or {})
+    if chosen.estimator == "PSFOPTIMAL":
+        raise MissingProductError(
+            f"{ref.name}: PSFOPTIMAL is of exposures: ask for source = exposures, or PSF"
+        )
     table = table_in(frame, parameters)
     selection = selection_of(key, table)
     require(frame, frozenset({"RMS"}), selection)
@@ -283,6 +308,50 @@ def make(
         "MAGZERO": float(zero_point),
     }
     return Product(key, {"WEIGHT": depth}, keywords=keywords, unit=_unit(chosen))
+
+
+def is_of_exposures(ref: FrameRef, chosen: DepthParameters) -> bool:
+    """Whether the depth comes from scalars of exposures: on request, and where exposures have no pixels."""
+    return chosen.source == "exposures" or (not ref.has_grid and "RMS" not in ref.planes)
+
+
+def _of_exposures(
+    key: ProductKey,
+    frame: Frame,
+    statistics: CellStatistics,
+    parameters: Parameters,
+    maps: Mapping[str, Any],
+) -> Product:
+    """The depth of the coadd of the exposures, from their scalars."""
+    chosen, ref = parameters.depth, frame.ref
+    if frame.exposures is None:
+        raise MissingProductError(
+            f"{ref.name}: a depth of exposures needs a table of exposures; there is none"
+        )
+    zero_point, correlated = parameters.exposures.zero_point, correlated_noise_of(chosen, ref.band)
+    completed = derived.completed(frame.exposures, ref.band, parameters)
+    if "Zeropoint" not in completed.scalars:
+        raise MissingProductError(f"{ref.name}: a depth of exposures needs their zero points; there are none")
+    depth = exposure_depth(
+        completed, statistics.cells, chosen, zero_point=zero_point, correlated_noise=correlated
+    )
+    extinction = _extinction(frame, chosen, maps)
+    if extinction:
+        ebv = extinction["extinction"].of_cells(statistics.cells.cells())
+        depth = depth - extinction_mag(ebv, extinction["coefficient"])
+    has_psf = chosen.estimator in ("PSF", "PSFOPTIMAL", "EXTENDED")
+    kind = "-1" if not has_psf else "PARAMETER" if chosen.psf_fwhm_arcsec is not None else "EXPOSURES"
+    keywords = {
+        **frame_keywords(ref),
+        **bit_keywords(Selection((), ()), None),
+        **_definition_keywords(chosen, kind),
+        "CORRFAC": correlated,
+        "CORRSRC": chosen.correlated_noise_source if has_correlated_noise(chosen, ref.band) else "-1",
+        "MAGZERO": float(zero_point),
+    }
+    return Product(
+        key, {"WEIGHT": measured_map(statistics.cells, depth)}, keywords=keywords, unit=_unit(chosen)
+    )
 
 
 def pixel_scale(ref: FrameRef) -> float:

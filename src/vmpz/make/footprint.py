@@ -14,7 +14,7 @@ were not observed are absent. Nothing is taken out for flags: that is the covera
     The polygon ImgSpatialFootprint of the XML descriptor, exactly.
 ``layers``
     Union of the detector polygons of the exposures that made the mosaic; exact where one polygon decides,
-    else to 1/64 of a cell.
+    else to 1/64 of a cell. Single exposures that made no mosaic have no other footprint.
 
 **Values** (``[footprint] values``). ``fraction``, or ``binary``: 1 where the fraction is > 0, the published
 definition of the Euclid Q1 release.
@@ -28,7 +28,7 @@ values times the cell area is the observed area, at any order.
 References: Euclid DPDD, DpdHealpixFootprintMaskVMPZ.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 from vmpz.bits import Selection
 from vmpz.errors import MissingProductError
-from vmpz.frames import Exposure, Frame, FrameRef
+from vmpz.frames import Exposures, Frame, FrameRef
 from vmpz.make.needs import PassNeeds, key_for, require, validity_plane
 from vmpz.make.values import coverage_keywords, fraction_map, frame_keywords, keeps_zeros
 from vmpz.parameters import Parameters
@@ -55,7 +55,7 @@ def footprint_map(
     *,
     source: str = "rms",
     values: str = "fraction",
-    exposures: Sequence[Exposure] | None = None,
+    exposures: Exposures | None = None,
     descriptor: Polygon | None = None,
     zeros: bool = False,
 ) -> SkyMap:
@@ -67,7 +67,7 @@ def footprint_map(
         Columns geom and, for source rms, found and valid.
     source : {'rms', 'outline', 'descriptor', 'layers'}
     values : {'fraction', 'binary'}
-    exposures : sequence of Exposure
+    exposures : Exposures
         Detector outlines, for source layers.
     descriptor : Polygon
         ImgSpatialFootprint, for source descriptor.
@@ -84,9 +84,9 @@ def footprint_map(
     MissingProductError
         Source layers without exposures, or source descriptor without a polygon.
     """
-    if source == "rms":
+    if source == "rms" and not statistics.of_exposures:
         fraction = statistics.fraction("valid")
-    elif source == "outline":
+    elif source in ("rms", "outline"):
         fraction = np.clip(statistics.column("geom"), 0.0, 1.0)
     elif source == "descriptor":
         if descriptor is None:
@@ -99,8 +99,7 @@ def footprint_map(
             raise MissingProductError(
                 "a footprint from Layers needs a table of exposures; this frame has none"
             )
-        outlines = [exposure.outline for exposure in exposures]
-        union = union_fractions(outlines, statistics.cells.order, cells=statistics.cells)
+        union = union_fractions(exposures.corners, statistics.cells.order, cells=statistics.cells)
         fraction = union.of_cells(statistics.cells.cells(), 0.0)
     if values == "binary":
         fraction = np.where(np.asarray(fraction, np.float32) > 0, 1.0, 0.0)
@@ -129,6 +128,8 @@ def keys(ref: FrameRef, parameters: Parameters) -> list[ProductKey]:
 def needs(key: ProductKey, ref: FrameRef, parameters: Parameters) -> PassNeeds:
     """The validity plane, or the Layers table, or nothing but the outline."""
     source = parameters.footprint.source
+    if not ref.has_grid:
+        return PassNeeds(tables=frozenset({"LAYERS"}))
     if source == "rms":
         return PassNeeds(planes=validity_plane(ref))
     return PassNeeds(tables=frozenset({"LAYERS"} if source == "layers" else ()))

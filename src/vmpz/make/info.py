@@ -1,24 +1,32 @@
 """Info maps: what was collected in every cell, one quantity and one statistic per map.
 
 **Definition.** A *sample* is a value seen in the cell: an image pixel (SAMPLE = PIXEL), a detector exposure
-with the exact fraction of the cell that its outline covers (EXPOSURE), or a PSF stamp (STAMP). The statistic
-(STATIST) of the samples of a cell is its value; the table of statistics is that of `vmpz.statistics`. Cells
-without a sample are absent.
+with the exact fraction of the cell that its outline covers (EXPOSURE), a PSF stamp (STAMP), or a source of a catalogue
+(SOURCE). The statistic (STATIST) of the samples of a cell is its value; the table of statistics is that of
+`vmpz.statistics`. Cells without a sample are absent. INFOSRC says where the values come from.
 
 ======================================  ======================================================================
-Noise, Background                       pixels with a valid RMS of the planes RMS and BACKGROUND, in the units
-                                        of the mosaic (zero point in MAGZERO). WMEAN and WMEDIAN weigh by
-                                        1/RMS^2; MODE is exact on the float32 values of the plane
+Noise, Background, Weight               pixels with a valid RMS of the planes RMS and BACKGROUND, and 1/RMS^2, in
+                                        the units of the mosaic (zero point in MAGZERO). WMEAN and WMEDIAN weigh by
+                                        1/RMS^2; MODE is exact on the float32 values of the plane. Without the plane,
+                                        or with ``per = "exposure"``: scalars of exposures
 Persistence                             zeros and ones of the flag bit PERSIST over all pixels of the cell. MEAN
                                         is the fraction of the cell that carries it; WMEAN and WMEDIAN do not
                                         exist, since pixels without a valid RMS count and have no weight
-PSF                                     FWHM (arcsec) of the PSF stamps inside the cell; where there are none,
-                                        of the four nearest ones, weighted by inverse distance. The number of
-                                        stamps used is the column NSTAMPS
-Exposures, ExposureTime, SAA, AA, BA,   detector exposures of the Layers table. COUNT of Exposures is the sum
-MJD, Airmass, Seeing ...                of exactly covered fractions, not an integer at edges; WMEAN weighs by
-                                        inverse variance (Weight) where exposures have one, else by exposure
-                                        time. Angles are averaged as numbers: none of them wraps in a survey
+PSF, PSFE1, PSFE2                       FWHM (arcsec) and ellipticity of the PSF stamps inside the cell; where there
+                                        are none, of the four nearest ones, weighted by inverse distance. The number
+                                        of stamps used is the column NSTAMPS. Of single exposures: one sample an
+                                        exposure. e1 = (Ixx - Iyy) / (Ixx + Iyy), e2 = 2 Ixy / (Ixx + Iyy), x to the
+                                        west and y to the north, of averaged moments
+Exposures, ExposureTime, SAA, AA, BA,   detector exposures: frames, exposure tables, or the Layers table of a mosaic.
+MJD, Airmass, Seeing, ZodiacalLight,    COUNT of Exposures is the sum of exactly covered fractions, not an integer
+AtmosphericExtinction,                  at edges; WMEAN weighs by inverse variance (Weight) where exposures have one,
+ParallacticAngle, DCR1 ...              else by exposure time. What the files do not say is computed
+                                        (`vmpz.make.derived`)
+GalacticExtinction                      E(B-V) of a given map times the coefficient of the band (EXTLAW)
+StarDensity, StarBrightnessMean,        sources of a given catalogue per unmasked area, and statistics of its
+StarBrightnessStd, GalaxyDensity,       columns, in coarse cells (`vmpz.make.sources`)
+PhzQuality
 Tile                                    index of the tile (VALUE, MODE, MIN, MAX; there is nothing to count or
                                         average in an index)
 ======================================  ======================================================================
@@ -28,34 +36,33 @@ it is a point (64 in a cell): the sum over the exposures that see the point for 
 Weight, their mean for the rest. Extremes and other statistics of Exposures are always of points: how often
 the least observed point of a cell was observed.
 
-**ARGMIN, ARGMAX** number exposures, or stamps, from 1 in the order of their table. Pixels and points have none.
-**VALUE** is an error where the samples of a cell differ.
+**ARGMIN, ARGMAX** number exposures, or stamps, from 1 in the order of their table. Pixels, points and sources have
+none. **VALUE** is an error where the samples of a cell differ. Means of ParallacticAngle are directions of mean
+vectors; other angles do not wrap within a survey and are averaged as numbers.
 
-**Unit** of the quantity; **keywords** INFO, STATIST, SAMPLE, WGTKIND = VALUE or COUNT, DEGRULE by quantity
+**Unit** of the quantity; **keywords** INFO, STATIST, SAMPLE, INFOSRC, WGTKIND = VALUE or COUNT, DEGRULE by quantity
 and statistic (NONE: the map cannot be degraded).
 
 References: Euclid DPDD Q1, DpdHealpixInfoMapVMPZ.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmpz.errors import MissingProductError
-from vmpz.frames import Exposure, Frame, FrameRef, PsfStamps
+from vmpz.frames import Frame, FrameRef
+from vmpz.make import coverage, derived, outside
+from vmpz.make.exposuremaps import exposure_map
 from vmpz.make.needs import PassNeeds, key_for, table_for, table_in, validity_plane
+from vmpz.make.psfmaps import psf_maps
 from vmpz.make.values import bit_keywords, frame_keywords, measured_map
 from vmpz.parameters import Parameters
-from vmpz.physics.psf import nearest_on_sphere
 from vmpz.products import Product, ProductKey, Scalar
 from vmpz.quantities import Quantity, degrade_rule, quantity
-from vmpz.sky import hpx
-from vmpz.sky.cells import CellSet
-from vmpz.sky.regions import Polygon, cells_inside, covered_fractions
 from vmpz.sky.skymap import SkyMap
 from vmpz.statistics import STATISTICS, CellStatistics, Samples, Statistic, statistic
 
@@ -69,24 +76,15 @@ __all__ = [
     "psf_maps",
     "section",
     "tile_map",
+    "wanted",
 ]
 
 Array = NDArray[np.float64]
 
-NEAREST_STAMPS = 4
-POINT_LEVELS = 3
-"""Points of a cell: the centres of its cells this many orders deeper."""
-ADDITIVE = {"Exposures", "ExposureTime", "Weight"}
+WEIGHT = "WEIGHT"
+"""Plane of the inverse variance, made of the RMS."""
+ZODIACAL = "ZodiacalLight"
 INDEX_STATISTICS = ("VALUE", "MODE", "MIN", "MAX")
-
-
-@dataclass(frozen=True)
-class Collected:
-    """Values per cell (NaN = absent), what a sample was, and further maps on the cells that have a value."""
-
-    values: Array
-    sample: str
-    more: Mapping[str, Array]
 
 
 # -- planes and flags -----------------------------------------------------------------------------------
@@ -136,11 +134,13 @@ def _flag_values(statistics: CellStatistics, number: int, chosen: Statistic) -> 
         "mode": ones > n - ones,
         "median": _quantile_of_bits(n, ones, 50.0),
     }
-    if chosen.percent is not None:
+    if statistics.of_exposures:  # areas summed over exposures, not numbers of pixels
+        moments |= {"area": n, "median": mean > 0.5}
+    if chosen.percent is not None and not statistics.of_exposures:
         moments[f"q{chosen.percent:02.0f}"] = _quantile_of_bits(n, ones, chosen.percent)
     columns = {"geom": statistics.column("geom"), "found": statistics.column("found")}
     columns |= {f"BIT.found.{moment}": value for moment, value in moments.items()}
-    over_cell = STATISTICS["SUM"] if chosen.name == "MEAN" else chosen
+    over_cell = STATISTICS["SUM"] if chosen.name == "MEAN" and not statistics.of_exposures else chosen
     return over_cell.from_moments(CellStatistics(statistics.cells, columns), "BIT.found")
 
 
@@ -149,135 +149,7 @@ def _quantile_of_bits(n: Array, ones: Array, percent: float) -> Array:
     return np.clip(percent / 100.0 * (n - 1.0) - (n - ones - 1.0), 0.0, 1.0)
 
 
-# -- exposures ------------------------------------------------------------------------------------------
-
-
-def exposure_map(
-    exposures: tuple[Exposure, ...], name: str, statistic_name: str, cells: CellSet, *, per: str = "exposure"
-) -> SkyMap:
-    """A statistic of a scalar of detector exposures.
-
-    Parameters
-    ----------
-    exposures : tuple of Exposure
-    name : str
-        Quantity; 'Exposures' needs no scalar.
-    statistic_name : str
-        ARGMIN and ARGMAX give the number of the exposure, counted from 1; points have none.
-    cells : CellSet
-        The area's own cells.
-    per : {'exposure', 'pixel'}
-        What a sample is.
-
-    Raises
-    ------
-    MissingProductError
-        An exposure does not have the scalar, or the number of a point is asked for.
-    """
-    if per == "pixel" and statistic_name in ("ARGMIN", "ARGMAX"):
-        raise MissingProductError(
-            f"{name}: {statistic_name} is the number of an exposure; the points of a cell have none"
-        )
-    collect = _per_point if per == "pixel" else _per_exposure
-    chosen = statistic(statistic_name)
-    return measured_map(cells, chosen.finish(collect(exposures, name, cells)), quantity(name).dtype)
-
-
-def _per_exposure(exposures: tuple[Exposure, ...], name: str, cells: CellSet) -> Samples:
-    value, weight = _scalars(exposures, name), _weights(exposures)
-    samples = Samples(len(cells))
-    for number, share in enumerate(_shares(tuple(one.outline for one in exposures), cells)):
-        place = cells.index(share.cells.cells())
-        samples.add(place, value[number], share.values, weight[number], number + 1)
-    return samples
-
-
-@lru_cache(maxsize=2)
-def _shares(outlines: tuple[Polygon, ...], cells: CellSet) -> tuple[SkyMap, ...]:
-    """Exact share of each cell in each outline; the maps of one band's exposures ask for the same ones in a row."""
-    return tuple(covered_fractions(outline, cells.order, cells=cells) for outline in outlines)
-
-
-def _per_point(exposures: tuple[Exposure, ...], name: str, cells: CellSet) -> Samples:
-    """Sums at every point, over the exposures in the order of their values: the same bits for any order of theirs."""
-    points = cells.at_order(cells.order + POINT_LEVELS)
-    number, value, weight = np.zeros((3, len(points)))
-    ordered = sorted(zip(_scalars(exposures, name), _weights(exposures), range(len(exposures)), strict=True))
-    for one, share, row in ordered:
-        place = points.index((cells_inside(exposures[row].outline, points.order) & points).cells())
-        number[place] += 1
-        value[place] += one
-        weight[place] += share
-    seen = np.flatnonzero(number)
-    mean = value[seen] if name in ADDITIVE else value[seen] / number[seen]
-    parent = seen >> (2 * POINT_LEVELS)  # children of a cell stand together
-    return Samples(len(cells)).add(parent, mean, 4.0**-POINT_LEVELS, weight[seen])
-
-
-def _scalars(exposures: tuple[Exposure, ...], name: str) -> list[float]:
-    if name == "Exposures":
-        return [1.0] * len(exposures)
-    for exposure in exposures:
-        if not np.isfinite(exposure.scalars.get(name, np.nan)):
-            raise MissingProductError(f"{name} needs a value for every exposure; {exposure.id} has none")
-    return [float(exposure.scalars[name]) for exposure in exposures]
-
-
-def _weights(exposures: tuple[Exposure, ...]) -> list[float]:
-    """Inverse variances; else exposure times, to which they are proportional against the sky; else 1."""
-    for name in ("Weight", "ExposureTime"):
-        weights = [float(exposure.scalars.get(name, np.nan)) for exposure in exposures]
-        if np.all(np.isfinite(weights)) and np.all(np.asarray(weights) >= 0):
-            return weights
-    return [1.0] * len(exposures)
-
-
-# -- PSF and tile ---------------------------------------------------------------------------------------
-
-
-def psf_maps(psf: PsfStamps | None, statistics: CellStatistics, name: str = "MEAN") -> dict[str, SkyMap]:
-    """FWHM (arcsec) as WEIGHT, and NSTAMPS, the number of stamps it comes from.
-
-    Parameters
-    ----------
-    psf : PsfStamps
-    statistics : CellStatistics
-        Column valid: the PSF is given where the image was observed.
-    name : str
-        Statistic of the FWHM of the stamps in a cell, or of the nearest ones, weighted by inverse distance.
-
-    Raises
-    ------
-    MissingProductError
-        There is no stamp with a FWHM.
-    """
-    collected = _psf_values(psf, statistics, statistic(name))
-    fwhm = measured_map(statistics.cells, collected.values)
-    number = SkyMap(statistics.cells, collected.more["NSTAMPS"].astype(np.float32))
-    return {"WEIGHT": fwhm, "NSTAMPS": number.clip(fwhm.cells)}
-
-
-def _psf_values(psf: PsfStamps | None, statistics: CellStatistics, chosen: Statistic) -> Collected:
-    good = np.isfinite(psf.fwhm_arcsec) & (psf.fwhm_arcsec > 0) if psf is not None else np.zeros(0, bool)
-    if psf is None or not good.any():
-        raise MissingProductError("PSF needs stamps with a FWHM; there are none")
-    lon, lat, fwhm = (column[good] for column in (psf.lon_deg, psf.lat_deg, psf.fwhm_arcsec))
-    stamp = np.flatnonzero(good) + 1
-    cells = statistics.cells
-    samples = Samples(len(cells))
-    place = cells.index(hpx.cells_at(lon, lat, cells.order))
-    samples.add(place[place >= 0], fwhm[place >= 0], number=stamp[place >= 0])
-    empty = np.flatnonzero(np.bincount(place[place >= 0], minlength=len(cells)) == 0)
-    index, distance = nearest_on_sphere(
-        lon, lat, *hpx.centres(cells.cells()[empty], cells.order), NEAREST_STAMPS
-    )
-    closeness = 1.0 / np.maximum(distance, 1e-9)
-    share = index.shape[1] * closeness / closeness.sum(axis=1, keepdims=True)
-    near = index.ravel()
-    samples.add(np.repeat(empty, index.shape[1]), fwhm[near], share.ravel(), number=stamp[near])
-    number = STATISTICS["COUNT"].finish(samples)
-    inside = statistics.column("valid") > 0
-    return Collected(np.where(inside, chosen.finish(samples), np.nan), "STAMP", {"NSTAMPS": np.rint(number)})
+# -- the tile -------------------------------------------------------------------------------------------
 
 
 def tile_map(area: str, statistics: CellStatistics) -> SkyMap:
@@ -318,29 +190,62 @@ def keys(ref: FrameRef, parameters: Parameters) -> list[ProductKey]:
 def needs(key: ProductKey, ref: FrameRef, parameters: Parameters) -> PassNeeds:
     """Plane with its moments, FLAG, or the table that the quantity comes from."""
     row, chosen = quantity(key.quantity), statistic(key.statistic)
+    if _of_exposures(row, ref, parameters):
+        return PassNeeds(tables=frozenset({"LAYERS"}))
     if row.source == "plane":
         percents = frozenset({chosen.percent} if chosen.percent is not None else ())
         listed = frozenset({chosen.listed} if chosen.listed is not None else ())
-        planes = validity_plane(ref) | {row.plane} | ({"RMS"} if chosen.weighs_pixels else set())
+        weight = row.plane == WEIGHT
+        planes = validity_plane(ref) | {"RMS" if weight else row.plane}
         return PassNeeds(
-            planes=planes, percents=percents, listed=listed, inverse_variance=chosen.inverse_variance
+            planes=planes | ({"RMS"} if chosen.weighs_pixels else set()),
+            percents=percents,
+            listed=listed,
+            inverse_variance=chosen.inverse_variance,
+            weight=weight,
         )
     if row.source == "flag":
         return PassNeeds(planes=frozenset({"FLAG"}))
-    tables = {"psf": {"PSF"}, "exposure": {"LAYERS"}, "tile": set(), "external": {row.name}}
-    planes = validity_plane(ref) if row.source == "psf" else frozenset()
-    return PassNeeds(planes=planes, tables=frozenset(tables[row.source]))
+    if row.source == "psf":
+        header = row.name == "PSF" and "PSF" not in ref.tables and "psf_fwhm_arcsec" in ref.scalars
+        image = {"PSFIMAGE"} if row.name != "PSF" and ref.has_grid else set()
+        return PassNeeds(planes=validity_plane(ref), tables=frozenset(() if header else {"PSF"} | image))
+    if row.source == "catalogue":
+        return outside.catalogue_needs(row, ref, parameters)
+    return PassNeeds(tables=frozenset({"LAYERS"} if row.source == "exposure" else ()))
+
+
+def _of_exposures(row: Quantity, ref: FrameRef, parameters: Parameters) -> bool:
+    """Whether a quantity of pixels or stamps is taken from the scalars of exposures: there is nothing better."""
+    scalars = ref.exposures.scalars if ref.exposures is not None else {}
+    known = row.name in scalars or (row.name == "Weight" and "Noise" in scalars)
+    if row.source == "plane":
+        missing = ("RMS" if row.plane == WEIGHT else row.plane) not in ref.planes
+        return known and (missing or parameters.info.per == "exposure")
+    return known and row.source == "psf" and "PSF" not in ref.tables
 
 
 def section(key: ProductKey, ref: FrameRef, parameters: Parameters) -> dict[str, Any]:
     """Parameters that enter the digest."""
     row = quantity(key.quantity)
     chosen: dict[str, Any] = {"map": f"{key.quantity}:{key.statistic}"}
-    if row.source == "exposure":
-        chosen["per"] = _per(row, key.statistic, parameters)
     if row.source == "flag":
         table = table_for(ref, parameters)
         chosen["table"] = f"{table.name} {table.version}" if table else "-"
+    if row.source == "exposure" or _of_exposures(row, ref, parameters):
+        chosen["per"] = _per(row, key.statistic, parameters)
+        chosen["site"] = parameters.site.model_dump(mode="json")
+        chosen["zodiacal"] = parameters.zodiacal.model_dump(mode="json") if row.name == ZODIACAL else None
+    if row.source == "sky":
+        chosen["extinction"] = parameters.extinction.model_dump(mode="json", exclude={"map"})
+    if row.source == "catalogue":
+        catalogue = outside.catalogue_of(row, parameters)
+        chosen["catalogue"] = catalogue.model_dump(mode="json", exclude={"location"}) if catalogue else None
+        if catalogue is not None and catalogue.area == "coverage":
+            key = coverage.keys(ref, parameters)[0]
+            chosen["coverage"] = coverage.section(key, ref, parameters)
+    if not ref.has_grid or _of_exposures(row, ref, parameters):
+        chosen["zero_point"] = parameters.exposures.zero_point
     return chosen
 
 
@@ -349,7 +254,7 @@ def make(
     frame: Frame,
     statistics: CellStatistics,
     parameters: Parameters,
-    maps: Mapping[str, SkyMap] | None = None,
+    maps: Mapping[str, Any] | None = None,
 ) -> Product:
     """One info map of one area.
 
@@ -357,58 +262,155 @@ def make(
     ------
     MissingProductError
         The frame cannot give the quantity, or the quantity cannot have the statistic.
+    InputError
+        A model or a law does not reach the band.
     """
     row, chosen = quantity(key.quantity), statistic(key.statistic)
-    columns, sample = _collect(row, chosen, frame, statistics, parameters)
+    if row.source in ("sky", "catalogue"):
+        collected = _from_outside(row, chosen, frame, statistics, parameters, maps or {})
+    else:
+        collected = _collect(row, chosen, frame, statistics, parameters)
     keywords: dict[str, Scalar] = {
         **frame_keywords(frame.ref),
+        **collected.keywords,
         "INFO": row.name,
         "STATIST": chosen.name,
-        "SAMPLE": sample,
+        "SAMPLE": collected.sample,
+        "INFOSRC": collected.source,
         "WGTKIND": "COUNT" if chosen.name == "COUNT" else "VALUE",
         "DEGRULE": degrade_rule(row.name, chosen.name),
     }
     if row.source == "plane":
-        keywords["MAGZERO"] = float(frame.ref.scalars.get("zero_point", -1.0))
+        keywords["MAGZERO"] = _zero_point(frame.ref, collected, parameters)
     if row.source == "flag":
         table = table_in(frame, parameters)
         keywords |= bit_keywords(table.select([row.plane]), table) if table else {}
     no_unit = chosen.name in ("COUNT", "ARGMIN", "ARGMAX")
-    return Product(key, columns, keywords=keywords, unit="" if no_unit else row.unit)
+    return Product(key, collected.maps, keywords=keywords, unit="" if no_unit else row.unit)
+
+
+def _zero_point(ref: FrameRef, collected: "Collected", parameters: Parameters) -> float:
+    """Of the fluxes of a map: that of the image; that which exposures were brought to; -1 if they have none."""
+    if collected.source == "PLANE":
+        return float(ref.scalars.get("zero_point", -1.0))
+    known = ref.exposures is not None and "Zeropoint" in ref.exposures.scalars
+    return float(parameters.exposures.zero_point) if known else -1.0
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Maps by column, what a sample was, and where the values come from (INFOSRC)."""
+
+    maps: Mapping[str, SkyMap]
+    sample: str
+    source: str
+    keywords: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 def _collect(
     row: Quantity, chosen: Statistic, frame: Frame, statistics: CellStatistics, parameters: Parameters
-) -> tuple[dict[str, SkyMap], str]:
-    """The maps of a quantity and the kind of its samples, by where the quantity comes from."""
+) -> Collected:
+    """The maps of a quantity, by where it comes from."""
+    if row.source == "exposure" or _of_exposures(row, frame.ref, parameters):
+        return _from_exposures(row, chosen.name, frame, statistics, parameters)
+    collectors = {"plane": _from_plane, "flag": _from_flag, "psf": _from_stamps, "tile": _from_tile}
+    return collectors[row.source](row, chosen, frame, statistics, parameters)
+
+
+def _from_outside(
+    row: Quantity,
+    chosen: Statistic,
+    frame: Frame,
+    statistics: CellStatistics,
+    parameters: Parameters,
+    given: Mapping[str, Any],
+) -> Collected:
     ref = frame.ref
-    if row.source == "plane":
-        if row.plane not in ref.planes or parameters.info.per == "exposure":
-            raise MissingProductError(f"{ref.name}: {row.name} needs pixels of a plane {row.plane}")
-        return {"WEIGHT": plane_map(statistics, row.plane, chosen.name)}, "PIXEL"
-    if row.source == "flag":
-        table = table_in(frame, parameters)
-        if table is None or row.plane not in table.by_name or "FLAG" not in ref.planes:
+    if row.source == "sky":
+        if chosen.name not in ("MEAN", "VALUE"):
             raise MissingProductError(
-                f"{ref.name}: {row.name} needs a FLAG plane with a bit named {row.plane}"
+                f"{ref.name}: {row.name} is one number a cell, for which {chosen.name} has no meaning: ask for MEAN"
             )
-        return {"WEIGHT": flag_map(statistics, table.by_name[row.plane].number, chosen.name)}, "PIXEL"
-    if row.source == "psf":
-        return psf_maps(frame.psf, statistics, chosen.name), "STAMP"
-    if row.source == "exposure":
-        if frame.exposures is None:
-            raise MissingProductError(f"{ref.name}: {row.name} needs a table of exposures; there is none")
-        per = _per(row, chosen.name, parameters)
-        found = exposure_map(frame.exposures, row.name, chosen.name, statistics.cells, per=per)
-        return {"WEIGHT": found}, per.upper()
-    if row.source == "tile":
-        if chosen.name not in INDEX_STATISTICS:
-            raise MissingProductError(
-                f"{ref.name}: {row.name} is an index, for which {chosen.name} has no meaning: "
-                f"ask for one of {', '.join(INDEX_STATISTICS)}"
-            )
-        return {"WEIGHT": tile_map(ref.area, statistics)}, "PIXEL"
-    raise MissingProductError(f"{ref.name}: no input gives {row.name}:{chosen.name}")
+        made, said = outside.reddening(row, ref.band, parameters, given)
+        return Collected({"WEIGHT": made}, "PIXEL", said["INFOSRC"], {"EXTLAW": said["EXTLAW"]})
+    table = table_in(frame, parameters)
+    made = outside.catalogue_map(row, chosen.name, ref, statistics, parameters, given, table)
+    return Collected({"WEIGHT": made}, "SOURCE", "CATALOGUE")
+
+
+def wanted(key: ProductKey, parameters: Parameters) -> dict[str, outside.Outside]:
+    """What the map wants from outside the survey."""
+    return outside.wanted_by(quantity(key.quantity), parameters)
+
+
+def _from_plane(
+    row: Quantity, chosen: Statistic, frame: Frame, statistics: CellStatistics, parameters: Parameters
+) -> Collected:
+    plane = "RMS" if row.plane == WEIGHT else row.plane
+    if plane not in frame.ref.planes or parameters.info.per == "exposure":
+        raise MissingProductError(f"{frame.ref.name}: {row.name} needs pixels of a plane {plane}")
+    return Collected({"WEIGHT": plane_map(statistics, row.plane, chosen.name)}, "PIXEL", "PLANE")
+
+
+def _from_flag(
+    row: Quantity, chosen: Statistic, frame: Frame, statistics: CellStatistics, parameters: Parameters
+) -> Collected:
+    table = table_in(frame, parameters)
+    if table is None or row.plane not in table.by_name or "FLAG" not in frame.ref.planes:
+        raise MissingProductError(
+            f"{frame.ref.name}: {row.name} needs a FLAG plane with a bit named {row.plane}"
+        )
+    hit = flag_map(statistics, table.by_name[row.plane].number, chosen.name)
+    return Collected({"WEIGHT": hit}, "PIXEL", "FLAG")
+
+
+def _from_stamps(
+    row: Quantity, chosen: Statistic, frame: Frame, statistics: CellStatistics, parameters: Parameters
+) -> Collected:
+    """From stamps; the FWHM that a header gives for the whole image where there are none."""
+    header = frame.ref.scalars.get("psf_fwhm_arcsec")
+    if frame.psf is None and header is not None and row.name == "PSF":
+        value = np.where(statistics.column("valid") > 0, header, np.nan)
+        samples = Samples(len(value)).add(np.flatnonzero(np.isfinite(value)), header)
+        return Collected(
+            {"WEIGHT": measured_map(statistics.cells, chosen.finish(samples))}, "STAMP", "HEADER"
+        )
+    exposures = (
+        None if frame.exposures is None else derived.completed(frame.exposures, frame.ref.band, parameters)
+    )
+    made = psf_maps(frame.psf, statistics, chosen.name, quantity=row.name, exposures=exposures)
+    of_detectors = frame.psf is not None and frame.psf.detector is not None
+    return Collected(made, "EXPOSURE" if of_detectors else "STAMP", "STAMPS")
+
+
+def _from_tile(
+    row: Quantity, chosen: Statistic, frame: Frame, statistics: CellStatistics, parameters: Parameters
+) -> Collected:
+    if chosen.name not in INDEX_STATISTICS:
+        raise MissingProductError(
+            f"{frame.ref.name}: {row.name} is an index, for which {chosen.name} has no meaning: "
+            f"ask for one of {', '.join(INDEX_STATISTICS)}"
+        )
+    return Collected({"WEIGHT": tile_map(frame.ref.area, statistics)}, "PIXEL", "TILE")
+
+
+def _from_exposures(
+    row: Quantity, name: str, frame: Frame, statistics: CellStatistics, parameters: Parameters
+) -> Collected:
+    ref = frame.ref
+    if frame.exposures is None:
+        raise MissingProductError(f"{ref.name}: {row.name} needs a table of exposures; there is none")
+    given = frame.exposures.scalars.get(row.name)
+    stated = given is not None and bool(np.isfinite(given).all())
+    exposures, varying = derived.completed(frame.exposures, ref.band, parameters), None
+    if row.name == ZODIACAL and not stated:
+        varying = derived.zodiacal_light(exposures, ref.band, parameters)
+    per = _per(row, name, parameters)
+    found = exposure_map(exposures, row.name, name, statistics.cells, per=per, field=varying)
+    source = "OUTLINE" if row.name == "Exposures" else "HEADER" if stated else "COMPUTED"
+    return Collected(
+        {"WEIGHT": found}, per.upper(), source if varying is None else parameters.zodiacal.model.upper()
+    )
 
 
 def _per(row: Quantity, name: str, parameters: Parameters) -> str:

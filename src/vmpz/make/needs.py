@@ -4,8 +4,9 @@ A product key names its flag bits; the bit table of the frame turns names into n
 products add up, so one pass serves them all."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from vmpz.bits import BitTable, Selection, bit_table
+from vmpz.bits import STARMASK, BitTable, Selection, bit_table
 from vmpz.errors import MissingProductError
 from vmpz.frames import Frame, FrameRef
 from vmpz.parameters import BitNames, Parameters, names_for
@@ -16,6 +17,7 @@ __all__ = [
     "Selections",
     "flag_planes",
     "key_for",
+    "mask_sections",
     "mask_tables",
     "require",
     "selection_of",
@@ -25,7 +27,7 @@ __all__ = [
     "validity_plane",
 ]
 
-NO_TABLE = BitTable("-", "-1", "-1", ())
+NO_TABLE = BitTable("-1", "-1", "-1", ())
 """Table of a frame whose flags nothing describes: only the virtual bits have names."""
 
 
@@ -48,7 +50,9 @@ class PassNeeds:
     inverse_variance : bool
         Means weighted by 1/RMS**2.
     keep_good : Selection or None
-        Selection whose good-pixel plane must be kept.
+        Selection whose good-pixel plane must be kept; of single exposures, whose good sub-cells are counted.
+    weight : bool
+        Moments of the inverse variance.
     """
 
     planes: frozenset[str] = frozenset()
@@ -59,6 +63,7 @@ class PassNeeds:
     listed: frozenset[str] = frozenset()
     inverse_variance: bool = False
     keep_good: Selection | None = None
+    weight: bool = False
 
     def __or__(self, other: "PassNeeds") -> "PassNeeds":
         """Needs of two products together."""
@@ -71,6 +76,7 @@ class PassNeeds:
             self.listed | other.listed,
             self.inverse_variance or other.inverse_variance,
             self.keep_good or other.keep_good,
+            self.weight or other.weight,
         )
 
     def missing(self, ref: FrameRef) -> tuple[str, ...]:
@@ -108,7 +114,7 @@ def selections_for(
     coverage = known.select(names)
     excluded = _asked(parameters.depth.bits, band, instrument)
     depth = coverage if excluded is None else known.select(excluded)
-    if parameters.depth.source == "info":
+    if parameters.depth.source != "rms":
         depth = known.select(())
     return Selections(_bitmask_selection(parameters, band, instrument, table), coverage, depth)
 
@@ -130,10 +136,23 @@ def _bitmask_selection(
 
 
 def table_for(ref: FrameRef, parameters: Parameters) -> BitTable | None:
-    """The bit table of a frame: the one that the parameters name for its band or instrument, else the reader's."""
+    """The bit table of a frame: the one that the parameters name for its band or instrument, else the reader's.
+
+    The masks of the parameters are bits of every table.
+
+    Raises
+    ------
+    InputError
+        A mask has the name of a flag bit.
+    """
     named = parameters.bitmask.table
     name = named.get(ref.band) or named.get(ref.instrument) or ref.bit_table
-    return None if name == "-" else bit_table(name)
+    return _with_masks(None if name == "-" else bit_table(name), parameters)
+
+
+def _with_masks(table: BitTable | None, parameters: Parameters) -> BitTable | None:
+    masks = {mask.name: mask.marks for mask in parameters.masks}
+    return (table or NO_TABLE).with_masks(masks) if masks else table
 
 
 def table_in(frame: Frame, parameters: Parameters) -> BitTable | None:
@@ -141,7 +160,7 @@ def table_in(frame: Frame, parameters: Parameters) -> BitTable | None:
     named = parameters.bitmask.table
     if frame.ref.band in named or frame.ref.instrument in named:
         return table_for(frame.ref, parameters)
-    return frame.bits
+    return _with_masks(frame.bits, parameters)
 
 
 def selection_of(key: ProductKey, table: BitTable | None) -> Selection:
@@ -159,6 +178,13 @@ def mask_tables(selection: Selection) -> frozenset[str]:
     return frozenset({"STARMASK"} if "STARMASK" in selection.names else ())
 
 
+def mask_sections(key: ProductKey, parameters: Parameters) -> dict[str, Any]:
+    """The parameters of the masks whose bits a key names, for its digest; what their catalogues hold is an input."""
+    chosen = [mask for mask in parameters.masks if mask.name in key.selection.split(",")]
+    told = {mask.name: mask.model_dump(mode="json", exclude={"catalogue"}) for mask in chosen}
+    return {"masks": told} if told else {}
+
+
 def require(frame: Frame, planes: frozenset[str], selection: Selection) -> None:
     """A plane or mask that is not there is never read as clean or observed.
 
@@ -171,6 +197,11 @@ def require(frame: Frame, planes: frozenset[str], selection: Selection) -> None:
     missing = sorted((planes | flag_planes(selection)) - ref.planes.keys())
     if mask_tables(selection) and frame.star_masks is None and "STARMASK" not in ref.tables:
         missing.append("STARMASK")
+    missing += [
+        name
+        for number, name in zip(selection.numbers, selection.names, strict=True)
+        if number > STARMASK and name not in frame.masks
+    ]
     if missing:
         raise MissingProductError(
             f"{ref.name}: needs {', '.join(sorted(planes | flag_planes(selection) | mask_tables(selection)))}; "

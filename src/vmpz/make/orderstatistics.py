@@ -4,8 +4,8 @@ A cell whose pixels all lie in one row block is finished there; the pixels of th
 touches the cell has passed. So at any time only the cells at the border of a block are kept.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from vmpz.errors import InputError
 from vmpz.kernels import quantiles, sortedpixels
 from vmpz.make.runtable import RunBlock, RunTable
+from vmpz.sky.cells import CellSet
 
-__all__ = ["LISTED", "BlockLists", "ClosedLists", "OrderStatistics", "Orders"]
+__all__ = ["LISTED", "BlockLists", "ClosedLists", "OrderStatistics", "Orders", "Pool"]
 
 LISTED = ("mode", "wmedian")
 """What a list of pixels gives besides quantiles: its most frequent value and its median weighted by 1/RMS**2."""
@@ -120,11 +121,19 @@ class ClosedLists:
     waiting: dict[int, NDArray[np.int32]]
 
 
+@dataclass(frozen=True)
+class Listed:
+    """Cells whose pixels are listed, and how many pixels each has (over all images): what a `RunTable` says of one."""
+
+    cells: CellSet
+    found: NDArray[np.int64]
+
+
 @dataclass
 class OrderStatistics:
     """Statistics of the lists of one plane over one sample, filled block by block in block order."""
 
-    table: RunTable
+    table: RunTable | Listed
     orders: Orders
     values: Floats = field(init=False)
     missing: NDArray[np.int64] = field(init=False)
@@ -161,3 +170,31 @@ class OrderStatistics:
         if 50 in self.orders.percents:
             columns[f"{prefix}.median"] = columns[f"{prefix}.q50"]
         return columns
+
+
+class Pool:
+    """Order statistics over the pixels of several images, filled image by image in a fixed order.
+
+    Parameters
+    ----------
+    cells : CellSet
+    found : int64 array (len(cells),)
+        Pixels that all images together have in each.
+    orders : Orders
+    """
+
+    def __init__(self, cells: CellSet, found: NDArray[np.int64], orders: Orders) -> None:
+        self.listed, self.orders = Listed(cells, found), orders
+        self.statistics: dict[tuple[str, str], OrderStatistics] = {}
+
+    def add(self, table: RunTable, block: RunBlock, lists: Mapping[tuple[str, str], ClosedLists]) -> None:
+        """Take over what a block of an image gave."""
+        place = self.listed.cells.index(table.cells.cells()).astype(np.int32)
+        moved = replace(block, cells=place[block.cells])
+        for key, closed in lists.items():
+            self.statistics.setdefault(key, OrderStatistics(self.listed, self.orders)).add(moved, closed)
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Columns of all planes and samples."""
+        parts = (one.columns(f"{plane}.{sample}") for (plane, sample), one in sorted(self.statistics.items()))
+        return {name: values for part in parts for name, values in part.items()}

@@ -12,16 +12,18 @@ from vmpz.errors import InputError
 from vmpz.frames import Plane
 from vmpz.kernels import binning
 from vmpz.make.goodpixels import GoodPixels
-from vmpz.make.orderstatistics import ClosedLists, Orders, OrderStatistics
+from vmpz.make.orderstatistics import ClosedLists, Orders, OrderStatistics, Pool
 from vmpz.make.runtable import RunBlock, RunTable
 from vmpz.statistics import CellStatistics
 
-__all__ = ["PLANES", "SAMPLES", "Partial", "Request", "Totals"]
+__all__ = ["PLANES", "SAMPLES", "WEIGHT", "Partial", "Request", "Totals"]
 
 PLANES = ("RMS", "BACKGROUND", "IMAGE")
+WEIGHT = "WEIGHT"
+"""Inverse variance, made of RMS on the way; it stands where IMAGE does, which says nothing where there is an RMS."""
+
 SAMPLES = ("valid", "good")
 FIRST_BIT = 2
-FIRST_SELECTION = FIRST_BIT + binning.BITS
 
 Floats = NDArray[np.float64]
 
@@ -36,8 +38,24 @@ class Request:
     inverse_variance: bool
     keep_good: Selection | None
     orders: Orders
+    planes: tuple[str, ...]
+    """Name of each of the three planes whose moments are kept, '' where there is none."""
     lists: tuple[tuple[str, str], ...]
     """Planes and samples whose order statistics are wanted."""
+    virtual: tuple[int, ...] = ()
+    """Numbers of the virtual bits that there are, ascending."""
+    pool: Pool | None = None
+    """What lists go to that are not of this image alone."""
+
+    @property
+    def first_selection(self) -> int:
+        """Where the counts of selections begin."""
+        return FIRST_BIT + binning.BITS + (self.virtual[-1] + 1 - STARMASK if self.virtual else 0)
+
+    @property
+    def counters(self) -> int:
+        """Counts of a cell; see `vmpz.kernels.binning.add_rows`."""
+        return self.first_selection + 2 * len(self.selections)
 
 
 @dataclass
@@ -65,7 +83,7 @@ class Partial:
         kept = (block.stop - block.start, -(-columns // 64)) if request.keep_good is not None else (0, 0)
         return cls(
             block,
-            np.zeros((slots, FIRST_SELECTION + 2 * len(request.selections)), np.int32),
+            np.zeros((slots, request.counters), np.int32),
             moments,
             np.zeros((slots if request.inverse_variance else 0, len(PLANES), len(SAMPLES), 2)),
             np.zeros(2, np.int64),
@@ -79,7 +97,7 @@ class Totals:
     def __init__(self, table: RunTable, request: Request, planes: Mapping[str, Plane]) -> None:
         n = len(table.cells)
         self.table, self.request, self.planes = table, request, planes
-        self.counts = np.zeros((n, FIRST_SELECTION + 2 * len(request.selections)), np.int64)
+        self.counts = np.zeros((n, request.counters), np.int64)
         self.n, self.mean, self.m2 = np.zeros((3, n, len(PLANES), len(SAMPLES)))
         self.low, self.high = np.full(self.n.shape, np.inf), np.full(self.n.shape, -np.inf)
         self.weights = np.zeros((n if request.inverse_variance else 0, len(PLANES), len(SAMPLES), 2))
@@ -96,7 +114,9 @@ class Totals:
             self._add_moments(here, sample, partial.moments[:, :, sample])
         if self.request.inverse_variance:
             self.weights[here] += partial.weights
-        for key, closed in partial.lists.items():
+        if self.request.pool is not None:
+            self.request.pool.add(self.table, partial.block, partial.lists)
+        for key, closed in partial.lists.items() if self.request.pool is None else ():
             self.order[key].add(partial.block, closed)
         self.stray += int(partial.stray[0])
         self.stray_bits |= int(partial.stray[1])
@@ -139,22 +159,22 @@ class Totals:
                     f"{where}: the data must have the DATASUM of their header, {stated}, found {total}"
                 )
 
-    def statistics(self, star_masks: bool) -> CellStatistics:
+    def statistics(self) -> CellStatistics:
         """The columns of `vmpz.statistics`."""
         columns: dict[str, NDArray[Any]] = {"geom": self.table.geom}
         found = columns["found"] = self.table.found
         columns["valid"], columns["usable"] = found - self.counts[:, 0], found - self.counts[:, 1]
-        for number in range(binning.BITS if star_masks else STARMASK):
+        for number in (*range(binning.BITS), *self.request.virtual):
             columns[f"bit.{number:02d}"] = self.counts[:, FIRST_BIT + number].copy()
-        many = len(self.request.selections)
+        first, many = self.request.first_selection, len(self.request.selections)
         for s, selection in enumerate(self.request.selections):
-            columns[f"flagged.{selection.text}"] = self.counts[:, FIRST_SELECTION + s].copy()
-            columns[f"good.{selection.text}"] = columns["usable"] - self.counts[:, FIRST_SELECTION + many + s]
-        for p, name in enumerate(PLANES):
+            columns[f"flagged.{selection.text}"] = self.counts[:, first + s].copy()
+            columns[f"good.{selection.text}"] = columns["usable"] - self.counts[:, first + many + s]
+        for p, name in enumerate(self.request.planes):
             for s, sample in enumerate(SAMPLES):
-                if name in self.planes:
+                if name:
                     columns.update(self._moments(f"{name}.{sample}", p, s))
-        for (name, sample), order in self.order.items():
+        for (name, sample), order in self.order.items() if self.request.pool is None else ():
             columns.update(order.columns(f"{name}.{sample}"))
         return CellStatistics(self.table.cells, columns, self._scalars())
 

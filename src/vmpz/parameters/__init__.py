@@ -8,7 +8,10 @@ back.
 """
 
 from vmpz.parameters.base import BitNames, Form, Forms, Section
+from vmpz.parameters.exposures import ExposureParameters, SiteParameters, ZodiacalParameters
 from vmpz.parameters.keys import flatten, overlaid, unit_of, validated, value_of, value_text
+from vmpz.parameters.masks import MaskParameters, RadiusLaw
+from vmpz.parameters.outside import CatalogueParameters, ReddeningParameters
 from vmpz.parameters.stage1 import (
     BitmaskParameters,
     CoverageParameters,
@@ -28,8 +31,10 @@ from vmpz.parameters.whole import Parameters, names_for
 __all__ = [
     "BitNames",
     "BitmaskParameters",
+    "CatalogueParameters",
     "CoverageParameters",
     "DepthParameters",
+    "ExposureParameters",
     "ExtinctionParameters",
     "FootprintParameters",
     "Form",
@@ -38,11 +43,16 @@ __all__ = [
     "InputParameters",
     "MangleParameters",
     "MapParameters",
+    "MaskParameters",
     "Parameters",
     "PatchParameters",
+    "RadiusLaw",
+    "ReddeningParameters",
     "Section",
+    "SiteParameters",
     "SurveyParameters",
     "TilingParameters",
+    "ZodiacalParameters",
     "as_toml",
     "example",
     "explain",

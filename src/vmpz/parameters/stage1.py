@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from vmpz.errors import InputError
 from vmpz.parameters.base import BitNames, Factor, Forms, Section
-from vmpz.quantities import QUANTITIES
+from vmpz.quantities import quantity
 
 __all__ = [
     "BitmaskParameters",
@@ -42,8 +43,10 @@ class SurveyParameters(Section):
 class TilingParameters(Section):
     """[tiling]: who owns which cell."""
 
-    kind: Literal["euclid-wide", "mer-tiles", "healpix", "inputs"] | None = Field(
-        None, description="default: euclid-wide for euclid-mer, inputs for generic images"
+    kind: Literal["euclid-wide", "mer-tiles", "healpix", "inputs", "patches"] | None = Field(
+        None,
+        description="default: euclid-wide for euclid-mer, healpix for exposures, inputs for images; patches: those of "
+        "stage 2 are the areas",
     )
     location: str | None = Field(None, description="folder or file of DpdMerTile descriptors, for mer-tiles")
     order: int = Field(6, ge=0, le=12, description="order of the tiles of the healpix tiling")
@@ -83,7 +86,7 @@ class FootprintParameters(Section):
     source: Literal["rms", "outline", "descriptor", "layers"] = Field(
         "rms",
         description="valid RMS pixels, the mosaic outline, ImgSpatialFootprint of the descriptor, or the detector "
-        "polygons of the Layers table",
+        "polygons of the exposures (always these where there is no mosaic)",
     )
     values: Literal["fraction", "binary"] = Field(
         "fraction", description="observed fraction, or 1 where it is > 0"
@@ -130,10 +133,12 @@ class InfoParameters(Section):
     @classmethod
     def _have_two_parts(cls, maps: list[str]) -> list[str]:
         for name in maps:
-            if not re.fullmatch(r"[A-Za-z]+:[A-Z0-9]+", name):
+            if not re.fullmatch(r"[A-Za-z0-9]+:[A-Z0-9]+", name):
                 raise ValueError(f"must have the form QUANTITY:STATISTIC, found {name!r}")
-            if name.partition(":")[0] not in QUANTITIES:
-                raise ValueError(f"quantities are {', '.join(QUANTITIES)}; found {name!r}")
+            try:
+                quantity(name.partition(":")[0])
+            except InputError as error:
+                raise ValueError(str(error)) from error
         return maps
 
 
@@ -148,12 +153,15 @@ class ExtinctionParameters(Section):
 class DepthParameters(Section):
     """[depth]"""
 
-    estimator: Literal["APERTURE", "PSF", "EXTENDED", "SURFBRIGHT"] = Field(
+    estimator: Literal["APERTURE", "PSF", "PSFOPTIMAL", "EXTENDED", "SURFBRIGHT"] = Field(
         "APERTURE",
-        description="the Q1 aperture formula, a point source, an extended source, or per square arcsec",
+        description="the Q1 aperture formula, a point source (PSFOPTIMAL: each exposure measured with its own PSF), an "
+        "extended source, or per square arcsec",
     )
-    source: Literal["rms", "info"] = Field(
-        "rms", description="noise of usable unflagged pixels, or the info map Noise:RMSQ over valid pixels"
+    source: Literal["rms", "info", "exposures"] = Field(
+        "rms",
+        description="noise of usable unflagged pixels, the info map Noise:RMSQ over valid pixels, or scalars of "
+        "exposures",
     )
     snr: float = Field(5.0, gt=0, description="signal-to-noise ratio n")
     aperture_arcsec: float = Field(2.0, gt=0, description="aperture diameter")

@@ -16,7 +16,6 @@ from pydantic import ValidationError
 
 from vmpz.errors import InputError
 from vmpz.parameters.base import Section
-from vmpz.parameters.stage2 import PatchParameters
 from vmpz.parameters.whole import Parameters
 
 __all__ = ["as_toml", "example", "explain", "load", "models_in", "said", "toml_value"]
@@ -49,9 +48,22 @@ def load(path: str | Path) -> Parameters:
     if extinction is not None:
         extinction = extinction.model_copy(update={"map": absolute(extinction.map)})
     depth = parameters.depth.model_copy(update={"extinction": extinction})
+    reddening = parameters.extinction.model_copy(update={"map": absolute(parameters.extinction.map)})
+    catalogues = [
+        one.model_copy(update={"location": absolute(one.location)}) for one in parameters.catalogues
+    ]
+    masks = [one.model_copy(update={"catalogue": absolute(one.catalogue)}) for one in parameters.masks]
     patches = [patch.model_copy(update={"moc": absolute(patch.moc)}) for patch in parameters.patches]
     return parameters.model_copy(
-        update={"inputs": inputs, "tiling": tiling, "depth": depth, "patches": patches}
+        update={
+            "inputs": inputs,
+            "tiling": tiling,
+            "extinction": reddening,
+            "catalogues": catalogues,
+            "masks": masks,
+            "depth": depth,
+            "patches": patches,
+        }
     )
 
 
@@ -132,24 +144,22 @@ def example() -> str:
     parts = []
     for name, info in Parameters.model_fields.items():
         model = next(models_in(info.annotation))
-        header = f"[[{name}]]" if typing.get_origin(info.annotation) is list else f"[{name}]"
-        parts.append("\n".join([_active(name, header), *_example_lines(model, name == "inputs")]))
+        tables = typing.get_origin(info.annotation) is list
+        mark = "# " if tables and not info.is_required() else ""
+        header = f"{mark}[[{name}]]" if tables else f"[{name}]"
+        parts.append("\n".join([header, *_example_lines(model, mark, name == "inputs")]))
     return "\n\n".join(parts) + "\n"
 
 
-def _active(name: str, header: str) -> str:
-    return f"# {header}" if name == "patches" else header
-
-
-def _example_lines(model: type[Section], required: bool) -> Iterator[str]:
+def _example_lines(model: type[Section], mark: str, required: bool) -> Iterator[str]:
     for name, info in model.model_fields.items():
         default = info.get_default(call_default_factory=True)
         if info.is_required():
             line = f'{name} = "."' if required else f"# {name} = ..."
-        elif default is None or model is PatchParameters:
+        elif default is None:
             line = f"# {name} ="
         else:
-            line = f"{name} = {toml_value(default)}"
+            line = f"{mark}{name} = {toml_value(default)}"
         yield f"{line:<44}# {info.description}"
 
 

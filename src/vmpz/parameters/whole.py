@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from pydantic import Field, model_validator
 
 from vmpz.parameters.base import BitNames, Section
+from vmpz.parameters.exposures import ExposureParameters, SiteParameters, ZodiacalParameters
+from vmpz.parameters.masks import MaskParameters
+from vmpz.parameters.outside import CatalogueParameters, ReddeningParameters
 from vmpz.parameters.stage1 import (
     BitmaskParameters,
     CoverageParameters,
@@ -32,6 +35,12 @@ class Parameters(Section):
     bitmask: BitmaskParameters = Field(default_factory=BitmaskParameters)
     coverage: CoverageParameters = Field(default_factory=CoverageParameters)
     info: InfoParameters = Field(default_factory=InfoParameters)
+    exposures: ExposureParameters = Field(default_factory=ExposureParameters)
+    site: SiteParameters = Field(default_factory=SiteParameters)
+    zodiacal: ZodiacalParameters = Field(default_factory=ZodiacalParameters)
+    extinction: ReddeningParameters = Field(default_factory=ReddeningParameters)
+    catalogues: list[CatalogueParameters] = Field(default_factory=list)
+    masks: list[MaskParameters] = Field(default_factory=list, max_length=7)
     depth: DepthParameters = Field(default_factory=DepthParameters)
     mangle: MangleParameters = Field(default_factory=MangleParameters)
     patches: list[PatchParameters] = Field(default_factory=list)
@@ -55,6 +64,28 @@ class Parameters(Section):
                 f"maps.forms: must hold healpix where patches or a combined coverage are made of the tiles and "
                 f"moc_order {maps.moc_order} is below order {maps.order}, found {maps.forms}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _masks_have_names_of_their_own(self) -> "Parameters":
+        names = [mask.name for mask in self.masks]
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                raise ValueError(f"masks.{number}.name: must be that of no other mask, found {name!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _catalogues_suit_one_another(self) -> "Parameters":
+        for number, one in enumerate(self.catalogues):
+            for key in ("name", "role"):
+                if getattr(one, key) in [getattr(other, key) for other in self.catalogues[:number]]:
+                    raise ValueError(
+                        f"catalogues.{number}.{key}: must be that of no other catalogue, found {getattr(one, key)!r}"
+                    )
+            if one.order > self.maps.order:
+                raise ValueError(
+                    f"catalogues.{number}.order: must be at most that of the maps, {self.maps.order}, found {one.order}"
+                )
         return self
 
 

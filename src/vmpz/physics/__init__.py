@@ -1,1 +1,1 @@
-"""Formulas with units in their argument names: depth, noise, PSF."""
+"""Formulas with units in their argument names: noise, depth, PSF, atmosphere, Sun, zodiacal light, extinction."""

@@ -6,11 +6,18 @@ image pixel in flux units of the zero point, and A an area in image pixels that 
 aperture, the noise-equivalent area of the PSF, or that of a galaxy seen through the PSF. A surface brightness limit
 is the same flux spread over a square on the sky. Extinction makes every limit shallower by A_b.
 
+The noise of a coadd comes from the weights of its exposures (`vmpz.physics.noise.coadd_noise`): decasu's ``maglim``
+is `depth_mag` of it in a 2 arcsec aperture with n = 10, its surface-brightness variant `surface_brightness_limit`
+with n = 1. Point sources in exposures of different PSFs have two limits, `psf_depth_mag` and
+`optimal_psf_depth_mag`.
+
 References: Euclid DPDD Q1, HEALPix depth map (2 arcsec aperture, 5 sigma); LSST ``psf_maglim``; decasu (DES).
 """
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from vmpz.physics.noise import coadd_noise
 
 __all__ = [
     "HALF_LIGHT_PER_SCALE_LENGTH",
@@ -20,6 +27,8 @@ __all__ = [
     "extinction_mag",
     "gaussian_area_pixels",
     "noise_of_depth",
+    "optimal_psf_depth_mag",
+    "psf_depth_mag",
     "surface_brightness_limit",
 ]
 
@@ -95,6 +104,59 @@ def depth_mag(
     """
     noise = snr * correlated_noise * np.asarray(rms, np.float64) * np.sqrt(area_pixels)
     return np.asarray(zero_point_mag - 2.5 * np.log10(noise))
+
+
+def psf_depth_mag(
+    weights: ArrayLike,
+    psf_area_pixels: ArrayLike,
+    *,
+    zero_point_mag: float,
+    snr: float = 5.0,
+    correlated_noise: float = 1.0,
+    axis: int | None = None,
+) -> Array:
+    """Point-source limit of a coadd by its mean PSF area, ``ZP - 2.5 log10(n C sqrt(<A>_w / sum w))``.
+
+    With n = 5 and C = 1 this is the ``psf_maglim`` of LSST; -inf where all weights are 0.
+
+    Parameters
+    ----------
+    weights : array_like
+        Inverse variances per image pixel of the exposures, flux units of the zero point
+        (`vmpz.physics.noise.weight_of_noise`).
+    psf_area_pixels : array_like
+        Noise-equivalent areas of their PSFs, image pixels; broadcast with the weights.
+    axis : int, optional
+        The axis of exposures; by default all are one coadd.
+    """
+    weight, area = np.broadcast_arrays(np.asarray(weights, np.float64), psf_area_pixels)
+    total = np.asarray(weight.sum(axis=axis))
+    mean = np.ones(total.shape)
+    np.divide((weight * area).sum(axis=axis), total, out=mean, where=total > 0)
+    return depth_mag(
+        coadd_noise(weight, axis),
+        mean,
+        zero_point_mag=zero_point_mag,
+        snr=snr,
+        correlated_noise=correlated_noise,
+    )
+
+
+def optimal_psf_depth_mag(
+    weights: ArrayLike,
+    psf_area_pixels: ArrayLike,
+    *,
+    zero_point_mag: float,
+    snr: float = 5.0,
+    correlated_noise: float = 1.0,
+    axis: int | None = None,
+) -> Array:
+    """Point-source limit when every exposure is measured with its own PSF, ``ZP - 2.5 log10(n C / sqrt(sum w/A))``.
+
+    Never shallower than `psf_depth_mag`, whose parameters it has.
+    """
+    noise = coadd_noise(np.asarray(weights, np.float64) / np.asarray(psf_area_pixels, np.float64), axis)
+    return depth_mag(noise, 1.0, zero_point_mag=zero_point_mag, snr=snr, correlated_noise=correlated_noise)
 
 
 def surface_brightness_limit(

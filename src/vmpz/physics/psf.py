@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from vmpz.physics.sphere import unit_vectors
+
 __all__ = ["nearest_on_sphere"]
 
 Array = NDArray[np.float64]
@@ -31,12 +33,7 @@ def nearest_on_sphere(
     """
     from scipy.spatial import cKDTree  # costs as much as all else that a run imports, and few maps need it
 
-    tree = cKDTree(_unit_vectors(lon_deg, lat_deg))
+    tree = cKDTree(unit_vectors(lon_deg, lat_deg))
     k = list(range(1, min(number, len(lon_deg)) + 1))
-    chord, index = tree.query(_unit_vectors(at_lon_deg, at_lat_deg), k=k)
+    chord, index = tree.query(unit_vectors(at_lon_deg, at_lat_deg), k=k)
     return index.astype(np.int64), np.degrees(2.0 * np.arcsin(np.minimum(chord / 2.0, 1.0)))
-
-
-def _unit_vectors(lon_deg: Array, lat_deg: Array) -> Array:
-    lon, lat = np.radians(lon_deg), np.radians(lat_deg)
-    return np.stack((np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)), axis=-1)

@@ -1,23 +1,27 @@
 """Readers: from the files of a survey family to frames, and the manifest of all inputs.
 
-A reader is two functions: `scan(location, options)` gives a `FrameRef` (or `Refused`) per frame from headers alone,
-`open(ref, planes)` opens the planes asked for and no others. A new format is one file and one row in `READERS`, or an
-entry point of group ``vmpz.readers`` in another package. All readers take the options `bands`, `instruments`, `tiles`
+A reader is two or three functions: `scan(location, options)` gives a `FrameRef` (or `Refused`) per frame from headers
+alone, `open(ref, planes)` opens the planes and tables asked for and no others. Where a frame is an exposure (its
+`exposures` list the detectors), `detectors(ref, rows)` gives an image reference for each of these rows, which `open`
+opens like any image; `open` of the exposure itself gives its tables (PSF stamps) and no planes. A new format is one
+file and one row in `READERS`, or an entry point of group ``vmpz.readers`` in another package: a tuple of these
+functions. All readers take the options `bands`, `instruments`, `tiles`
 and `planes` (what to take, None = all) beside their own; nothing unselected is opened.
 """
 
 import filecmp
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any, NamedTuple, Protocol
 
 from vmpz.errors import InputError
 from vmpz.frames import Frame, FrameRef, Manifest, Refused
-from vmpz.readers import euclid, generic
+from vmpz.readers import decam, euclid, generic, kids, lsst, nir, vis
+from vmpz.readers.headerbits import bits_of
 
-__all__ = ["READERS", "Reader", "open_frame", "reader", "scan_inputs"]
+__all__ = ["READERS", "Reader", "bits_of", "detectors_of", "open_frame", "reader", "scan_inputs"]
 
 
 class Scan(Protocol):
@@ -32,16 +36,28 @@ class Open(Protocol):
     def __call__(self, ref: FrameRef, planes: Collection[str], /) -> Frame: ...
 
 
+class Detectors(Protocol):
+    """Images of some detectors of an exposure, by their rows, in that order."""
+
+    def __call__(self, ref: FrameRef, rows: Sequence[int], /) -> Sequence[FrameRef]: ...
+
+
 class Reader(NamedTuple):
     """One survey family: files to frames."""
 
     scan: Scan
     open: Open
+    detectors: Detectors | None = None
 
 
 READERS: dict[str, Reader] = {
+    "decam": Reader(decam.scan, decam.open_frame, decam.detectors),
     "euclid-mer": Reader(euclid.scan, euclid.open_frame),
+    "euclid-nir": Reader(nir.scan, nir.open_frame, nir.detectors),
+    "euclid-vis": Reader(vis.scan, vis.open_frame, vis.detectors),
     "generic": Reader(generic.scan, generic.open_frame),
+    "kids": Reader(kids.scan, kids.open_frame),
+    "lsst": Reader(lsst.scan, lsst.open_frame, lsst.detectors),
 }
 
 
@@ -83,6 +99,22 @@ def open_frame(ref: FrameRef, planes: Collection[str]) -> Frame:
         A file is not what it must be, or is no longer what was listed.
     """
     return reader(ref.reader).open(ref, planes)
+
+
+def detectors_of(ref: FrameRef, rows: Sequence[int]) -> Sequence[FrameRef]:
+    """Image references of some detectors of an exposure; an image is its own and only detector.
+
+    Raises
+    ------
+    InputError
+        A file is not what it must be, is no longer what was listed, or the exposure has no pixels.
+    """
+    if ref.has_grid:
+        return [ref for _ in rows]
+    expand = reader(ref.reader).detectors
+    if expand is None or not ref.planes:
+        raise InputError(f"{ref.name}: must have planes, found a table of exposures without pixels")
+    return expand(ref, rows)
 
 
 def scan_inputs(

@@ -1,5 +1,6 @@
 """What readers share: file references, canonical planes, one pixel grid for all planes of a frame, strict options."""
 
+import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ __all__ = [
     "GridCheck",
     "canonical_plane",
     "check_options",
+    "exposure_plane",
     "file_ref",
     "grid_of",
     "is_wanted",
@@ -71,7 +73,16 @@ def is_wanted(options: Mapping[str, Any], key: str, name: str) -> bool:
 
 def file_ref(file: FitsFile, hdu: Hdu) -> FileRef:
     """Reference to one HDU of an open file."""
-    return FileRef(file.location, hdu.index, file.size, file.identity(hdu), hdu.datasum is not None)
+    return FileRef(
+        file.location, hdu.index, file.size, file.identity(hdu), hdu.datasum is not None, hdu.offset
+    )
+
+
+def exposure_plane(file: FitsFile, hdus: Sequence[Hdu]) -> FileRef:
+    """Reference to one plane of an exposure: its HDUs of all detectors, in that order."""
+    parts = [file_ref(file, hdu) for hdu in hdus]
+    identity = hashlib.sha256("\n".join(part.identity for part in parts).encode()).hexdigest()
+    return FileRef(file.location, 0, file.size, identity, all(part.verifiable for part in parts))
 
 
 class GridCheck(NamedTuple):
@@ -167,7 +178,13 @@ def canonical_plane(
     """
     direct = () if convert else (FLAG_BITPIX if name == "FLAG" else FLOAT_BITPIX,)
     plane = open_plane(
-        ref.location, ref.hdu, name, identity=ref.identity, direct=direct, max_pixels=max_pixels
+        ref.location,
+        ref.hdu,
+        name,
+        identity=ref.identity,
+        direct=direct,
+        max_pixels=max_pixels,
+        offset=ref.offset,
     )
     kind, size = plane.dtype.kind, plane.dtype.itemsize
     if name == "FLAG":

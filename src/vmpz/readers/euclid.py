@@ -19,7 +19,7 @@ from vmpz.bits import bit_table
 from vmpz.errors import InputError
 from vmpz.files.fits import MAX_PIXELS, open_fits, open_regular
 from vmpz.files.hdu import Hdu
-from vmpz.frames import FileRef, Frame, FrameRef, Plane, Refused
+from vmpz.frames import FileRef, Frame, FrameRef, Plane, PsfStamps, Refused
 from vmpz.readers.common import (
     GridCheck,
     canonical_plane,
@@ -32,7 +32,8 @@ from vmpz.readers.common import (
 from vmpz.readers.descriptors import xml_ref
 from vmpz.readers.folders import PLANES, Band, Group, band_named, find_groups
 from vmpz.readers.headerbits import bits_of, header_bits, join_table
-from vmpz.readers.tables import read_layers, read_psf, read_star_masks, table_hdu
+from vmpz.readers.merpsf import read_psf, with_moments
+from vmpz.readers.tables import read_layers, read_star_masks, table_hdu
 
 __all__ = ["open_frame", "scan"]
 
@@ -91,7 +92,7 @@ def open_frame(ref: FrameRef, planes: Collection[str]) -> Frame:
     ----------
     ref : FrameRef
     planes : collection of str
-        Canonical planes, and tables PSF, LAYERS, STARMASK.
+        Canonical planes, and tables PSF, PSFIMAGE, LAYERS, STARMASK.
 
     Raises
     ------
@@ -114,12 +115,22 @@ def open_frame(ref: FrameRef, planes: Collection[str]) -> Frame:
             ref,
             opened,
             exposures=read_layers(wanted["LAYERS"]) if "LAYERS" in wanted else None,
-            psf=read_psf(wanted["PSF"], ref.wcs) if "PSF" in wanted else None,
+            psf=_psf(ref, wanted),
             star_masks=read_star_masks(wanted["STARMASK"]) if "STARMASK" in wanted else None,
             bits=bits_of(ref),
         )
         stack.pop_all()
     return frame
+
+
+def _psf(ref: FrameRef, wanted: Mapping[str, FileRef]) -> PsfStamps | None:
+    """PSF stamps, with moments where their image is asked for."""
+    if "PSF" not in wanted:
+        return None
+    stamps = read_psf(wanted["PSF"], ref.wcs)
+    if "PSFIMAGE" not in wanted:
+        return stamps
+    return with_moments(stamps, wanted["PSF"], wanted["PSFIMAGE"], ref.wcs)
 
 
 @dataclass
@@ -225,6 +236,7 @@ def _read_tables(group: Group) -> tuple[dict[str, FileRef], dict[str, float]]:
             tables[kind] = file_ref(file, table_hdu(file))
             image = next((hdu for hdu in file.hdus if hdu.is_image), None)
             if kind == "PSF" and image is not None:
+                tables["PSFIMAGE"] = file_ref(file, image)
                 known = {name: image.cards.optional_number(key) for key, name in PSF_SCALARS.items()}
                 scalars = {name: value for name, value in known.items() if value is not None}
     if "STARMASK" in group.files:

@@ -21,7 +21,19 @@ from vmpz.frames import Refused
 from vmpz.readers.common import is_wanted
 from vmpz.readers.descriptors import Mosaic, read_mosaic, tile_of
 
-__all__ = ["BANDS", "PLANES", "Band", "Group", "band_named", "find_groups"]
+__all__ = [
+    "BANDS",
+    "PLANES",
+    "Band",
+    "Group",
+    "band_named",
+    "file_named",
+    "find_groups",
+    "iso_time",
+    "newest",
+    "time_in_name",
+    "walk",
+]
 
 PLANES = ("IMAGE", "RMS", "FLAG", "BACKGROUND")
 MAIN_PLANES = {"IMAGE", "RMS", "FLAG"}
@@ -110,7 +122,7 @@ def find_groups(location: Path, options: Mapping[str, Any]) -> Iterator[Group | 
             raise InputError(f"{location}: must describe a MER mosaic, found {mosaic}")
         yield from _described([mosaic], {}, location.parent, options)
         return
-    index = _walk(location)
+    index = walk(location)
     mosaics, refused = _read_descriptors(index, options)
     if not mosaics and not refused and not any(_parse_name(name)[1] for name in index):
         raise InputError(f"{location}: must hold MER mosaics, found no file or descriptor of one")
@@ -122,7 +134,7 @@ def find_groups(location: Path, options: Mapping[str, Any]) -> Iterator[Group | 
     yield from sorted([*groups, *refused, *loose], key=lambda group: (_tile(group), _name(group)))
 
 
-def _walk(root: Path) -> dict[str, list[Path]]:
+def walk(root: Path) -> dict[str, list[Path]]:
     """File name to paths, in a fixed order; hidden files and folders are left alone."""
     index: dict[str, list[Path]] = defaultdict(list)
     for folder, folders, names in os.walk(root):
@@ -192,13 +204,13 @@ def _described(
         where = mosaic.ref.location
         try:
             files = {
-                kind: _named_file(mosaic, name, index, root)
+                kind: file_named(name, index, where, root)
                 for kind, name in mosaic.files.items()
                 if _is_kind_wanted(kind, options)
             }
             for kind, path in files.items():
                 _check_tokens(Path(path).name, mosaic, kind)
-            yield Group(mosaic.tile, band.name, files, mosaic, _iso(mosaic.created))
+            yield Group(mosaic.tile, band.name, files, mosaic, iso_time(mosaic.created))
         except InputError as error:
             yield Refused(
                 mosaic.tile,
@@ -208,19 +220,19 @@ def _described(
             )
 
 
-def _named_file(mosaic: Mosaic, name: str, index: dict[str, list[Path]], root: Path) -> str:
-    """The file that a descriptor means: beside it, in its data folder, or the only one of that name below the root.
+def file_named(name: str, index: Mapping[str, list[Path]], where: str, root: Path) -> str:
+    """The file that a descriptor (`where`) means: beside it, in its data folder, or the only one of that name.
 
     Archives compress files without touching their descriptors, so where the name is nowhere, that with or without
     ``.gz`` is taken.
     """
-    folder = Path(mosaic.ref.location).parent
+    folder = Path(where).parent
     twin = name.removesuffix(".gz") if name.endswith(".gz") else f"{name}.gz"
     name = twin if name not in index and twin in index else name
     elsewhere = [path for path in index.get(name, []) if path.parent != folder]
     if not (folder / name).exists() and len(elsewhere) == 1:
         folder = elsewhere[0].parent
-    return str(confined(folder, name, mosaic.ref.location, root))
+    return str(confined(folder, name, where, root))
 
 
 def _check_tokens(name: str, mosaic: Mosaic, kind: str) -> None:
@@ -300,26 +312,32 @@ def _by_release(files: Mapping[str, list[Path]]) -> list[dict[str, list[Path]]]:
 def _group(tile: str, band: str, files: Mapping[str, list[Path]]) -> Group:
     group = Group(tile, band, {})
     for kind, paths in files.items():
-        group.files[kind] = str(_newest(paths, group.notes))
+        group.files[kind] = str(newest(paths, group.notes))
     grid = group.files.pop("GRIDPSF", None)
     if grid is not None:
         group.files.setdefault("PSF", grid)
-    group.created = max(_time(Path(path)) for path in group.files.values())
+    group.created = max(time_in_name(Path(path)) for path in group.files.values())
     return group
 
 
-def _newest(paths: list[Path], notes: list[str]) -> Path:
-    """The file with the latest time in its name."""
-    ordered = sorted(paths, key=lambda path: (_time(path), str(path)))
+def newest(paths: list[Path], notes: list[str]) -> Path:
+    """The file with the latest time in its name; what was left out is added to the notes.
+
+    Raises
+    ------
+    InputError
+        Two files of the latest time differ.
+    """
+    ordered = sorted(paths, key=lambda path: (time_in_name(path), str(path)))
     best = ordered[-1]
     for other in ordered[:-1]:
-        if _time(other) < _time(best):
+        if time_in_name(other) < time_in_name(best):
             notes.append(f"{best.name} was chosen over the older {other.name}")
         elif _same_content(other, best):
             notes.append(f"{best.name} and {other.name} are copies")
         else:
             raise InputError(
-                f"two files of one kind, tile, band, release and time must be copies, found {other} and {best}"
+                f"two files of one kind, area, band, release and time must be copies, found {other} and {best}"
             )
     return best
 
@@ -335,12 +353,12 @@ def _same_content(one: Path, two: Path) -> bool:
     return sums[0] == sums[1] and sums[0][1] is not None
 
 
-def _time(path: Path) -> str:
+def time_in_name(path: Path) -> str:
     match = re.search(r"_(\d{8}T\d{6}(?:\.\d+)?)Z", path.name)
-    return _iso(match[1]) if match else "-1"
+    return iso_time(match[1]) if match else "-1"
 
 
-def _iso(text: str) -> str:
+def iso_time(text: str) -> str:
     """A time as yyyy-mm-ddThh:mm:ss.ffffff without zone letter, so that texts sort as times; others unchanged."""
     match = re.fullmatch(r"(\d{4})-?(\d\d)-?(\d\d)T(\d\d):?(\d\d):?(\d\d)(?:\.(\d+))?(?:Z|\+00:00)?", text)
     if match is None:

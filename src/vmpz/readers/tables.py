@@ -2,21 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from vmpz.errors import InputError
 from vmpz.files.fits import FitsFile, open_fits, open_regular
 from vmpz.files.hdu import Hdu
 from vmpz.files.tables import Table, read_table
-from vmpz.frames import Exposure, FileRef, PsfStamps
+from vmpz.frames import Exposures, FileRef
 from vmpz.sky.regions import Cap, Polygon
 
-__all__ = ["read_layers", "read_psf", "read_star_masks", "table_hdu"]
+__all__ = ["listed_table", "read_layers", "read_star_masks", "table_hdu"]
 
 MAX_JSON_BYTES = 64 << 20
 LAYER_SCALARS = {"EXPTIME": "ExposureTime", "SAA": "SAA", "ALPHA": "AA", "BETA": "BA", "MJD-OBS": "MJD"}
@@ -37,27 +35,7 @@ def table_hdu(file: FitsFile) -> Hdu:
     return found[0]
 
 
-def read_psf(ref: FileRef, wcs: WCS) -> PsfStamps:
-    """PSF stamps of a catalogue PSF (RA, Dec, FWHM) or a grid PSF (x, y of the mosaic, counted from 1, and FWHM).
-
-    Raises
-    ------
-    InputError
-        A column is missing or not finite, a position is off the sky, or a FWHM is not positive.
-    """
-    table = _table(ref)
-    fwhm = table.finite("FWHM")
-    if "RA" in table and "Dec" in table:
-        lon, lat = table.finite("RA"), table.finite("Dec")
-    else:
-        lon, lat = wcs.all_pix2world(table.finite("x"), table.finite("y"), 1)
-        lon, lat = (lat, lon) if wcs.wcs.lng == 1 else (lon, lat)
-    if not (np.isfinite(lon).all() and np.all(np.abs(lat) <= 90) and np.all(fwhm > 0)):
-        raise InputError(f"{table.where}: stamps must lie on the sky and have FWHM > 0")
-    return PsfStamps(np.asarray(lon, np.float64), np.asarray(lat, np.float64), fwhm)
-
-
-def read_layers(ref: FileRef) -> tuple[Exposure, ...]:
+def read_layers(ref: FileRef) -> Exposures:
     """Detectors of the exposures of a mosaic: outline and scalars.
 
     POLYGON is in radians unless its unit says degrees. The order of its corners is not public: they are sorted around
@@ -68,7 +46,7 @@ def read_layers(ref: FileRef) -> tuple[Exposure, ...]:
     InputError
         A column is missing or not finite, or a polygon is not one.
     """
-    table = _table(ref)
+    table = listed_table(ref)
     corners = table.finite("POLYGON")
     if corners.ndim != 2 or corners.shape[1] != 8:
         raise InputError(f"{table.where}: POLYGON must hold 8 numbers a row, found shape {corners.shape}")
@@ -76,19 +54,15 @@ def read_layers(ref: FileRef) -> tuple[Exposure, ...]:
     corners = corners if unit.lower().startswith("deg") else np.degrees(corners)
     scalars = {quantity: table.finite(name) for name, quantity in LAYER_SCALARS.items() if name in table}
     names = [table[name] for name in ("CALIB_IMAGE", "EXTNAME") if name in table]
-    outlines = convex_outlines(corners.reshape(-1, 4, 2), table.where)
-    return tuple(
-        Exposure(
-            "[".join(str(name[row]) for name in names) + "]" * (len(names) == 2) or str(row),
-            outline,
-            {quantity: float(values[row]) for quantity, values in scalars.items()},
-        )
-        for row, outline in enumerate(outlines)
+    ids = (
+        "[".join(str(name[row]) for name in names) + "]" * (len(names) == 2) or str(row)
+        for row in range(len(corners))
     )
+    return Exposures(tuple(ids), convex_outlines(corners.reshape(-1, 4, 2), table.where), scalars)
 
 
-def convex_outlines(corners_deg: NDArray[np.float64], where: str) -> Iterator[Polygon]:
-    """Polygons of four corners (n, 4, 2) in any order, sorted around their centroid.
+def convex_outlines(corners_deg: NDArray[np.float64], where: str) -> NDArray[np.float64]:
+    """Outlines of four corners (n, 4, 2) given in any order, sorted around their centroid.
 
     Raises
     ------
@@ -97,6 +71,7 @@ def convex_outlines(corners_deg: NDArray[np.float64], where: str) -> Iterator[Po
     """
     lon, lat = np.radians(corners_deg[..., 0]), np.radians(corners_deg[..., 1])
     vectors = np.stack((np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)), axis=-1)
+    outlines = np.empty_like(corners_deg)
     for row, points in enumerate(vectors):
         centroid = points.sum(axis=0)
         length = float(np.linalg.norm(centroid))
@@ -116,7 +91,8 @@ def convex_outlines(corners_deg: NDArray[np.float64], where: str) -> Iterator[Po
                 f"{where}: row {row + 1}: POLYGON must be a convex outline that does not cross itself, "
                 f"found {corners_deg[row].tolist()}"
             )
-        yield Polygon(corners_deg[row][order])
+        outlines[row] = corners_deg[row][order]
+    return outlines
 
 
 def read_star_masks(ref: FileRef) -> tuple[Polygon | Cap, ...]:
@@ -181,7 +157,8 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
-def _table(ref: FileRef) -> Table:
+def listed_table(ref: FileRef) -> Table:
+    """The table of a reference, which must be the one that was listed."""
     with open_fits(ref.location) as file:
         hdu = file.hdu(ref.hdu)
         if ref.identity and file.identity(hdu) != ref.identity:

@@ -12,12 +12,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import lru_cache
 from pathlib import Path
 
 from vmpz import io
 from vmpz.errors import InputError, MissingProductError, VmpzError
-from vmpz.files.write import StorageError, sha256_of
+from vmpz.files.write import StorageError
 from vmpz.frames import FileRef, FrameRef
 from vmpz.make import RECIPES, effective, needs
 from vmpz.parameters import MangleParameters, MapParameters, Parameters
@@ -25,12 +24,12 @@ from vmpz.products import Product, ProductKey, Provenance, digest_of
 from vmpz.run.account import Outcome
 from vmpz.run.mapfiles import map_path
 from vmpz.run.measure import Grids, Measured, frame_digest, good_pixels_of, joint_counts, measure, versions
+from vmpz.run.outside import bring, identity_of
 from vmpz.run.plan import Job
 from vmpz.run.store import Entry, Store
 from vmpz.run.summaries import summary_of
 from vmpz.run.tilings import must_be_regular
 from vmpz.sky.cells import CellSet
-from vmpz.sky.skymap import SkyMap
 from vmpz.tiles import Tiling
 
 __all__ = ["Setting", "failed_job", "forms_of", "forms_section", "run_job", "store_product"]
@@ -53,7 +52,8 @@ def run_job(setting: Setting, job: Job) -> list[Outcome]:
     try:
         cells = setting.tiling.owned(job.area, setting.parameters.maps.order)
         for ref in job.frames if setting.tiling.kind == "euclid-wide" else ():
-            must_be_regular(ref)
+            if ref.has_grid:
+                must_be_regular(ref)
     except VmpzError as error:
         return failed_job(job, str(error))
     work = _across_bands if job.instrument == "-" else _band_after_band
@@ -99,19 +99,15 @@ class _Band:
         }
 
     def files(self, key: ProductKey) -> dict[str, FileRef]:
-        """The files that this product depends on, by plane or table; the frame's first plane if there is none."""
+        """The files that this product depends on; those of the frame's first plane if there is none."""
         needed = RECIPES[key.kind].needs(key, self.ref, self.parameters)
-        files = {name: file for name, file in self.ref.planes.items() if name in needed.planes}
-        files |= {name: file for name, file in self.ref.tables.items() if name in needed.tables}
-        return dict(sorted((files or dict(sorted(self.ref.planes.items())[:1])).items()))
+        return self.ref.files(needed.planes | needed.tables) or self.ref.files(sorted(self.ref.planes)[:1])
 
     def inputs(self, key: ProductKey) -> dict[str, str]:
         """Identity of every input that this product depends on."""
-        told = {f"{name}:{Path(file.location).name}": file.identity for name, file in self.files(key).items()}
-        maps = RECIPES[key.kind].aux_maps(self.parameters)
-        return told | {
-            f"{name}:{Path(location).name}": _identity_of(Path(location)) for name, location in maps.items()
-        }
+        told = {name: file.identity for name, file in self.files(key).items()}
+        wanted = RECIPES[key.kind].outside(key, self.parameters)
+        return told | {f"{name}:{Path(one.location).name}": identity_of(one) for name, one in wanted.items()}
 
 
 def _band_after_band(setting: Setting, job: Job, cells: CellSet) -> Iterator[Outcome]:
@@ -148,7 +144,11 @@ def _products_of(band: _Band) -> Iterator[Outcome]:
 def _must_serve(band: _Band) -> bool:
     """Whether the tile's products across instruments want good pixels of this band that are not kept, or are old."""
     wanted = needs(band.job.crossing, band.ref, band.parameters).keep_good
-    return wanted is not None and good_pixels_of(band.ref, band.store, band.parameters) is None
+    return (
+        band.ref.has_grid
+        and wanted is not None
+        and good_pixels_of(band.ref, band.store, band.parameters) is None
+    )
 
 
 def _measured(band: _Band, todo: list[ProductKey], stack: ExitStack) -> Measured:
@@ -168,8 +168,9 @@ def _one_product(band: _Band, key: ProductKey, measured: Measured) -> Outcome:
     started = time.monotonic()
     try:
         recipe = RECIPES[key.kind]
-        maps = {name: _map_from(Path(file)) for name, file in recipe.aux_maps(band.parameters).items()}
-        made = recipe.make(key, measured.frame, measured.statistics, band.parameters, maps)
+        wanted = recipe.outside(key, band.parameters)
+        brought = {name: bring(one, band.grids.cells) for name, one in wanted.items()}
+        made = recipe.make(key, measured.frame, measured.statistics, band.parameters, brought)
         provenance = Provenance(
             key.kind,
             RECIPES[key.kind].version,
@@ -309,28 +310,3 @@ def _common_keywords(key: ProductKey, parameters: Parameters) -> dict[str, str |
         "LISTID": "-1",
         "NSIDE_WK": str(1 << parameters.maps.order),
     }
-
-
-def _identity_of(path: Path) -> str:
-    """SHA-256 of a map from outside, 'missing' where there is none: making the product then says so."""
-    return _sha256_of(path, _stamp(path)) if path.is_file() else "missing"
-
-
-def _map_from(path: Path) -> SkyMap:
-    return _read_map(path, _stamp(path))
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    """Tells a file that was replaced, so that what is remembered of it is not that of the old one."""
-    there = path.stat() if path.is_file() else None
-    return (there.st_mtime_ns, there.st_size) if there else (0, 0)
-
-
-@lru_cache(4)
-def _sha256_of(path: Path, stamp: tuple[int, int]) -> str:
-    return sha256_of(path)
-
-
-@lru_cache(1)
-def _read_map(path: Path, stamp: tuple[int, int]) -> SkyMap:
-    return io.read(path).map

@@ -12,7 +12,6 @@ from datetime import datetime
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ from vmpz.make.needs import table_in
 from vmpz.make.runtable import RunTable, run_table
 from vmpz.parameters import Parameters
 from vmpz.products import Product, ProductKey, Provenance
-from vmpz.readers import open_frame
+from vmpz.run.exposurepass import count_exposures, open_area
 from vmpz.run.store import Entry, Store
 from vmpz.run.summaries import summary_of
 from vmpz.sky.cells import CellSet
@@ -107,10 +106,10 @@ def measure(
         inputs["STARMASK"] = ref.tables["STARMASK"].identity
     entry = store.entry(statistics_key(ref, parameters))
     if entry is not None and not entry.faults():
-        frame = stack.enter_context(open_frame(ref, tables))
+        frame = stack.enter_context(open_area(ref, tables))
         needed = needs(keys, ref, parameters, table_in(frame, parameters))
         if _serves(entry, _counted(needed, ref, parameters, grids.cells), _by_file(ref, inputs)) and (
-            needed.keep_good is None or good_pixels_of(ref, store, parameters) is not None
+            needed.keep_good is None or not ref.has_grid or good_pixels_of(ref, store, parameters) is not None
         ):
             return Measured(frame, _read_statistics(entry), bool(entry.provenance["verified"]), _notes(entry))
     return _pass(ref, keys, inputs, tables, store, grids, parameters, created, stack)
@@ -128,26 +127,11 @@ def _pass(
     stack: ExitStack,
 ) -> Measured:
     """Open the planes, reduce them once and keep the statistics."""
-    frame = stack.enter_context(open_frame(ref, {*inputs, *tables}))
+    frame = stack.enter_context(open_area(ref, {*inputs, *tables}))
     needed = needs(keys, ref, parameters, table_in(frame, parameters))
-    statistics, good = accumulate(
-        frame,
-        grids.of(ref),
-        selections=sorted(needed.selections, key=lambda one: one.text),
-        good=needed.good,
-        rms_max=parameters.coverage.rms_max,
-        percents=sorted(needed.percents),
-        listed=sorted(needed.listed),
-        inverse_variance=needed.inverse_variance,
-        keep_good=needed.keep_good,
-        threads=grids.threads,
-    )
-    statistics = over_area(statistics, grids.cells, ref.outline())
-    if good is not None and parameters.coverage.subcells:
-        words = subcell_words(statistics.cells, grids.fine(ref), good)
-        statistics = replace(statistics, columns={**statistics.columns, "subcells": words})
-    files = {**ref.planes, **ref.tables}
-    verified = bool(inputs) and all(files[name].verifiable for name in inputs)
+    statistics, good = _reduced(frame, keys, needed, grids, parameters)
+    files = ref.files({*inputs})
+    verified = bool(inputs) and all(file.verifiable for file in files.values())
     counted = _counted(needed, ref, parameters, grids.cells)
     provenance = Provenance(
         "statistics", PASS_VERSION, counted, _by_file(ref, inputs), versions(), created, verified,
@@ -159,10 +143,36 @@ def _pass(
     return Measured(frame, statistics, verified, provenance.notes)
 
 
+def _reduced(
+    frame: Frame, keys: Sequence[ProductKey], needed: PassNeeds, grids: Grids, parameters: Parameters
+) -> tuple[CellStatistics, GoodPixels | None]:
+    """The pass over an image, or over the exposures of an area."""
+    ref = frame.ref
+    if not ref.has_grid:
+        return count_exposures(ref, keys, grids.cells, parameters, grids.threads), None
+    statistics, good = accumulate(
+        frame,
+        grids.of(ref),
+        selections=sorted(needed.selections, key=lambda one: one.text),
+        good=needed.good,
+        rms_max=parameters.coverage.rms_max,
+        percents=sorted(needed.percents),
+        listed=sorted(needed.listed),
+        inverse_variance=needed.inverse_variance,
+        weight=needed.weight,
+        keep_good=needed.keep_good,
+        threads=grids.threads,
+    )
+    statistics = over_area(statistics, grids.cells, ref.outline())
+    if good is not None and parameters.coverage.subcells:
+        words = subcell_words(statistics.cells, grids.fine(ref), good)
+        statistics = replace(statistics, columns={**statistics.columns, "subcells": words})
+    return statistics, good
+
+
 def _by_file(ref: FrameRef, inputs: Mapping[str, str]) -> dict[str, str]:
     """Identities by plane or table and file name."""
-    files = {**ref.planes, **ref.tables}
-    return {f"{name}:{Path(files[name].location).name}": identity for name, identity in inputs.items()}
+    return {name: file.identity for name, file in ref.files(inputs).items()}
 
 
 def statistics_key(ref: FrameRef, parameters: Parameters) -> ProductKey:
@@ -224,6 +234,7 @@ def frame_digest(ref: FrameRef) -> str:
     told = (
         ref.shape, ref.wcs_cards, sorted(ref.scalars.items()), ref.bit_table, ref.footprint,
         ref.date_obs, ref.date_end, ref.telescope, options,
+        *([ref.exposures.digest, [frame_digest(one) for one in ref.members]] if ref.exposures is not None else []),
     )  # fmt: skip
     return sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -242,6 +253,7 @@ def _counted(needed: PassNeeds, ref: FrameRef, parameters: Parameters, cells: Ce
         "percents": sorted(needed.percents),
         "listed": sorted(needed.listed),
         "inverse_variance": needed.inverse_variance,
+        "weight": needed.weight,
         "subcells": parameters.coverage.subcells and needed.keep_good is not None,
         "cells": cells.digest,
         "frame": frame_digest(ref),
@@ -257,7 +269,7 @@ def _serves(entry: Entry, counted: Mapping[str, Any], inputs: Mapping[str, str])
         and all(had.get(name) == counted[name] for name in ("cells", "frame"))
         and (counted["good"] is None or had["good"] == counted["good"])
         and (counted["keep_good"] is None or had["keep_good"] == counted["keep_good"])
-        and all(had.get(name, False) >= counted[name] for name in ("inverse_variance", "subcells"))
+        and all(had.get(name, False) >= counted[name] for name in ("inverse_variance", "subcells", "weight"))
         and all(
             set(had.get(name, ())) >= set(counted[name])
             for name in ("planes", "selections", "percents", "listed")

@@ -63,7 +63,7 @@ class PatchPlan:
 
 
 def plan_patches(parameters: Parameters, tiling: Tiling, plan: Plan) -> tuple[PatchPlan, ...]:
-    """Plans of all patches of the parameters.
+    """Plans of all patches of the parameters; none where the patches are the areas of stage 1.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def plan_patches(parameters: Parameters, tiling: Tiling, plan: Plan) -> tuple[Pa
     """
     frames = {job.area: job.frames[0] for job in plan.jobs if job.frames}
     plans = []
-    for patch in parameters.patches:
+    for patch in parameters.patches if tiling.kind != "patches" else ():
         areas = _areas_of(patch, parameters, tiling, plan.areas, frames)
         keys = [key for key in plan.numbers if key.area in areas and key.kind in MAP_KINDS]
         plans.append(PatchPlan(patch, areas, groups_of(keys, patch)))
@@ -101,7 +101,7 @@ def _areas_of(
 
 def _may_meet(ref: FrameRef, coarse: CellSet) -> bool:
     """Whether an image touches a coarse set of cells; what an image does not touch its tile does not own."""
-    return bool(cells_touched(ref.outline(), coarse.order) & coarse)
+    return not ref.has_grid or bool(cells_touched(ref.outline(), coarse.order) & coarse)
 
 
 def _owns(tiling: Tiling, area: str, inside: CellSet) -> bool:

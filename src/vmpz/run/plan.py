@@ -90,12 +90,9 @@ class Job:
 
     @property
     def bytes(self) -> int:
-        """Bytes of the planes that a full pass reads."""
-        return (
-            sum(file.size for ref in self.frames for file in ref.planes.values())
-            if self.instrument != "-"
-            else 0
-        )
+        """Bytes of the files of planes that a full pass reads."""
+        files = (file for ref in self.frames for file in ref.files(ref.planes).values())
+        return sum({file.location: file.size for file in files}.values()) if self.instrument != "-" else 0
 
 
 @dataclass(frozen=True)
@@ -198,7 +195,7 @@ def _must_exist(choice: Choice, frames: Sequence[FrameRef | Refused]) -> None:
 def _patches_must_fit(parameters: Parameters, areas: Collection[str]) -> None:
     for patch in parameters.patches:
         _must_be_among(f"patch {patch.name}: tile", patch.tiles, areas)
-        if patch.name in areas:
+        if patch.name in areas and parameters.tiling.kind != "patches":
             raise InputError(f"patch {patch.name}: its name must not be that of a tile")
 
 

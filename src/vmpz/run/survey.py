@@ -15,6 +15,7 @@ from vmpz.products import ProductKey
 from vmpz.readers import scan_inputs
 from vmpz.run.account import Account, Outcome
 from vmpz.run.execute import execute
+from vmpz.run.gathering import gather
 from vmpz.run.instant import said_or_now
 from vmpz.run.jobs import Setting, failed_job, run_job
 from vmpz.run.patches import collect_patches, make_patches
@@ -123,8 +124,8 @@ def run_survey(
         places = ", ".join(item.location for item in parameters.inputs)
         raise InputError(f"{places}: must hold at least one frame that can be used: {reasons}")
     _refuse_mixed_releases(manifest, parameters)
-    plan = make_plan(manifest, parameters, choice)
     tiling = tiling_of(parameters, manifest)
+    plan = make_plan(gather(manifest, parameters, tiling), parameters, choice)
     _must_have_regions(parameters)
     patches = plan_patches(parameters, tiling, plan) if choice.is_whole else ()
     empty = [one.patch.name for one in patches if not one.areas]
@@ -192,11 +193,13 @@ def _refused(plan: Plan, parameters: Parameters) -> list[Outcome]:
 
 def _refuse_mixed_releases(manifest: Manifest, parameters: Parameters) -> None:
     """Inputs of several data releases make one survey only when that is asked for by name."""
-    releases = {ref.release: ref for ref in manifest}
-    if len(releases) > 1 and not parameters.survey.allow_mixed_releases:
-        found = "; ".join(f"{release} in {ref.name}" for release, ref in sorted(releases.items()))
+    releases = {(ref.reader, ref.release): ref for ref in manifest}
+    readers = [name for name, _ in releases]
+    if len(set(readers)) < len(readers) and not parameters.survey.allow_mixed_releases:
+        found = "; ".join(f"{release} in {ref.name}" for (_, release), ref in sorted(releases.items()))
         raise InputError(
-            f"inputs must be of one data release, found {found}; [survey] allow_mixed_releases = true accepts them"
+            f"inputs of one reader must be of one data release, found {found}; [survey] allow_mixed_releases = true "
+            "accepts them"
         )
 
 

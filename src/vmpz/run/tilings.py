@@ -1,6 +1,7 @@
 """The tiling of a run: what the parameters say, or what suits the inputs."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -9,8 +10,11 @@ from vmpz.frames import FrameRef, Manifest
 from vmpz.parameters import Parameters
 from vmpz.readers.descriptors import read_tiles
 from vmpz.run.plan import PlanError
+from vmpz.run.regions import region_of
+from vmpz.sky.cells import CellSet
 from vmpz.sky.covers import unit_vectors
-from vmpz.tiles import Tiling, tile, tiling
+from vmpz.sky.regions import Polygon
+from vmpz.tiles import Tiling, tangent_frame, tile, tiling
 
 __all__ = ["must_be_regular", "tiling_of"]
 
@@ -40,7 +44,9 @@ def tiling_of(parameters: Parameters, manifest: Manifest) -> Tiling:
     if kind == "healpix":
         return tiling(kind, order=chosen.order)
     if kind == "inputs":
-        return tiling(kind, areas={ref.area: ref.outline() for ref in manifest})
+        return tiling(kind, areas={ref.area: _outline(ref) for ref in manifest})
+    if kind == "patches":
+        return tiling(kind, areas=dict(_patch_areas(parameters)))
     return tiling(kind)
 
 
@@ -67,8 +73,41 @@ def must_be_regular(ref: FrameRef) -> None:
         )
 
 
+def _outline(ref: FrameRef) -> Polygon:
+    """Outline of an image, or the box around the detectors of an exposure in the plane that touches its middle."""
+    if ref.exposures is None:
+        return ref.outline()
+    vectors = unit_vectors(*ref.exposures.corners.reshape(-1, 2).T)
+    x, y, z = vectors.sum(axis=0)
+    lon, lat = math.degrees(math.atan2(y, x)), math.degrees(math.atan2(z, math.hypot(x, y)))
+    centre, east, north = tangent_frame(lon, lat)
+    across, up = (vectors @ east) / (vectors @ centre), (vectors @ north) / (vectors @ centre)
+    box = [
+        (i(across), j(up))
+        for i, j in ((np.min, np.min), (np.max, np.min), (np.max, np.max), (np.min, np.max))
+    ]
+    x, y, z = np.transpose([centre + i * east + j * north for i, j in box])
+    return Polygon(
+        np.stack((np.degrees(np.arctan2(y, x)), np.degrees(np.arctan2(z, np.hypot(x, y)))), axis=1)
+    )
+
+
+def _patch_areas(parameters: Parameters) -> Iterator[tuple[str, CellSet]]:
+    for patch in parameters.patches:
+        region = region_of(patch)
+        if region is None:
+            raise PlanError(
+                f"patch {patch.name}: must be a moc, a polygon or a cap to be an area of [tiling] kind = patches"
+            )
+        yield patch.name, region.cells(parameters.maps.order)
+
+
 def _default(manifest: Manifest) -> str:
-    kinds = {DEFAULTS.get(ref.reader, "inputs"): ref.reader for ref in manifest}
+    """That of mosaics where there are any; exposures have no tiles of their own."""
+    mosaics = [ref for ref in manifest if ref.exposures is None]
+    if not mosaics:
+        return "healpix"
+    kinds = {DEFAULTS.get(ref.reader, "inputs"): ref.reader for ref in mosaics}
     if len(kinds) > 1:
         found = ", ".join(f"{kind} for {reader}" for kind, reader in sorted(kinds.items()))
         raise PlanError(f"[tiling] kind must be said where readers differ; their defaults are {found}")

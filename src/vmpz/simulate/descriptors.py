@@ -16,7 +16,15 @@ from vmpz.simulate.pixels import Grid
 from vmpz.sky.cells import CellSet
 from vmpz.sky.regions import Polygon, cells_touched
 
-__all__ = ["write_mosaic_descriptor", "write_tile_descriptor"]
+__all__ = [
+    "add_element",
+    "add_polygon",
+    "finish_descriptor",
+    "root_element",
+    "time_text",
+    "write_mosaic_descriptor",
+    "write_tile_descriptor",
+]
 
 Element = ElementTree.Element
 
@@ -49,38 +57,38 @@ def write_mosaic_descriptor(
     quality : mapping
         Children of QualityParams.
     """
-    root = _root("DpdMerBksMosaic", "mer/bksmosaic", f"{grid.tile.id} {band.name} {sky.seed}")
-    data = _add(root, "Data")
-    _add(_add(data, "Instrument"), "InstrumentName", band.instrument)
-    _add(_add(data, "Filter"), "Name", band.name)
-    wcs = _add(data, "WCS")
+    root = root_element("DpdMerBksMosaic", "mer/bksmosaic", f"{grid.tile.id} {band.name} {sky.seed}")
+    data = add_element(root, "Data")
+    add_element(add_element(data, "Instrument"), "InstrumentName", band.instrument)
+    add_element(add_element(data, "Filter"), "Name", band.name)
+    wcs = add_element(data, "WCS")
     for key, value in _wcs(grid):
-        _add(wcs, key, value)
-    _add(_add(data, "ZeroPoint"), "Value", band.zero_point_mag)
+        add_element(wcs, key, value)
+    add_element(add_element(data, "ZeroPoint"), "Value", band.zero_point_mag)
     lon, lat = grid.plane.angles(*grid.corners().T)
-    _polygon(_add(data, "ImgSpatialFootprint"), zip(lon, lat, strict=True))
-    _add(data, "TileIndex", int(grid.tile.id))
+    add_polygon(add_element(data, "ImgSpatialFootprint"), zip(lon, lat, strict=True))
+    add_element(data, "TileIndex", int(grid.tile.id))
     exposures = _exposures(sky, grid, band)
-    observations = _add(data, "ObservationIdList")
+    observations = add_element(data, "ObservationIdList")
     for number in sorted({one // 4 for one in exposures}):
-        _add(observations, "ObservationId", number)
-    _add(data, "ProcessingMode", "WIDE")
+        add_element(observations, "ObservationId", number)
+    add_element(data, "ProcessingMode", "WIDE")
     for key, value in _times(sky, band, exposures):
-        _add(data, key, value)
+        add_element(data, key, value)
     for kind, (element, form) in STORAGES.items():
         if kind in names:
-            storage = _add(data, element, format=form, version="0.1")
-            _add(_add(storage, "DataContainer", filestatus="PROPOSED"), "FileName", names[kind])
-    statistics = _add(data, "QualityParams")
+            storage = add_element(data, element, format=form, version="0.1")
+            add_element(add_element(storage, "DataContainer", filestatus="PROPOSED"), "FileName", names[kind])
+    statistics = add_element(data, "QualityParams")
     for key, level in quality.items():
-        _add(statistics, key, level)
-    _finish(root, path)
+        add_element(statistics, key, level)
+    finish_descriptor(root, path)
 
 
 def write_tile_descriptor(path: Path, sky: Sky, grid: Grid, order: int, inner: CellSet) -> None:
     """Descriptor of a tile: its outer and inner area as NUNIQ cells and as outlines."""
-    root = _root("DpdMerTile", "mer/tile", f"{grid.tile.id} {sky.seed}")
-    data = _add(root, "Data")
+    root = root_element("DpdMerTile", "mer/tile", f"{grid.tile.id} {sky.seed}")
+    data = add_element(root, "Data")
     lon, lat = grid.plane.angles(*grid.corners().T)
     outer = cells_touched(Polygon(np.stack((lon, lat), axis=1)), order)
     for key, value in (
@@ -91,11 +99,11 @@ def write_tile_descriptor(path: Path, sky: Sky, grid: Grid, order: int, inner: C
         ("OuterNUNIQIndex", _nuniq(outer)),
         ("InnerNUNIQIndex", _nuniq(inner)),
     ):
-        _add(data, key, value)
-    _polygon(_add(data, "OuterSpatialFootprint"), zip(lon, lat, strict=True))
-    _polygon(_add(data, "InnerSpatialFootprint"), _core_corners(grid))
-    _add(data, "ExtendedObjects", "")
-    _finish(root, path)
+        add_element(data, key, value)
+    add_polygon(add_element(data, "OuterSpatialFootprint"), zip(lon, lat, strict=True))
+    add_polygon(add_element(data, "InnerSpatialFootprint"), _core_corners(grid))
+    add_element(data, "ExtendedObjects", "")
+    finish_descriptor(root, path)
 
 
 def _nuniq(cells: CellSet) -> str:
@@ -139,62 +147,73 @@ def _times(sky: Sky, band: Band, exposures: Sequence[int]) -> Iterable[tuple[str
         days = [sky.scalars(number)["MJD-OBS"] for number in exposures]
         first = MJD_EPOCH + timedelta(days=min(days))
         last = MJD_EPOCH + timedelta(days=max(days), seconds=band.exposure_time_s)
-        yield "ReferenceObservationDateTime", _text(first + (last - first) / 2)
-        yield "FirstObservationDateTime", _text(first)
-        yield "LastObservationDateTime", _text(last)
+        yield "ReferenceObservationDateTime", time_text(first + (last - first) / 2)
+        yield "FirstObservationDateTime", time_text(first)
+        yield "LastObservationDateTime", time_text(last)
 
 
 # -- building -----------------------------------------------------------------------------------------------
 
 
-def _root(product: str, schema: str, identity: str) -> Element:
-    """Root element with the generic header."""
+def root_element(
+    product: str,
+    schema: str,
+    identity: str,
+    *,
+    software: tuple[str, str] = ("MER_ProcessTile", "11.0.1"),
+    pipeline: str = PIPELINE,
+) -> Element:
+    """Root element with the generic header; `software` is name and release."""
     root = ElementTree.Element(f"{{http://euclid.esa.org/schema/dpd/{schema}}}{product}")
-    header = _add(root, "Header")
+    header = add_element(root, "Header")
     for key, value in (
         ("ProductId", str(uuid.uuid5(uuid.NAMESPACE_URL, f"vmpz simulate {product} {identity}"))),
         ("ProductType", product),
-        ("SoftwareName", "MER_ProcessTile"),
-        ("SoftwareRelease", "11.0.1"),
+        ("SoftwareName", software[0]),
+        ("SoftwareRelease", software[1]),
         ("ProdSDC", "SDC-FR"),
         ("DataSetRelease", DATASET_RELEASE),
         ("Purpose", "TEST"),
         ("PlanId", f"Plan-{DATASET_RELEASE}"),
-        ("PPOId", f"Plan-{DATASET_RELEASE}_{PIPELINE}-{hexadecimal('order', identity)}"),
-        ("PipelineDefinitionId", PIPELINE),
+        ("PPOId", f"Plan-{DATASET_RELEASE}_{pipeline}-{hexadecimal('order', identity)}"),
+        ("PipelineDefinitionId", pipeline),
         ("PpoStatus", "COMPLETED"),
         ("ManualValidationStatus", "UNKNOWN"),
-        ("ExpirationDate", _text(START + timedelta(days=3650))),
+        ("ExpirationDate", time_text(START + timedelta(days=3650))),
         ("ToBePublished", 0),
         ("Published", 0),
         ("Curator", "vmpz simulate"),
-        ("CreationDate", _text(START)),
+        ("CreationDate", time_text(START)),
     ):
-        _add(header, key, value)
+        add_element(header, key, value)
     return root
 
 
-def _add(parent: Element, name: str, value: object = None, **attributes: str) -> Element:
+def add_element(parent: Element, name: str, value: object = None, **attributes: str) -> Element:
+    """A child with a text: the shortest that reads back as the same number, or the value as it prints."""
     child = ElementTree.SubElement(parent, name, attributes)
     child.text = None if value is None else repr(value) if isinstance(value, float) else str(value)
     return child
 
 
-def _polygon(parent: Element, corners: Iterable[tuple[float, float]]) -> None:
-    polygon = _add(parent, "Polygon")
+def add_polygon(parent: Element, corners: Iterable[tuple[float, float]]) -> None:
+    """A polygon with its corners, degrees."""
+    polygon = add_element(parent, "Polygon")
     for lon, lat in corners:
-        vertex = _add(polygon, "Vertex")
-        _add(vertex, "C1", float(lon))
-        _add(vertex, "C2", float(lat))
+        vertex = add_element(polygon, "Vertex")
+        add_element(vertex, "C1", float(lon))
+        add_element(vertex, "C2", float(lat))
 
 
-def _text(time: datetime) -> str:
+def time_text(time: datetime) -> str:
+    """A time to the millisecond, as descriptors write it."""
     return f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}Z"
 
 
-def _finish(root: Element, path: Path) -> None:
-    _add(_add(root, "QualityFlags"), "GlobalQualityFlag", "OK")
-    _add(root, "Parameters")
+def finish_descriptor(root: Element, path: Path) -> None:
+    """Close a descriptor and write it."""
+    add_element(add_element(root, "QualityFlags"), "GlobalQualityFlag", "OK")
+    add_element(root, "Parameters")
     ElementTree.indent(root)
     text = ElementTree.tostring(root, encoding="unicode", xml_declaration=False)
     write_text(path, f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n')

@@ -5,6 +5,7 @@ which gives the share of every passed cell modulo 1; settle the whole number; th
 where a node that no boundary enters is inside or outside as a whole, and asks at its centre.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
@@ -12,19 +13,19 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vmpz.errors import VmpzError
+from vmpz.errors import InputError, VmpzError
 from vmpz.kernels import clipping, pointinside
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
-from vmpz.sky.skymap import SkyMap
 
 __all__ = [
-    "NO_CELLS",
     "Boundaries",
     "Cover",
-    "add_up",
-    "changes",
+    "area_sr",
+    "checked_outlines",
     "cover",
+    "distinct",
+    "outline_arcs",
     "points_in_cells",
     "rounding",
     "unit_vectors",
@@ -33,7 +34,7 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-NO_CELLS = np.empty(0, np.int64)
+GENERIC = np.array([0.36, 0.48, 0.8])  # a direction without a part in any symmetry
 PROBES = ((0.3183, 0.4142), (0.7321, 0.2361), (0.5772, 0.7854))  # generic points of a cell
 
 
@@ -49,6 +50,22 @@ def unit_vectors(lon_deg: ArrayLike, lat_deg: ArrayLike) -> FloatArray:
     return np.stack((rho * x, rho * y, np.sin(np.radians(lat))), axis=-1)
 
 
+def checked_outlines(outlines: ArrayLike) -> FloatArray:
+    """Outlines (n, m, 2), positions in degrees.
+
+    Raises
+    ------
+    InputError
+        Another shape, or no positions.
+    """
+    table = np.asarray(outlines, np.float64)
+    if table.ndim != 3 or table.shape[1] < 3 or table.shape[2] != 2:
+        raise InputError(f"an array of outlines must have shape (n, m >= 3, 2), found {table.shape}")
+    if not (np.all(np.isfinite(table)) and np.all(np.abs(table[..., 1]) <= 90.0)):
+        raise InputError("vertices must be positions in degrees, latitudes in [-90, 90]")
+    return table
+
+
 def points_in_cells(cells: IntArray, order: int, x: float, y: float) -> FloatArray:
     """Unit vectors (n, 3) of the point x, y in [0, 1) of each cell."""
     return unit_vectors(*hpx.positions(cells, order, x, y))
@@ -57,6 +74,68 @@ def points_in_cells(cells: IntArray, order: int, x: float, y: float) -> FloatArr
 def rounding(order: int) -> float:
     """What double precision leaves undecided of a share: coordinates are of the size of 2**order cells."""
     return max(1e-12, 2.0 ** (order - 49))
+
+
+def distinct(points: FloatArray) -> FloatArray:
+    """Vertices (n, 3) of a polygon without repeated ones.
+
+    Raises
+    ------
+    InputError
+        Fewer than three are left.
+    """
+    points = points[np.any(points != np.roll(points, -1, axis=0), axis=1)]
+    if len(points) < 3:
+        raise InputError(f"a polygon needs three distinct vertices, found {len(points)}")
+    return points
+
+
+def outline_arcs(points: FloatArray, outside: bool = False) -> FloatArray:
+    """Boundary (n, 10) of the polygon of unit vectors (n, 3), its smaller side on the left, or on the right.
+
+    Raises
+    ------
+    InputError
+        Fewer than three distinct vertices, an edge of 180 degrees, edges that cross, or no area.
+    """
+    corners = distinct(points)
+    first, second = pointinside.first_crossing(corners)
+    if first >= 0:
+        raise InputError(f"edges of a polygon must not cross, found edges {first} and {second} crossing")
+    edges, area = _edges(corners), area_sr(corners)
+    if area == 0.0:
+        raise InputError("a polygon must enclose an area, found its vertices on one line")
+    return edges if (area > 0.0) != outside else _edges(corners[::-1])
+
+
+def area_sr(corners: FloatArray) -> float:
+    """Signed area (counter-clockwise positive) in [-2 pi, 2 pi] of a polygon of unit vectors (n, 3).
+
+    Triangles from the middle by ``tan(E/2) = det / (1 + ab + bc + ca)`` (Eriksson 1990), which like l'Huilier's
+    formula, and unlike Girard's, keeps small areas; the determinant is taken of differences.
+    """
+    a = corners.mean(axis=0)
+    length = float(np.linalg.norm(a))
+    a = a / length if length > 1e-3 else GENERIC
+    b, c = corners, np.roll(corners, -1, axis=0)
+    volume = np.cross(b - a, c - a) @ a
+    total = 2.0 * np.sum(np.arctan2(volume, 1.0 + b @ a + np.sum(b * c, axis=1) + c @ a))
+    return math.remainder(float(total), 4.0 * math.pi)
+
+
+def _edges(corners: FloatArray) -> FloatArray:
+    """Great-circle arcs between successive corners."""
+    ends = np.roll(corners, -1, axis=0)
+    step = ends - corners
+    opposite = np.linalg.norm(corners + ends, axis=1)
+    if np.any(opposite < 1e-9):
+        edge = int(np.argmin(opposite))
+        raise InputError(f"edges of a polygon must be shorter than 180 degrees, found edge {edge} of 180")
+    length = 2.0 * np.arctan2(np.linalg.norm(step, axis=1), opposite)
+    tangent = step - np.sum(step * corners, axis=1, keepdims=True) * corners
+    tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
+    tangent -= np.sum(tangent * corners, axis=1, keepdims=True) * corners
+    return np.concatenate((np.zeros_like(corners), corners, tangent, length[:, np.newaxis]), axis=1)
 
 
 @dataclass(frozen=True)
@@ -104,67 +183,26 @@ class Cover:
         """The same with region k called ``names[k]``."""
         return replace(self, owner=names[self.owner], whole_owner=names[self.whole_owner])
 
-    @staticmethod
-    def join(covers: Sequence["Cover"], order: int) -> "Cover":
-        """All of several covers of one order."""
-        columns = [(one.owner, one.cell, one.share, one.whole_owner, one.whole) for one in covers]
-        columns.append((NO_CELLS, NO_CELLS, np.empty(0), NO_CELLS, np.empty((0, 2), np.int64)))
-        return Cover(order, *(np.concatenate(column) for column in zip(*columns, strict=True)))
-
 
 def cover(boundaries: Boundaries, order: int) -> Cover:
     """Shares of the cells that boundaries pass, and ranges of the cells inside."""
     owner, cell, passage = clipping.trace(boundaries.arcs, boundaries.first, order)
     by_cell = np.lexsort((cell, owner))
     owner, cell, passage = owner[by_cell], cell[by_cell], passage[by_cell]
-    start = np.flatnonzero(changes(owner, cell))
+    start = np.flatnonzero(_changes(owner, cell))
     owner, cell = owner[start], cell[start]
     share = np.add.reduceat(passage, start) if start.size else passage
     whole_owner, whole = _whole_cells(boundaries, owner, cell, order)
     return Cover(order, owner, cell, _settle(boundaries, owner, cell, share, order), whole_owner, whole)
 
 
-def add_up(covered: Cover, cells: CellSet | None = None) -> SkyMap:
-    """Sum over the regions of the share of each cell, float64; cells without a share are absent."""
-    begin, end, times = _levels(covered.whole)
-    some = covered.share > 0.0
-    by_cell = np.argsort(covered.cell[some], kind="stable")
-    cell, share = covered.cell[some][by_cell], covered.share[some][by_cell]
-    start = np.flatnonzero(changes(cell))
-    share = np.add.reduceat(share, start) if start.size else share
-    cell = cell[start]
-    every = CellSet.from_ranges(covered.order, np.stack((begin, end), axis=1))
-    every |= CellSet.from_cells(covered.order, cell)
-    if cells is not None:
-        every &= cells
-    number = every.cells()
-    values = np.zeros(number.size)
-    if begin.size:
-        row = np.maximum(np.searchsorted(begin, number, side="right") - 1, 0)
-        values += np.where((number >= begin[row]) & (number < end[row]), times[row], 0)
-    place = every.index(cell)
-    values[place[place >= 0]] += share[place >= 0]
-    return SkyMap(every, values)
-
-
-def changes(*columns: IntArray) -> NDArray[np.bool_]:
+def _changes(*columns: IntArray) -> NDArray[np.bool_]:
     """Where a row of sorted columns differs from the one before; the first always does."""
     changed = np.zeros(columns[0].size, bool)
     changed[:1] = True
     for column in columns:
         changed[1:] |= column[1:] != column[:-1]
     return changed
-
-
-def _levels(ranges: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-    """Disjoint ranges (begin, end) and how many of the given ranges hold each."""
-    if len(ranges) == 0:
-        return ranges[:, 0], ranges[:, 1], ranges[:, 0]
-    edges, place = np.unique(ranges, return_inverse=True)
-    steps = np.bincount(place.ravel(), weights=np.tile((1.0, -1.0), len(ranges)))
-    times = np.cumsum(steps).astype(np.int64)
-    held = np.flatnonzero(times > 0)
-    return edges[held], edges[held + 1], times[held]
 
 
 def _settle(
@@ -197,7 +235,7 @@ def _whole_cells(
     """Ranges (n, 2) of whole cells inside each region, and their regions."""
     owners, nodes, levels = [], [], []
     for level in range(order, 0, -1):
-        fresh = changes(owner, cell >> 2)
+        fresh = _changes(owner, cell >> 2)
         family = np.cumsum(fresh) - 1
         free = np.ones((int(fresh.sum()), 4), bool)
         free[family, cell & 3] = False

@@ -1,0 +1,175 @@
+"""Maps of exposures: a statistic, over the exposures that see a cell, of one number each.
+
+A sample is a detector exposure with the exact share of the cell that its outline covers, or, ``per = "pixel"``, a point
+(64 in a cell): the sum over the exposures that see the point for what adds up (Exposures, ExposureTime, Weight), their
+mean for the rest.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmpz.errors import MissingProductError
+from vmpz.frames import Exposures
+from vmpz.make.values import measured_map
+from vmpz.quantities import quantity
+from vmpz.sky import hpx
+from vmpz.sky.cells import CellSet
+from vmpz.sky.regions import cells_inside
+from vmpz.sky.shares import outline_shares
+from vmpz.sky.skymap import SkyMap
+from vmpz.statistics import Samples, statistic
+
+__all__ = ["Field", "exposure_map", "exposure_values", "finish", "shares_of", "weights_of"]
+
+Array = NDArray[np.float64]
+
+Field = Callable[[NDArray[np.int64], Array, Array], Array]
+"""A number that changes over the field of an exposure: (rows, lon_deg, lat_deg) -> values, arrays of one length."""
+
+POINT_LEVELS = 3
+"""Points of a cell: the centres of its cells this many orders deeper."""
+ADDITIVE = {"Exposures", "ExposureTime", "Weight"}
+CIRCLE = ("MEAN", "WMEAN")
+
+
+def exposure_map(
+    exposures: Exposures,
+    name: str,
+    statistic_name: str,
+    cells: CellSet,
+    *,
+    per: str = "exposure",
+    field: Field | None = None,
+) -> SkyMap:
+    """A statistic of a scalar of detector exposures.
+
+    Parameters
+    ----------
+    exposures : Exposures
+    name : str
+        Quantity; 'Exposures' needs no scalar (of a coadd it is the number of exposures that went into it).
+    statistic_name : str
+        ARGMIN and ARGMAX give the number of the exposure, counted from 1; points have none.
+    cells : CellSet
+        The area's own cells.
+    per : {'exposure', 'pixel'}
+        What a sample is.
+    field : callable, optional
+        Where the quantity is no scalar but a function of position; by exposure only.
+
+    Raises
+    ------
+    MissingProductError
+        An exposure does not have the scalar, or the number of a point is asked for.
+    """
+    if per == "pixel" and (statistic_name in ("ARGMIN", "ARGMAX") or field is not None):
+        raise MissingProductError(
+            f"{name}:{statistic_name} is of exposures; the points of a cell have none: ask for per = exposure"
+        )
+    row = quantity(name)
+    return measured_map(
+        cells, exposure_values(exposures, name, statistic_name, cells, per=per, field=field), row.dtype
+    )
+
+
+def exposure_values(
+    exposures: Exposures,
+    name: str,
+    statistic_name: str,
+    cells: CellSet,
+    *,
+    per: str = "exposure",
+    field: Field | None = None,
+) -> Array:
+    """The values of `exposure_map`, float64 (len(cells),), NaN where no exposure sees the cell."""
+    if per == "pixel":
+        samples = _per_point(exposures, name, cells)
+        return statistic(statistic_name).finish(samples)
+    if (name, statistic_name) == ("Exposures", "COUNT"):
+        statistic_name = "SUM"  # of the numbers of exposures that the rows stand for, 1 but for coadds
+    number, place, share = shares_of(exposures, cells)
+    if field is None:
+        value = _scalars(exposures, name)[number]
+    else:
+        value = np.asarray(
+            field(number.astype(np.int64), *hpx.centres(cells.cells()[place], cells.order)), float
+        )
+        _must_be_known(value, name, exposures, number)
+    weight = weights_of(exposures)[number]
+    return finish(
+        statistic_name, quantity(name).circular, len(cells), place, value, share, weight, number + 1
+    )
+
+
+def finish(
+    name: str,
+    circular: bool,
+    n_cells: int,
+    place: NDArray[Any],
+    value: Array,
+    share: Array,
+    weight: Array,
+    number: NDArray[Any],
+) -> Array:
+    """A statistic of samples; the mean of angles that wrap is the direction of their mean vector."""
+    chosen = statistic(name)
+    if not circular or name not in CIRCLE:
+        return chosen.finish(Samples(n_cells).add(place, value, share, weight, number))
+    sine, cosine = (
+        chosen.finish(Samples(n_cells).add(place, part(np.radians(value)), share, weight, number))
+        for part in (np.sin, np.cos)
+    )
+    return np.asarray(np.degrees(np.arctan2(sine, cosine)))
+
+
+@lru_cache(maxsize=2)
+def shares_of(exposures: Exposures, cells: CellSet) -> tuple[NDArray[np.int32], NDArray[np.int64], Array]:
+    """Pairs of exposure and cell: row, place of the cell, exact share; the maps of a band ask for the same ones."""
+    row, cell, share = outline_shares(exposures.corners, cells.order, cells)
+    return row, cells.index(cell), share
+
+
+def weights_of(exposures: Exposures) -> Array:
+    """Inverse variances; else exposure times, to which they are proportional against the sky; else 1."""
+    for name in ("Weight", "ExposureTime"):
+        weights = exposures.scalars.get(name)
+        if weights is not None and np.all(np.isfinite(weights)) and np.all(weights >= 0):
+            return weights
+    return np.ones(len(exposures))
+
+
+def _scalars(exposures: Exposures, name: str) -> Array:
+    if name == "Exposures":  # a coadd is as many as went into it
+        number = exposures.scalars.get(name, np.ones(len(exposures)))
+        return np.where(np.isfinite(number), number, 1.0)
+    values = exposures.scalars.get(name, np.full(len(exposures), np.nan))
+    _must_be_known(values, name, exposures, np.arange(len(exposures)))
+    return values
+
+
+def _must_be_known(values: Array, name: str, exposures: Exposures, rows: NDArray[Any]) -> None:
+    unknown = np.flatnonzero(~np.isfinite(values))
+    if unknown.size:
+        raise MissingProductError(
+            f"{name} needs a value for every exposure; {exposures.ids[rows[unknown[0]]]} has none"
+        )
+
+
+def _per_point(exposures: Exposures, name: str, cells: CellSet) -> Samples:
+    """Sums at every point, over the exposures in the order of their values: the same bits for any order of theirs."""
+    points = cells.at_order(cells.order + POINT_LEVELS)
+    number, total, weight = np.zeros((3, len(points)))
+    values, weights = _scalars(exposures, name), weights_of(exposures)
+    for row in np.lexsort((weights, values)):
+        place = points.index((cells_inside(exposures.outline(row), points.order) & points).cells())
+        number[place] += 1
+        total[place] += values[row]
+        weight[place] += weights[row]
+    seen = np.flatnonzero(number)
+    mean = total[seen] if name in ADDITIVE else total[seen] / number[seen]
+    parent = seen >> (2 * POINT_LEVELS)  # children of a cell stand together
+    return Samples(len(cells)).add(parent, mean, 4.0**-POINT_LEVELS, weight[seen])

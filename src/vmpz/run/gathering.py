@@ -1,0 +1,193 @@
+"""Gathering: which exposures belong to which area.
+
+Mosaics come with the name of their tile. An exposure lies where it lies: it belongs to every area that owns a cell its
+detectors touch. The exposures of one instrument and band over one area become one frame, their `members`; where there
+is a mosaic of that tile and band as well, it keeps its planes (unless [exposures] says otherwise) and gets the
+exposures beside them.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmpz.frames import Exposures, FileRef, FrameRef, Manifest, outline_corners
+from vmpz.parameters import Parameters
+from vmpz.products import digest_of
+from vmpz.quantities import QUANTITIES
+from vmpz.sky.cells import CellSet
+from vmpz.sky.shares import outline_shares
+from vmpz.tiles import Tiling
+
+__all__ = ["gather"]
+
+SCALARS = {
+    **{name: name for name in (*QUANTITIES, "Zeropoint", "PixelScale", "SiteLon", "SiteLat")},
+    **{name: name for name in ("PointingLon", "PointingLat", "PositionAngle")},
+    "exposure_time_s": "ExposureTime",
+    "zero_point": "Zeropoint",
+    "pixel_scale_arcsec": "PixelScale",
+    "psf_fwhm_arcsec": "PSF",
+}
+"""Scalar of an image to that of an exposure; those of quantities have the same name."""
+EDGE_SAMPLES = 8
+
+Rows = NDArray[np.int64]
+Place = tuple[str, str, str]
+
+
+def gather(manifest: Manifest, parameters: Parameters, tiling: Tiling) -> Manifest:
+    """The manifest with one frame an area, instrument and band, in this order.
+
+    Raises
+    ------
+    InputError
+        An outline is none, or the tiling has no tile where it should.
+    """
+    frames = {(ref.area, ref.instrument, ref.band): ref for ref in manifest if _is_of_tile(ref, tiling)}
+    members: dict[Place, list[tuple[FrameRef, Rows]]] = defaultdict(list)
+    for ref in manifest:
+        if not _is_of_tile(ref, tiling):
+            exposure = _as_exposure(ref)
+            for area, rows in _areas_of(exposure, parameters.maps.order, tiling):
+                members[area, ref.instrument, ref.band].append((exposure, rows))
+    for place, found in members.items():
+        frames[place] = _gathered(place, frames.get(place), found, parameters)
+    return replace(manifest, frames=tuple(frames[place] for place in sorted(frames)))
+
+
+def _is_of_tile(ref: FrameRef, tiling: Tiling) -> bool:
+    """Whether a frame is the image of the tile of its name."""
+    if ref.exposures is not None:
+        return False
+    if tiling.kind in ("inputs", "mer-tiles") or ref.reader == "euclid-mer":
+        return True
+    return tiling.kind in ("euclid-wide", "healpix") and ref.area.isdecimal()
+
+
+def _as_exposure(ref: FrameRef) -> FrameRef:
+    """An image as an exposure of one detector."""
+    if ref.exposures is not None:
+        return ref
+    scalars = {SCALARS[name]: np.array([value]) for name, value in ref.scalars.items() if name in SCALARS}
+    corners = outline_corners(ref.wcs, ref.shape, EDGE_SAMPLES)
+    return replace(ref, exposures=Exposures((ref.area,), corners[np.newaxis], scalars))
+
+
+def _areas_of(exposure: FrameRef, order: int, tiling: Tiling) -> Iterable[tuple[str, Rows]]:
+    """Areas that own a cell of an exposure, and the detectors that touch such cells."""
+    table = exposure.exposures
+    if table is None or not len(table):
+        return
+    row, cell, _ = outline_shares(table.corners, order)
+    touched = CellSet.from_cells(order, cell)
+    for area, cells in tiling.sharing(touched):
+        yield area, np.unique(row[cells.index(cell) >= 0]).astype(np.int64)
+
+
+def _gathered(
+    place: Place, mosaic: FrameRef | None, found: Sequence[tuple[FrameRef, Rows]], parameters: Parameters
+) -> FrameRef:
+    """The frame of an area: its exposures, beside the mosaic's planes or with their own."""
+    found = sorted(found, key=lambda pair: pair[0].area)
+    members = tuple(member for member, _ in found)
+    tables = [member.exposures[rows] for member, rows in found if member.exposures is not None]
+    exposures = Exposures.joined(tables)
+    rows = {member.area: [int(row) for row in chosen] for member, chosen in found}
+    listed = {"LAYERS": _together("exposures", members, {one.area: exposures.digest for one in members})}
+    if mosaic is not None and parameters.exposures.planes == "mosaic":
+        note = f"scalars of exposures are those of {len(members)} frames of reader {members[0].reader}"
+        return replace(
+            mosaic,
+            exposures=exposures,
+            members=members,
+            tables={**mosaic.tables, **listed},
+            notes=(*mosaic.notes, note),
+            options={**mosaic.options, "rows": rows},
+        )
+    area, instrument, band = place
+    scaled = bool(np.isfinite(exposures.scalars.get("Zeropoint", np.full(1, np.nan))).all())
+    if all("PSF" in member.tables for member in members):
+        listed["PSF"] = _joined([member.tables["PSF"] for member in members])
+    first = members[0]
+    return FrameRef(
+        reader=first.reader,
+        area=area,
+        instrument=instrument,
+        band=band,
+        shape=(0, 0),
+        wcs_cards="",
+        planes=_planes(members),
+        tables=listed,
+        scalars={
+            **({"zero_point": parameters.exposures.zero_point} if scaled else {}),
+            **{name: value for name, value in first.scalars.items() if name in ("pixel_scale_arcsec",)},
+        },
+        bit_table=first.bit_table,
+        release=first.release if len({one.release for one in members}) == 1 else "-1",
+        created=max(member.created for member in members),
+        date_obs=_first([member.date_obs for member in members], min),
+        date_end=_first([member.date_end for member in members], max),
+        telescope=first.telescope,
+        notes=_notes(members),
+        options={"rows": rows, "flag_bits": _flag_bits(members)},
+        exposures=exposures,
+        members=members,
+    )
+
+
+def _first(dates: Iterable[str], choose: Any) -> str:
+    known = [date for date in dates if date != "-1"]
+    return str(choose(known)) if known else "-1"
+
+
+def _planes(members: Sequence[FrameRef]) -> dict[str, FileRef]:
+    """Planes that every exposure has."""
+    common = set.intersection(*(set(member.planes) for member in members))
+    return {name: _joined([member.planes[name] for member in members]) for name in sorted(common)}
+
+
+def _joined(files: Sequence[FileRef]) -> FileRef:
+    """Files of several exposures as one."""
+    identity = digest_of("files", 1, {}, {f"{n}": file.identity for n, file in enumerate(files)})
+    return FileRef(
+        f"{len(files)} exposures",
+        0,
+        sum(file.size for file in files),
+        identity,
+        all(file.verifiable for file in files),
+    )
+
+
+def _together(what: str, members: Sequence[FrameRef], identities: Mapping[str, str]) -> FileRef:
+    files = [next(iter({**one.planes, **one.tables}.values()), None) for one in members]
+    return FileRef(
+        f"{len(members)} {what}",
+        identity=digest_of(what, 1, {}, dict(identities)),
+        verifiable=all(file is not None and file.verifiable for file in files),
+    )
+
+
+def _notes(members: Sequence[FrameRef]) -> tuple[str, ...]:
+    """Notes of the exposures, each once, and planes that only some of them have."""
+    common = set.intersection(*(set(member.planes) for member in members))
+    some = sorted({name for member in members for name in member.planes} - common)
+    lacking = {name: next(one.area for one in members if name not in one.planes) for name in some}
+    return (
+        *dict.fromkeys(note for member in members for note in member.notes),
+        *(f"the plane {name} is not used: {area} has none" for name, area in lacking.items()),
+    )
+
+
+def _flag_bits(members: Sequence[FrameRef]) -> dict[str, int]:
+    """Bits that headers name, under the numbers that the first exposure gives; others follow, up to 31."""
+    joined: dict[str, int] = {}
+    for member in members:
+        for name, number in sorted(member.options.get("flag_bits", {}).items(), key=lambda item: item[1]):
+            if name not in joined:
+                free = (one for one in (number, *range(32)) if one not in joined.values())
+                joined[name] = next(free, -1)
+    return {name: number for name, number in joined.items() if number >= 0}
