@@ -10,6 +10,8 @@ from astropy.io import fits
 
 from vmpz.frames import FrameRef, Manifest
 from vmpz.readers import scan_inputs
+from vmpz.simulate import decamcp
+from vmpz.simulate.exposures import Shot
 from vmpz.simulate.field import Sky
 from vmpz.tiles import tiles_near
 
@@ -49,6 +51,22 @@ REAL_DESDM = {
     "PV2_9": 0.005586126448887, "PV2_10": -0.003747169969,
 }  # fmt: skip
 """WCS of D00596832_g_c50_r3630p01_immasked (header in the tests of esheldon/esutil)."""
+
+
+SEEN: dict[tuple[str, int, str], decamcp.Ccd] = {}
+
+
+def place_of(name: str) -> int:
+    """Place of a CCD in the camera."""
+    return next(i for i, one in enumerate(decamcp.CAMERA.detectors) if one.name == name)
+
+
+def look(shot: Shot, name: str) -> decamcp.Ccd:
+    """What a CCD sees, made once."""
+    key = shot.band.name, shot.number, name
+    if key not in SEEN:
+        SEEN[key] = decamcp.look(shot, place_of(name), PIXELS)
+    return SEEN[key]
 
 
 def scan(folder: Path, bands: Any = None, tiles: Any = None, planes: Any = None, **options: Any) -> Manifest:

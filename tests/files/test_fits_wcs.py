@@ -83,7 +83,11 @@ def test_notes() -> None:
 
 def test_attributes_of_iraf_that_repeat_ctype_are_passed_over() -> None:
     plain = accepted(**TPV)
-    attributes = {"WAT0_001": "system=image", "WAT1_001": "wtype=tpv axtype=ra", "WAT2_001": "wtype=tpv axtype=dec"}
+    attributes = {
+        "WAT0_001": "system=image",
+        "WAT1_001": "wtype=tpv axtype=ra",
+        "WAT2_001": "wtype=tpv axtype=dec",
+    }
     assert accepted(**TPV, **attributes).cards == plain.cards
 
 

@@ -311,7 +311,7 @@ def test_masks_hold_the_pixels_whose_centre_is_inside(place, scale_arcsec):
         R=radius,
         B=0.4 * radius,
         L=3 * radius,
-        PA=rng.uniform(0, 360, 12),
+        PA=rng.uniform(0, 360, len(radius)),
     )
     masks = [regions_of(one, rows, "VIS", near=image_outline(wcs, SHAPE)) for one in EVERY]
     drawn = PixelMasks(table, masks)

@@ -18,7 +18,9 @@ from decam_helpers import (
     REAL_COMMUNITY,
     SKY,
     Part,
+    look,
     parts_of,
+    place_of,
     refusal,
     rewrite,
     scan,
@@ -60,12 +62,8 @@ def one(folder: Path, tmp_path: Path) -> dict[str, Path]:
     return paths
 
 
-def place_of(name: str) -> int:
-    return next(i for i, one in enumerate(sim.CAMERA.detectors) if one.name == name)
-
-
 def header_of(shot: Shot, name: str) -> fits.Header:
-    return sim.look(shot, place_of(name), PIXELS).header
+    return look(shot, name).header
 
 
 def test_there_is_a_frame_an_exposure(folder: Path) -> None:
@@ -93,7 +91,7 @@ def test_every_scalar_of_every_row(folder: Path, area: str) -> None:
         assert found.pop("Airmass") == pytest.approx(sim.airmass(shot), abs=0.005001)
     for row, name in enumerate(NAMES):
         one = sim.CAMERA.detectors[place_of(name)]
-        seen = sim.look(shot, place_of(name), PIXELS)
+        seen = look(shot, name)
         scale = sim.pixel_scale_arcsec(WCS(header_of(shot, name)), PIXELS)
         expected = {
             "ExposureTime": shot.band.exposure_time_s,
@@ -149,7 +147,7 @@ def test_planes_of_a_detector(folder: Path, area: str) -> None:
     ref, shot = the_frame(folder, tiles=[area]), SHOTS[area]
     for row in (3, 0):
         (image,) = detectors_of(ref, [row])
-        seen = sim.look(shot, place_of(NAMES[row]), PIXELS)
+        seen = look(shot, NAMES[row])
         codes = sim.quality_codes(seen.roles)
         assert (image.area, image.shape) == (f"{area}[{NAMES[row]}]", codes.shape)
         assert image.scalars["psf_fwhm_arcsec"] == pytest.approx(shot.fwhm_arcsec, rel=1e-6)
@@ -171,7 +169,7 @@ def test_flags_by_name(folder: Path) -> None:
     area = FIRST
     row = NAMES.index("S6")
     (image,) = detectors_of(the_frame(folder, tiles=[area]), [row])
-    roles = sim.look(SHOTS[area], place_of("S6"), PIXELS).roles
+    roles = look(SHOTS[area], "S6").roles
     with open_frame(image, ["FLAG"]) as frame:
         codes = frame.planes["FLAG"].read(0, PIXELS)
     left = np.ones(codes.shape, bool)
@@ -190,7 +188,7 @@ def test_the_order_of_extensions_means_nothing(one: dict[str, Path]) -> None:
     assert after.exposures == before.exposures
     shot = SHOTS[before.area]
     for row, image in enumerate(detectors_of(after, range(5))):
-        seen = sim.look(shot, place_of(NAMES[row]), PIXELS)
+        seen = look(shot, NAMES[row])
         with open_frame(image, ["FLAG", "RMS"]) as frame:
             assert np.array_equal(frame.planes["FLAG"].read(0, PIXELS), sim.quality_codes(seen.roles))
             assert frame.planes["RMS"].read(0, PIXELS).min() == pytest.approx(seen.rms, rel=1e-6)
@@ -217,7 +215,7 @@ def test_nothing_unselected_is_opened(folder: Path, monkeypatch: pytest.MonkeyPa
 
 def test_quantised_zeros_are_no_weights(one: dict[str, Path], tmp_path: Path) -> None:
     shot = SHOTS[FIRST]
-    seen = sim.look(shot, place_of("S29"), PIXELS)
+    seen = look(shot, "S29")
     draw = np.random.default_rng(1)
     weight = (seen.rms**-2 * draw.normal(1.0, 0.03, (PIXELS, PIXELS // 2))).astype(np.float32)
     weight[:, :5] = 0.0

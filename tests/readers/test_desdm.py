@@ -14,6 +14,8 @@ from decam_helpers import (
     REAL_DESDM,
     SKY,
     Part,
+    look,
+    place_of,
     refusal,
     rewrite,
     scan,
@@ -59,10 +61,6 @@ def tile(folder: Path, tmp_path: Path) -> Path:
     return tmp_path / name
 
 
-def place_of(name: str) -> int:
-    return next(i for i, one in enumerate(sim.CAMERA.detectors) if one.name == name)
-
-
 # -- exposures --------------------------------------------------------------------------------------------------
 
 
@@ -74,7 +72,7 @@ def test_every_scalar_of_every_row(folder: Path) -> None:
     assert exposures is not None
     assert exposures.ids == tuple(f"{AREA}[c{sim.CCDS[name]:02d}]" for name in NAMES)
     for row, name in enumerate(NAMES):
-        one, seen = sim.CAMERA.detectors[place_of(name)], sim.look(SHOT, place_of(name), PIXELS)
+        one, seen = sim.CAMERA.detectors[place_of(name)], look(SHOT, name)
         expected = {
             "ExposureTime": 90.0,
             "MJD": SHOT.middle_mjd,
@@ -107,7 +105,7 @@ def test_planes_and_flags_of_a_detector(folder: Path, monkeypatch: pytest.Monkey
     for image, row in zip(images, (2, 0), strict=True):
         assert image.scalars["zero_point"] == ref.scalars["zero_point"]
         assert image.scalars["saturate"] > 0
-        seen = sim.look(SHOT, place_of(NAMES[row]), PIXELS)
+        seen = look(SHOT, NAMES[row])
         with open_frame(image, PLANES) as frame:
             planes = {name: plane.read(0, PIXELS) for name, plane in frame.planes.items()}
         null = seen.roles["column"] | seen.roles["edge"]
@@ -155,7 +153,7 @@ def test_the_order_of_extensions_means_nothing(files: dict[str, Path]) -> None:
     after = the_frame(files["S4"].parent)
     assert after.exposures == before.exposures
     with open_frame(detectors_of(after, [NAMES.index("S4")])[0], ["FLAG", "RMS"]) as frame:
-        seen = sim.look(SHOT, place_of("S4"), PIXELS)
+        seen = look(SHOT, "S4")
         assert np.array_equal(frame.planes["FLAG"].read(0, PIXELS), sim_des.mask_words(seen.roles))
         assert frame.planes["RMS"].read(0, PIXELS).min() == pytest.approx(seen.rms * sim.GAIN, rel=1e-6)
 
@@ -284,7 +282,7 @@ def test_descriptors_fill_what_headers_lack(files: dict[str, Path]) -> None:
     (image,) = detectors_of(ref, [1])
     assert image.scalars["zero_point"] == 31.5
     with open_frame(image, PLANES) as frame:
-        seen = sim.look(SHOT, place_of(NAMES[1]), PIXELS)
+        seen = look(SHOT, NAMES[1])
         assert np.array_equal(frame.planes["FLAG"].read(0, PIXELS), sim_des.mask_words(seen.roles))
 
 

@@ -71,7 +71,7 @@ def test_the_distortion_is_small_and_radial() -> None:
     assert {name for name, scale in scales.items() if scale == high} <= {"N4", "S4"}
 
 
-@pytest.mark.parametrize("place", [(52.9, -28.25), (10.0, -60.0), (0.1, 5.0)])
+@pytest.mark.parametrize("place", [(52.9, -28.25), (0.1, 5.0)])
 def test_air_mass_agrees_with_astropy(place: tuple[float, float]) -> None:
     sky = Sky(tiles_near(*place, 1), 6.0, 1)
     site = EarthLocation.from_geodetic(decam.SITE_DEG[0] * u.deg, decam.SITE_DEG[1] * u.deg)

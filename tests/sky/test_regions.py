@@ -356,7 +356,31 @@ def test_polygons_that_are_refused(vertices, message):
         Polygon(vertices)
 
 
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    ("radius", "hole"), [(0.05, 0.04), (1.0, 1e-4), (20.0, 19.99), (180.0, 60.0), (120.0, 100.0)]
+)
+def test_a_ring_is_a_cap_without_its_middle(place, radius, hole):
+    order = 9
+    ring, whole, middle = Cap(*place, radius, hole_deg=hole), Cap(*place, radius), Cap(*place, hole)
+    assert ring.area_deg2 == pytest.approx(whole.area_deg2 - middle.area_deg2, rel=1e-9)
+    got, outer, inner = (covered_fractions(one, order) for one in (ring, whole, middle))
+    assert got.integral_deg2() == pytest.approx(ring.area_deg2, rel=1e-9)
+    cells = outer.cells.cells()
+    want = outer.values - inner.of_cells(cells, 0.0)
+    np.testing.assert_allclose(got.of_cells(cells, 0.0), want, atol=1e-11)
+    assert got.values.min() > 0.0 and not np.any(got.of_cells(cells, 0.0)[want <= 0.0])
+
+
 def test_caps_that_are_refused():
+    for radius, hole, outside in (
+        (1.0, 1.0, False),
+        (1.0, -0.1, False),
+        (1.0, 0.5, True),
+        (1.0, np.nan, False),
+    ):
+        with pytest.raises(InputError, match="hole of a cap must be smaller"):
+            Cap(0, 0, radius, outside, hole)
     for arguments in ((0, 91, 1), (0, 0, -1), (0, 0, 181), (np.inf, 0, 1), (0, np.nan, 1)):
         with pytest.raises(InputError):
             Cap(*arguments)
@@ -365,6 +389,11 @@ def test_caps_that_are_refused():
 def test_overlapping_pieces_are_refused():
     with pytest.raises(InputError, match="must not overlap"):
         covered_fractions([Cap(0, 0, 1), Cap(0.5, 0, 1)], 8)
+
+
+def test_an_outline_that_is_known_is_the_outline():
+    square = tangent_square(359.99, 89.9, 0.5)
+    assert Polygon.unchecked(square) == Polygon(square) and Polygon.unchecked(square).area_deg2 > 0.2
 
 
 def test_regions_are_values():

@@ -98,7 +98,7 @@ def wcs_images(raw: bytes) -> bytes:
 
 
 def _repeats_ctype(cards: Cards, key: str) -> bool:
-    """Whether a card is an attribute of IRAF that says nothing new (DECam Community Pipeline: WAT1_001 and CTYPE TPV)."""
+    """Whether a card is an attribute of IRAF that says nothing new, as DECam files have them."""
     same = IRAF_ATTRIBUTES.format(cards.text("CTYPE1")[5:8].lower())
     return key.startswith("WAT") and bool(re.fullmatch(same, cards.text(key)))
 

@@ -6,7 +6,7 @@ products add up, so one pass serves them all."""
 from dataclasses import dataclass
 from typing import Any
 
-from vmpz.bits import STARMASK, BitTable, Selection, bit_table
+from vmpz.bits import BitTable, Selection, bit_table
 from vmpz.errors import MissingProductError
 from vmpz.frames import Frame, FrameRef
 from vmpz.parameters import BitNames, Parameters, names_for
@@ -186,7 +186,7 @@ def mask_sections(key: ProductKey, parameters: Parameters) -> dict[str, Any]:
 
 
 def require(frame: Frame, planes: frozenset[str], selection: Selection) -> None:
-    """A plane or mask that is not there is never read as clean or observed.
+    """A plane or star mask that is not there is never read as clean or observed; other masks always come with the pass.
 
     Raises
     ------
@@ -197,11 +197,6 @@ def require(frame: Frame, planes: frozenset[str], selection: Selection) -> None:
     missing = sorted((planes | flag_planes(selection)) - ref.planes.keys())
     if mask_tables(selection) and frame.star_masks is None and "STARMASK" not in ref.tables:
         missing.append("STARMASK")
-    missing += [
-        name
-        for number, name in zip(selection.numbers, selection.names, strict=True)
-        if number > STARMASK and name not in frame.masks
-    ]
     if missing:
         raise MissingProductError(
             f"{ref.name}: needs {', '.join(sorted(planes | flag_planes(selection) | mask_tables(selection)))}; "

@@ -20,8 +20,18 @@ from vmpz.errors import InputError
 from vmpz.frames import Frame, FrameRef, Manifest, Refused
 from vmpz.readers import decam, euclid, generic, kids, lsst, nir, vis
 from vmpz.readers.headerbits import bits_of
+from vmpz.readers.tables import read_star_masks
 
-__all__ = ["READERS", "Reader", "bits_of", "detectors_of", "open_frame", "reader", "scan_inputs"]
+__all__ = [
+    "READERS",
+    "Reader",
+    "bits_of",
+    "detectors_of",
+    "open_frame",
+    "read_star_masks",
+    "reader",
+    "scan_inputs",
+]
 
 
 class Scan(Protocol):
@@ -55,7 +65,7 @@ READERS: dict[str, Reader] = {
     "euclid-mer": Reader(euclid.scan, euclid.open_frame),
     "euclid-nir": Reader(nir.scan, nir.open_frame, nir.detectors),
     "euclid-vis": Reader(vis.scan, vis.open_frame, vis.detectors),
-    "generic": Reader(generic.scan, generic.open_frame),
+    "generic": Reader(generic.scan, generic.open_frame, generic.detectors),
     "kids": Reader(kids.scan, kids.open_frame),
     "lsst": Reader(lsst.scan, lsst.open_frame, lsst.detectors),
 }
@@ -217,4 +227,4 @@ def _same_content(one: FrameRef, two: FrameRef) -> bool:
 
 
 def _place_of(ref: FrameRef) -> str:
-    return next(iter(ref.planes.values())).location
+    return next((file.location for file in {**ref.planes, **ref.tables}.values()), ref.area)

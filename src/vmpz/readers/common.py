@@ -12,7 +12,7 @@ from vmpz.files.fits import MAX_PIXELS, FitsFile
 from vmpz.files.hdu import Hdu
 from vmpz.files.planes import BlockReader, open_plane
 from vmpz.files.wcs import CelestialWcs, read_wcs, wcs_images
-from vmpz.frames import FileRef, Plane
+from vmpz.frames import Exposures, FileRef, FrameRef, Plane, outline_corners
 
 __all__ = [
     "FLOAT_BITPIX",
@@ -20,6 +20,7 @@ __all__ = [
     "GridCheck",
     "canonical_plane",
     "check_options",
+    "exposure_of_image",
     "exposure_plane",
     "file_ref",
     "grid_of",
@@ -34,6 +35,14 @@ FLOAT_BITPIX, FLAG_BITPIX = -32, 32
 SELECTION = ("bands", "instruments", "tiles", "planes")
 """Options of every reader: what to take; None or absent = all. Tables beside the planes are always listed."""
 SAME_GRID_PX = 1e-3
+OUTLINE_SAMPLES = 8
+IMAGE_SCALARS = {
+    "zero_point": "Zeropoint",
+    "pixel_scale_arcsec": "PixelScale",
+    "exposure_time_s": "ExposureTime",
+    "psf_fwhm_arcsec": "PSF",
+}
+"""Scalar of an image to that of an exposure."""
 
 
 def check_options(options: Mapping[str, Any], known: Collection[str], reader: str) -> None:
@@ -83,6 +92,14 @@ def exposure_plane(file: FitsFile, hdus: Sequence[Hdu]) -> FileRef:
     parts = [file_ref(file, hdu) for hdu in hdus]
     identity = hashlib.sha256("\n".join(part.identity for part in parts).encode()).hexdigest()
     return FileRef(file.location, 0, file.size, identity, all(part.verifiable for part in parts))
+
+
+def exposure_of_image(ref: FrameRef) -> Exposures:
+    """An image, a coadd for instance, as one exposure: those of its scalars that go by the names of quantities, and
+    those of every image under theirs."""
+    named = {IMAGE_SCALARS.get(name, name): value for name, value in ref.scalars.items()}
+    scalars = {name: np.array([value]) for name, value in named.items() if name[0].isupper()}
+    return Exposures((ref.area,), outline_corners(ref.wcs, ref.shape, OUTLINE_SAMPLES)[None], scalars)
 
 
 class GridCheck(NamedTuple):

@@ -17,10 +17,32 @@ Files are joined by patterns with one free part, `{id}`, which becomes the area 
 
 There is no default zero point. Without an HDU the first image of the file is taken. Keywords are looked up in the
 header of the first plane, then in the primary header of its file.
+
+An image is also an exposure where any scalar of exposures is given: options named like quantities (Airmass, Seeing,
+MJD, SAA, Background, Exposures = the number that went into a coadd...) or SiteLon, SiteLat, PointingLon, PointingLat,
+PositionAngle, PositionX, PositionY, PositionZ, each a number or a keyword. MJD is the middle of the exposure;
+`mjd_is` = "start" says that it is the beginning, and half the exposure time is added.
+
+Cameras of several detectors: ``image = "{id}p.fits[*]"``, see `vmpz.readers.genericexposure`.
+
+Tiles of UNIONS in the r band (CFIS, MegaPipe: fluxes at zero point 30)::
+
+    [[inputs]]
+    reader = "generic"
+    location = "UNIONS"
+    [inputs.options]
+    image = "CFIS.{id}.r.fits"
+    weight = "CFIS.{id}.r.weight.fits.fz[1]"
+    band = "MEGACAM_r"
+    instrument = "MEGACAM"
+    telescope = "CFHT"
+    zero_point = 30.0
+    ExposureTime = "header:EXPTIME"
+    Seeing = 0.7
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +50,7 @@ from typing import Any, NamedTuple
 
 from vmpz.bits import bit_table
 from vmpz.errors import InputError
-from vmpz.files.cards import Cards
-from vmpz.files.fits import MAX_PIXELS, FitsFile, open_fits
+from vmpz.files.fits import MAX_PIXELS, open_fits
 from vmpz.files.hdu import Hdu
 from vmpz.files.wcs import wcs_images
 from vmpz.frames import FileRef, Frame, FrameRef, Plane, Refused
@@ -37,26 +58,32 @@ from vmpz.readers.common import (
     GridCheck,
     canonical_plane,
     check_options,
+    exposure_of_image,
     file_ref,
     grid_of,
     is_wanted,
     number_option,
     rms_of,
 )
+from vmpz.readers.genericexposure import EVERY, NOISE, PLANES, detector_images, exposure
 from vmpz.readers.headerbits import bits_of, header_bits, join_table
+from vmpz.readers.optionvalues import (
+    SCALARS,
+    TEXTS,
+    literal,
+    middle_of_exposure,
+    numbers_of,
+    quantities_in,
+    texts_of,
+)
 
-__all__ = ["open_frame", "scan"]
+__all__ = ["detectors", "open_frame", "scan"]
 
-NOISE = ("rms", "weight", "inverse_variance", "variance")
-PLANES = {"image": "IMAGE", **dict.fromkeys(NOISE, "RMS"), "flag": "FLAG", "background": "BACKGROUND"}
-"""Option to the canonical plane it gives."""
-SCALARS = ("zero_point", "exposure_time_s", "gain", "saturate", "psf_fwhm_arcsec")
-TEXTS = ("band", "instrument", "telescope", "release", "created", "date_obs", "date_end")
-OPTIONS = (*PLANES, *SCALARS, *TEXTS, "bit_table", "max_pixels")
+OPTIONS = (*PLANES, *SCALARS, *TEXTS, "mjd_is", "bit_table", "max_pixels")
 
 
 class Pattern(NamedTuple):
-    """Where a plane is: a file-name pattern with `{id}`, and an HDU (None: the first image)."""
+    """Where a plane is: a file-name pattern with `{id}`, and an HDU (None: the first image; '*': every one)."""
 
     name: str
     hdu: int | str | None
@@ -97,7 +124,7 @@ def scan(location: str, options: Mapping[str, Any]) -> Iterator[FrameRef | Refus
     InputError
         The location or an option is not what it must be.
     """
-    check_options(options, OPTIONS, "generic")
+    check_options(options, (*OPTIONS, *quantities_in(options)), "generic")
     folder, patterns = _patterns(Path(location), options)
     first = next(iter(patterns.values()))
     areas = list(first.areas(folder)) if "{id}" in first.name else [Path(first.name).name.split(".")[0]]
@@ -107,21 +134,35 @@ def scan(location: str, options: Mapping[str, Any]) -> Iterator[FrameRef | Refus
         try:
             ref = _frame(area, folder, patterns, options)
         except InputError as error:
-            yield Refused(area, *_literal(options), str(error))
+            yield Refused(area, *literal(options), str(error))
             continue
         if is_wanted(options, "bands", ref.band) and is_wanted(options, "instruments", ref.instrument):
             yield ref
 
 
-def open_frame(ref: FrameRef, planes: Collection[str]) -> Frame:
-    """Open the planes asked for; noise comes out as RMS whatever its form.
+def detectors(ref: FrameRef, rows: Sequence[int]) -> Sequence[FrameRef]:
+    """Images of some detectors of an exposure, by their rows; only headers are read.
 
     Raises
     ------
     InputError
         A file is not what it must be or changed since it was listed.
     """
+    return detector_images(ref, rows)
+
+
+def open_frame(ref: FrameRef, planes: Collection[str]) -> Frame:
+    """Open the planes asked for; noise comes out as RMS whatever its form. An exposure of several detectors has none.
+
+    Raises
+    ------
+    InputError
+        A file is not what it must be or changed since it was listed.
+    """
+    if not ref.has_grid:
+        return Frame(ref, {}, exposures=ref.exposures, bits=bits_of(ref))
     limit = int(ref.options["max_pixels"])
+    alone = exposure_of_image(ref) if "LAYERS" in planes and "LAYERS" in ref.tables else None
     with ExitStack() as stack:
         opened: dict[str, Plane] = {}
         for name in [name for name in ref.planes if name in planes]:
@@ -130,7 +171,7 @@ def open_frame(ref: FrameRef, planes: Collection[str]) -> Frame:
             opened[name] = canonical_plane(ref.planes[name], name, convert, limit)
             stack.callback(opened[name].close)
         stack.pop_all()
-    return Frame(ref, opened, bits=bits_of(ref))
+    return Frame(ref, opened, exposures=alone, bits=bits_of(ref))
 
 
 def _patterns(location: Path, options: Mapping[str, Any]) -> tuple[Path, dict[str, Pattern]]:
@@ -145,7 +186,10 @@ def _patterns(location: Path, options: Mapping[str, Any]) -> tuple[Path, dict[st
         raise InputError(f"reader generic needs at least one of the options {', '.join(PLANES)}")
     if sum(option in NOISE for option in given) > 1:
         raise InputError(f"reader generic takes one of the options {', '.join(NOISE)}, found several")
-    return location, {option: _pattern(option, text) for option, text in given.items()}
+    patterns = {option: _pattern(option, text) for option, text in given.items()}
+    if len({pattern.hdu == EVERY for pattern in patterns.values()}) > 1:
+        raise InputError(f"reader generic takes [{EVERY}] for all planes or for none, found {given}")
+    return location, patterns
 
 
 def _pattern(option: str, text: Any) -> Pattern:
@@ -169,29 +213,31 @@ class _Collected:
 
     planes: dict[str, FileRef]
     grids: list[GridCheck]
-    values: dict[str, Any]
+    scalars: dict[str, float]
+    texts: dict[str, Any]
     flag_bits: dict[str, int]
 
 
 def _frame(area: str, folder: Path, patterns: Mapping[str, Pattern], options: Mapping[str, Any]) -> FrameRef:
     limit = int(number_option(options, "max_pixels", MAX_PIXELS))
-    found = _Collected({}, [], {}, {})
     wanted = {key: pattern for key, pattern in patterns.items() if is_wanted(options, "planes", PLANES[key])}
-    for option, pattern in wanted.items():
-        path = pattern.path(folder, area)
-        if not found.grids or path.exists():
-            _read_header(path, pattern.hdu, option, options, found, limit)
-    if not found.grids:
+    paths = {option: pattern.path(folder, area) for option, pattern in wanted.items()}
+    there = {option: path for n, (option, path) in enumerate(paths.items()) if n == 0 or path.exists()}
+    if not there:
         raise InputError(f"{area}: must have at least one plane among those selected")
-    first, values = found.grids[0], found.values
+    if wanted[next(iter(there))].hdu == EVERY:
+        return exposure(area, there, options, limit, _notes(wanted, there))
+    found = _Collected({}, [], {}, {}, {})
+    for option, path in there.items():
+        _read_header(path, wanted[option].hdu, option, options, found, limit)
+    first, texts = found.grids[0], found.texts
     table = str(options.get("bit_table") or "-") if "FLAG" in found.planes else "-"
-    instrument = values.get("instrument", "-")
-    joined = join_table(None if table == "-" else bit_table(table), found.flag_bits, instrument, first.where)
-    notes = [f"the plane `{option}` is missing" for option in wanted if PLANES[option] not in found.planes]
+    joined = join_table(
+        None if table == "-" else bit_table(table), found.flag_bits, texts["instrument"], first.where
+    )
+    notes = _notes(wanted, there)
     if "FLAG" in found.planes and joined is None:
         notes.append("flags have no bit table, so no flag names can be used")
-    if "weight" in wanted:
-        notes.append("the weight is taken as an inverse variance")
     noise = next((option for option in NOISE if option in patterns), "rms")
     return FrameRef(
         reader="generic",
@@ -199,15 +245,18 @@ def _frame(area: str, folder: Path, patterns: Mapping[str, Pattern], options: Ma
         shape=first.shape,
         wcs_cards=first.wcs.cards,
         planes=found.planes,
-        scalars={
-            **{key: values[key] for key in SCALARS if key in values},
-            "pixel_scale_arcsec": first.wcs.scale_arcsec,
-        },
+        tables={"LAYERS": next(iter(found.planes.values()))} if quantities_in(options) else {},
+        scalars={**found.scalars, "pixel_scale_arcsec": first.wcs.scale_arcsec},
         bit_table=table,
         notes=(*notes, *first.wcs.notes),
         options={"noise": noise, "max_pixels": limit, "flag_bits": found.flag_bits},
-        **{key: values.get(key, "-" if key in ("band", "instrument") else "-1") for key in TEXTS},
+        **texts,
     )
+
+
+def _notes(wanted: Mapping[str, Pattern], there: Mapping[str, Path]) -> list[str]:
+    notes = [f"the plane `{option}` is missing" for option in wanted if option not in there]
+    return notes + ["the weight is taken as an inverse variance"] * ("weight" in wanted)
 
 
 def _read_header(
@@ -228,7 +277,9 @@ def _read_header(
             if hdu.bitpix < 0:
                 raise hdu.cards.error("BITPIX", "of a flag plane must be one of integers")
         if len(found.grids) == 1:
-            found.values = _values(file, hdu, options)
+            found.texts = texts_of(file, hdu, options)
+            found.scalars = numbers_of(file, hdu, options, (*SCALARS, *quantities_in(options)))
+            middle_of_exposure(found.scalars, options)
 
 
 def _grid(hdu: Hdu, grids: list[GridCheck]) -> GridCheck:
@@ -238,37 +289,3 @@ def _grid(hdu: Hdu, grids: list[GridCheck]) -> GridCheck:
     grid = grids[0]._replace(where=hdu.where, shape=hdu.shape)
     grids[0].require_same(grid)
     return grid
-
-
-def _values(file: FitsFile, hdu: Hdu, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Scalars and texts: as given, or from header keywords."""
-    values: dict[str, Any] = {}
-    for key in (*SCALARS, *TEXTS):
-        given = options.get(key)
-        keyword = (
-            given.removeprefix("header:") if isinstance(given, str) and given.startswith("header:") else None
-        )
-        if keyword is not None:
-            cards = _cards_with(keyword, file, hdu)
-            values[key] = cards.number(keyword) if key in SCALARS else _text(cards, keyword)
-        elif given is not None:
-            if key in SCALARS and (isinstance(given, bool) or not isinstance(given, int | float)):
-                raise InputError(f"reader option {key} must be a number or 'header:KEYWORD', found {given!r}")
-            values[key] = float(given) if key in SCALARS else str(given)
-    return values
-
-
-def _cards_with(keyword: str, file: FitsFile, hdu: Hdu) -> Cards:
-    return hdu.cards if keyword in hdu.cards or keyword not in file.hdus[0].cards else file.hdus[0].cards
-
-
-def _text(cards: Cards, keyword: str) -> str:
-    value = cards.header.get(keyword)
-    return cards.text(keyword) if value is None or isinstance(value, str) else str(value)
-
-
-def _literal(options: Mapping[str, Any]) -> tuple[str, str]:
-    """Instrument and band as far as the options tell them."""
-    texts = [str(options.get(key) or "-") for key in ("instrument", "band")]
-    instrument, band = ("-" if text.startswith("header:") else text for text in texts)
-    return instrument, band

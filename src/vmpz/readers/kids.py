@@ -46,12 +46,13 @@ from vmpz.errors import InputError
 from vmpz.files.cards import Cards
 from vmpz.files.fits import MAX_PIXELS, open_fits
 from vmpz.files.hdu import Hdu
-from vmpz.frames import Exposures, FileRef, Frame, FrameRef, Plane, Refused, outline_corners
+from vmpz.frames import FileRef, Frame, FrameRef, Plane, Refused, outline_corners
 from vmpz.physics.atmosphere import airmass, zenith_distance_deg
 from vmpz.readers.common import (
     GridCheck,
     canonical_plane,
     check_options,
+    exposure_of_image,
     file_ref,
     grid_of,
     is_wanted,
@@ -100,7 +101,6 @@ POSITIVE = {
 OPTIONS = ("keywords", "bit_table", "max_pixels")
 DEFAULT_TABLE = "kids"
 TABLE_NOTE = "flags are read with the table kids, published for KiDS-ESO-DR1"
-OUTLINE_SAMPLES = 8
 SECONDS_PER_DAY = 86_400.0
 
 
@@ -166,7 +166,7 @@ def open_frame(ref: FrameRef, planes: Collection[str]) -> Frame:
         A file is not what it must be or changed since it was listed.
     """
     limit = int(ref.options["max_pixels"])
-    exposures = _exposure(ref) if "LAYERS" in planes else None
+    exposures = exposure_of_image(ref) if "LAYERS" in planes else None
     with ExitStack() as stack:
         opened: dict[str, Plane] = {}
         for name in [name for name in PLANES.values() if name in planes and name in ref.planes]:
@@ -175,12 +175,6 @@ def open_frame(ref: FrameRef, planes: Collection[str]) -> Frame:
             stack.callback(opened[name].close)
         stack.pop_all()
     return Frame(ref, opened, exposures=exposures, bits=bits_of(ref))
-
-
-def _exposure(ref: FrameRef) -> Exposures:
-    """The coadd as one exposure: what its scalars say by quantity."""
-    known = {name: np.array([value]) for name, value in ref.scalars.items() if name[0].isupper()}
-    return Exposures((ref.area,), outline_corners(ref.wcs, ref.shape, OUTLINE_SAMPLES)[None], known)
 
 
 # -- which files ----------------------------------------------------------------------------------------------
@@ -307,11 +301,13 @@ def _value(cards: Cards, name: str, keys: Sequence[str]) -> float:
 
 
 def _scalars(found: Mapping[str, float], grid: GridCheck, cards: Cards, notes: list[str]) -> dict[str, float]:
-    """The known ones, under the names of images and of quantities."""
+    """The known ones: those of every image under their names, the others by quantity."""
     zero_point = found["Zeropoint"]
     if math.isnan(zero_point):
         zero_point = 0.0
         notes.append("no card states the zero point: fluxes are taken relative to magnitude 0")
+    if math.isnan(found["Exposures"]):
+        notes.append("no card states the number of exposures: the coadd counts as one")
     seconds = _total_time(found, cards, notes)
     middle = _middle_mjd(found, seconds)
     lon, lat = _centre_deg(grid)
@@ -320,14 +316,10 @@ def _scalars(found: Mapping[str, float], grid: GridCheck, cards: Cards, notes: l
         "pixel_scale_arcsec": grid.wcs.scale_arcsec,
         "exposure_time_s": seconds,
         "psf_fwhm_arcsec": found["Seeing"],
-        "Zeropoint": zero_point,
-        "PixelScale": grid.wcs.scale_arcsec,
-        "ExposureTime": seconds,
         "Exposures": found["Exposures"],
         "MJD": middle,
         "Airmass": _airmass(found, middle, lon, lat, notes),
         "Seeing": found["Seeing"],
-        "PSF": found["Seeing"],
         "Background": found["Background"],
         "Noise": found["Noise"],
         "SiteLon": SITE_DEG[0],

@@ -24,6 +24,7 @@ from vmpz.make.runtable import RunTable, run_table
 from vmpz.parameters import Parameters
 from vmpz.products import ProductKey
 from vmpz.readers import bits_of, detectors_of, open_frame
+from vmpz.run.geometry import pointings_of, with_masks
 from vmpz.sky.cells import CellSet
 from vmpz.sky.regions import union_fractions
 from vmpz.sky.shares import weighted_sums
@@ -103,7 +104,7 @@ def count_exposures(
     wanted = needs(keys, ref, parameters, table)
     totals = ExposureTotals(cells, parameters.exposures.min_good)
     planes = wanted.planes & ref.planes.keys()
-    for frame, grid in _images(ref, planes, cells) if planes else ():
+    for frame, grid in _images(ref, planes, cells, parameters) if planes else ():
         common = parameters.exposures.zero_point if "zero_point" in ref.scalars else None
         _add(totals, in_common(frame, table, common), grid, wanted, parameters, threads)
     outlines = ref.exposures.corners if ref.exposures is not None else np.empty((0, 3, 2))
@@ -135,7 +136,7 @@ def _order_statistics(
         here = np.flatnonzero(place == group)
         some = CellSet.from_cells(cells.order, number[here])
         pool = Pool(some, pixels[here], orders)
-        for frame, grid in _images(ref, wanted.planes & ref.planes.keys(), some):
+        for frame, grid in _images(ref, wanted.planes & ref.planes.keys(), some, parameters):
             common = parameters.exposures.zero_point if "zero_point" in ref.scalars else None
             accumulate(
                 in_common(frame, table, common),
@@ -162,14 +163,16 @@ def _of_outlines(statistics: CellStatistics, outlines: Any) -> CellStatistics:
     return replace(statistics, columns=columns)
 
 
-def _images(ref: FrameRef, planes: Collection[str], cells: CellSet) -> Iterator[tuple[Frame, RunTable]]:
+def _images(
+    ref: FrameRef, planes: Collection[str], cells: CellSet, parameters: Parameters
+) -> Iterator[tuple[Frame, RunTable]]:
     """Open images, and which cells hold their pixels; an image is closed when the next one is asked for."""
     for member in ref.members:
         for image in detectors_of(member, ref.options["rows"][member.area]):
             grid = run_table(image.wcs, image.shape, cells, outline=image.outline())
             if len(grid.cells):
                 with open_frame(image, planes) as frame:
-                    yield frame, grid
+                    yield with_masks(frame, parameters, pointings_of(member)), grid
 
 
 def _add(

@@ -133,7 +133,11 @@ def _gathered(
         date_end=_first([member.date_end for member in members], max),
         telescope=first.telescope,
         notes=_notes(members),
-        options={"rows": rows, "flag_bits": _flag_bits(members)},
+        options={
+            "rows": rows,
+            "flag_bits": _flag_bits(members),
+            "flag_bits_by_name": any(one.options.get("flag_bits_by_name") for one in members),
+        },
         exposures=exposures,
         members=members,
     )

@@ -22,6 +22,7 @@ from vmpz.make import RECIPES, effective, needs
 from vmpz.parameters import MangleParameters, MapParameters, Parameters
 from vmpz.products import Product, ProductKey, Provenance, digest_of
 from vmpz.run.account import Outcome
+from vmpz.run.geometry import masks_digest
 from vmpz.run.mapfiles import map_path
 from vmpz.run.measure import Grids, Measured, frame_digest, good_pixels_of, joint_counts, measure, versions
 from vmpz.run.outside import bring, identity_of
@@ -96,6 +97,7 @@ class _Band:
             "forms": forms_section(self.parameters),
             "cells": self.grids.cells.digest,
             "frame": frame_digest(self.ref),
+            **({"masks": masks_digest(self.parameters)} if self.parameters.masks else {}),
         }
 
     def files(self, key: ProductKey) -> dict[str, FileRef]:

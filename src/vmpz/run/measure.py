@@ -28,6 +28,7 @@ from vmpz.make.runtable import RunTable, run_table
 from vmpz.parameters import Parameters
 from vmpz.products import Product, ProductKey, Provenance
 from vmpz.run.exposurepass import count_exposures, open_area
+from vmpz.run.geometry import masks_digest, with_masks
 from vmpz.run.store import Entry, Store
 from vmpz.run.summaries import summary_of
 from vmpz.sky.cells import CellSet
@@ -151,7 +152,7 @@ def _reduced(
     if not ref.has_grid:
         return count_exposures(ref, keys, grids.cells, parameters, grids.threads), None
     statistics, good = accumulate(
-        frame,
+        with_masks(frame, parameters),
         grids.of(ref),
         selections=sorted(needed.selections, key=lambda one: one.text),
         good=needed.good,
@@ -254,6 +255,7 @@ def _counted(needed: PassNeeds, ref: FrameRef, parameters: Parameters, cells: Ce
         "listed": sorted(needed.listed),
         "inverse_variance": needed.inverse_variance,
         "weight": needed.weight,
+        "masks": masks_digest(parameters),
         "subcells": parameters.coverage.subcells and needed.keep_good is not None,
         "cells": cells.digest,
         "frame": frame_digest(ref),
@@ -267,6 +269,7 @@ def _serves(entry: Entry, counted: Mapping[str, Any], inputs: Mapping[str, str])
         entry.provenance["recipe_version"] == PASS_VERSION
         and had["rms_max"] == counted["rms_max"]
         and all(had.get(name) == counted[name] for name in ("cells", "frame"))
+        and had.get("masks", {}) == counted["masks"]
         and (counted["good"] is None or had["good"] == counted["good"])
         and (counted["keep_good"] is None or had["keep_good"] == counted["keep_good"])
         and all(had.get(name, False) >= counted[name] for name in ("inverse_variance", "subcells", "weight"))

@@ -13,7 +13,7 @@ from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
 from vmpz.sky.skymap import SkyMap
 
-__all__ = ["bring", "identity_of"]
+__all__ = ["bring", "identity_of", "stamp_of"]
 
 END_BYTES = 1 << 20
 
@@ -26,7 +26,7 @@ def bring(wanted: Outside, cells: CellSet) -> SkyMap | Sources:
     InputError
         The file is not what it must be.
     """
-    return _brought(wanted, cells, _stamp(wanted.location))
+    return _brought(wanted, cells, stamp_of(wanted.location))
 
 
 def identity_of(wanted: Outside) -> str:
@@ -35,11 +35,11 @@ def identity_of(wanted: Outside) -> str:
     Of a map: digest of name, size and header cards. Of a catalogue: of its size, its beginning and its end, where FITS
     headers and Parquet footers are; such files are too large to be read for this alone.
     """
-    stamp = _stamp(wanted.location)
+    stamp = stamp_of(wanted.location)
     return "missing" if stamp == (0, 0) else _identity(wanted, stamp)
 
 
-def _stamp(location: str) -> tuple[int, int]:
+def stamp_of(location: str) -> tuple[int, int]:
     """Tells a file that was replaced, so that what is remembered of it is not that of the old one."""
     path = Path(location)
     there = path.stat() if path.is_file() else None

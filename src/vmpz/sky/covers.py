@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 from vmpz.errors import InputError, VmpzError
 from vmpz.kernels import clipping, pointinside
 from vmpz.sky import hpx
-from vmpz.sky.cells import CellSet
 
 __all__ = [
     "Boundaries",
