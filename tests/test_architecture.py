@@ -45,10 +45,12 @@ FOREIGN = {
     "frames": {"astropy.wcs", "astropy.io.fits"},
     "make": {"astropy.wcs", "pyarrow", "scipy"},
     "readers": {"astropy.wcs", "astropy.io.fits", "lxml"},
-    "readers.visits": {"pyarrow"},  # tables of visits come as Parquet and CSV too
+    "readers.plaintables": {"pyarrow"},  # tables of exposures come as Parquet and CSV too
     "readers.lsstheaders": {"erfa"},  # dates in TAI: the leap seconds, without tables to download
     "io": {"astropy.io.fits", "astropy.io.votable", "lxml", "pyarrow", "mocpy"},
     "simulate": {"astropy.io.fits", "astropy.wcs", "lxml"},
+    "simulate.exposuretable": {"pyarrow"},  # a table of exposures that is Parquet, as surveys keep them
+    "simulate.outside": {"pyarrow"},  # catalogues of stars come as Parquet
     "run": {"astropy.wcs", "fsspec"},
     "run.execute": {"dask", "distributed"},
     "report": {"matplotlib", "astropy.wcs", "astropy.visualization.wcsaxes"},

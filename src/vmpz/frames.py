@@ -19,6 +19,7 @@ Canonical scalars: zero_point (AB mag), pixel_scale_arcsec, exposure_time_s, gai
 Scalars of exposures go by the names of quantities (`vmpz.quantities`), in their units.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -136,11 +137,14 @@ class FrameRef:
         return f"{self.area} {self.band}"
 
     def files(self, names: Iterable[str]) -> dict[str, FileRef]:
-        """Files of planes and tables, by ``NAME:file name``; those of every exposure where there is no mosaic."""
+        """Files of planes and tables, by ``NAME:file name``; those of every exposure where there is no mosaic.
+
+        Files of one name are told apart by as many folders above them as that takes.
+        """
         return {
-            f"{name}:{PurePath(file.location).name}": file
+            f"{name}:{shown}": file
             for name in sorted(set(names))
-            for file in self._files_of(name)
+            for shown, file in _told_apart(self._files_of(name)).items()
         }
 
     def _files_of(self, name: str) -> list[FileRef]:
@@ -159,6 +163,25 @@ class FrameRef:
     def outline(self) -> Polygon:
         """The outer pixel edges on the sky; edges of a distorted image are sampled."""
         return image_outline(self.wcs, self.shape)
+
+
+def _told_apart(files: Sequence[FileRef]) -> dict[str, FileRef]:
+    """Files by the shortest ends of their paths that tell them apart; what one file holds more of, by its number."""
+    paths = {file.location: PurePath(file.location).parts for file in files}
+    ends = list(paths.values())
+    depth = next((n for n in range(1, max(map(len, ends), default=1)) if _differ(ends, n)), None)
+    shown = {where: "/".join(parts[-depth:] if depth else parts) for where, parts in paths.items()}
+    found: dict[str, FileRef] = {}
+    met: Counter[str] = Counter()
+    for file in files:
+        met[file.location] += 1
+        number = f"#{met[file.location]}" if met[file.location] > 1 else ""
+        found[shown[file.location] + number] = file
+    return found
+
+
+def _differ(paths: Sequence[tuple[str, ...]], depth: int) -> bool:
+    return len({parts[-depth:] for parts in paths}) == len(paths)
 
 
 @dataclass(frozen=True, eq=False)

@@ -402,3 +402,27 @@ def test_the_column_of_a_moc_1_may_have_any_name(name, path):
 
 def test_the_band_of_a_mask_with_published_table_keywords_alone(path):
     assert io.read(table(as_weight(VALUES), path, MASKBAND="NIR_H")).key.band == "NIR_H"
+
+
+@pytest.mark.parametrize("form", ["healpix", "moc", "parquet"])
+def test_bits_of_geometric_masks_are_columns_like_others(form, tmp_path):
+    share = io_helpers.fractions()
+    words = {
+        "BITSEL": "0,33,39",
+        "BITN00": "INVALID",
+        "BITN33": "HALO",
+        "BITN39": "STREAK",
+        "WGTKIND": "FLAGFRAC",
+    }
+    maps = {
+        "WEIGHT": share,
+        "BIT00": share,
+        "BIT33": share * np.float32(0.25),
+        "BIT39": share * np.float32(0.5),
+    }
+    product = io_helpers.make(io_helpers.key("bitmask", selection="INVALID,HALO,STREAK"), maps, words)
+    back = io.read(io.write(product, tmp_path, form)[0])
+    assert list(back.maps) == list(maps) and back.key.selection == product.key.selection
+    assert back.keywords.items() >= words.items()
+    for name, values in maps.items():
+        np.testing.assert_array_equal(back.maps[name].values, values)

@@ -217,14 +217,54 @@ def test_regions_drawn_interpreted_are_regions_compiled():
         assert doubt.size == rough.size == 0 and not marked[0].any() and not marked[:, :2].any()
 
 
-@pytest.mark.parametrize("bits", [0, 1, 63, 64, 65, 128, 200])
-def test_population_between_any_columns(bits):
-    packed = np.random.default_rng(3).integers(0, 2**63, 4).astype(np.uint64) * np.uint64(2)
-    flat = np.unpackbits(packed.view(np.uint8), bitorder="little")
-    for begin in (0, 1, 63, 64, 100):
-        for function in either(goodpixels._bits_between):
-            with np.errstate(over="ignore"):
-                assert function(packed, begin, begin + bits // 2) == flat[begin : begin + bits // 2].sum()
+@settings(deadline=None, max_examples=60)
+@given(st.sampled_from([1, 63, 64, 65, 128, 200]), st.data())
+def test_bits_and_pixels_of_any_runs_are_counted(columns, data):
+    """Runs of any length, of cells wanted or not, in rows that need not begin at column 0."""
+    rows = [sorted(data.draw(st.sets(st.integers(0, columns - 1), min_size=1, max_size=9))) for _ in range(2)]
+    first = np.array([one for row in rows for one in row], np.uint16)
+    slot = np.array(
+        data.draw(st.lists(st.integers(-1, 2), min_size=first.size, max_size=first.size)), np.int32
+    )
+    row_start = np.array([0, len(rows[0]), first.size])
+    good = np.random.default_rng(columns).random((2, columns)) < 0.6
+    bits = np.zeros((2, -(-columns // 64)), np.uint64)
+    bits.view(np.uint8)[:, : -(-columns // 8)] = np.packbits(good, axis=1, bitorder="little")
+    place = np.full(good.shape, -1)
+    for row, starts in enumerate(rows):
+        for k, start in enumerate(starts):
+            place[row, start:] = slot[row_start[row] + k]
+    want = [np.bincount(place[chosen], minlength=3) for chosen in (place >= 0, good & (place >= 0))]
+    for pixels, rows_of in zip(either(goodpixels.count_pixels), either(goodpixels.count_rows), strict=True):
+        counts = np.zeros((2, 3), np.int64)
+        with np.errstate(over="ignore"):
+            pixels(columns, first, slot, row_start, counts[0])
+            rows_of(columns, first, slot, row_start, bits, counts[1])
+        np.testing.assert_array_equal(counts, want)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(FLOATS, min_size=1, max_size=20), st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=20)
+)
+def test_scaled_and_renumbered_words(values, flags):
+    stored, out = np.array([values], np.float32), np.zeros((1, len(values)), np.float32)
+    with np.errstate(all="ignore"):
+        want = np.where(np.abs(stored) < 1e15, stored * np.float32(0.3), stored)
+    bits, table = np.arange(256), np.zeros((4, 256), np.uint32)
+    moved = {0: 31, 9: 2, 18: 0, 31: 1}
+    for old, new in moved.items():
+        table[old // 8] |= ((bits >> old % 8 & 1) << new).astype(np.uint32)
+    words_in, words_out = np.array([flags], np.uint32), np.zeros((1, len(flags)), np.uint32)
+    for swap in (False, True):
+        for function, other in zip(either(words.scale), either(words.renumber), strict=True):
+            raw = stored.view(np.uint32)
+            function(raw.byteswap() if swap else raw, swap, np.float32(0.3), np.float32(1e15), out)
+            np.testing.assert_array_equal(out, want)
+            other(words_in.byteswap() if swap else words_in, swap, table, words_out)
+            assert words_out[0].tolist() == [
+                sum((word >> old & 1) << new for old, new in moved.items()) for word in flags
+            ]
 
 
 @settings(deadline=None, max_examples=60)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sky_helpers import tangent_square
-from vmpz.kernels import chords, clipping, curves, nodes, pointinside
+from vmpz.kernels import boxes, chords, clipping, curves, nodes, pointinside
 from vmpz.sky.covers import unit_vectors
 
 ORDER, DEPTH = 9, 5
@@ -29,7 +29,7 @@ def loops(outlines):
 
 def interpreted(monkeypatch):
     """The kernels as Python."""
-    for module in (clipping, pointinside, chords, curves, nodes):
+    for module in (clipping, pointinside, chords, curves, boxes, nodes):
         for name, value in list(vars(module).items()):
             if hasattr(value, "py_func"):
                 monkeypatch.setattr(module, name, value.py_func)
@@ -39,8 +39,8 @@ def interpreted(monkeypatch):
 def whole(kernels, tolerance):
     """Everything the kernels make of the outlines, node by node."""
     corners, first = loops(OUTLINES)
-    state, box = kernels.find_boxes(corners, first, ORDER, tolerance)
-    node, row = kernels.list_nodes(box, np.arange(len(OUTLINES)), ORDER - DEPTH, DEPTH)
+    state, box = boxes.find_boxes(corners, first, ORDER, tolerance)
+    node, row = boxes.list_nodes(box, np.arange(len(OUTLINES)), ORDER - DEPTH, DEPTH)
     found = [state, box, node, row]
     weights = np.stack((np.ones(len(OUTLINES)), np.arange(len(OUTLINES)) + 0.5), axis=1)
     for one in np.unique(node):
@@ -69,21 +69,21 @@ def whole(kernels, tolerance):
 @pytest.mark.parametrize("tolerance", [0.0, 1e-3])
 def test_interpreted(monkeypatch, tolerance):
     compiled = whole(nodes, tolerance)
-    assert compiled[0].tolist() == [nodes.DONE] * len(OUTLINES)
+    assert compiled[0].tolist() == [boxes.DONE] * len(OUTLINES)
     for one, two in zip(compiled, whole(interpreted(monkeypatch), tolerance), strict=True):
         assert one.dtype == two.dtype and np.asarray(one) == pytest.approx(np.asarray(two), abs=1e-12)
 
 
 def test_states():
     for tolerance in (0.0, 1e-4):
-        state, _ = nodes.find_boxes(*loops(OUTLINES + SEAMS + CROSSED), 12, tolerance)
-        assert state.tolist() == [nodes.DONE] * 4 + [nodes.SEAM] * 2 + [nodes.CROSSED]
+        state, _ = boxes.find_boxes(*loops(OUTLINES + SEAMS + CROSSED), 12, tolerance)
+        assert state.tolist() == [boxes.DONE] * 4 + [boxes.SEAM] * 2 + [boxes.CROSSED]
 
 
 def test_nodes_of_an_outline_are_those_of_its_box():
     corners, first = loops(OUTLINES)
-    _, box = nodes.find_boxes(corners, first, 14, 0.0)
-    node, row = nodes.list_nodes(box, np.array([2, 0]), 14 - 4, 4)
+    _, box = boxes.find_boxes(corners, first, 14, 0.0)
+    node, row = boxes.list_nodes(box, np.array([2, 0]), 14 - 4, 4)
     assert row.tolist() == sorted(row.tolist(), key=[2, 0].index)
     assert len(set(zip(node.tolist(), row.tolist(), strict=True))) == node.size
     wide = [

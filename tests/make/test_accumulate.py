@@ -314,7 +314,6 @@ def test_subcell_words_show_where_good_pixels_are(planes):
     shape, wcs = (300, 320), image_wcs(57.99, -51.59, 320, 1.0, rotation=20)
     cut = {name: plane[: shape[0], : shape[1]] for name, plane in planes.items()}
     table = run_table(wcs, shape, CellSet.everything(10))
-    fine = run_table(wcs, shape, table.cells.at_order(13))
     _, kept = accumulate(frame_of(cut, wcs), table, keep_good=GOOD)
     children = cells_of_pixels(wcs, shape, 13)
     noise = cut["RMS"]
@@ -324,10 +323,11 @@ def test_subcell_words_show_where_good_pixels_are(planes):
         sum(1 << k for k in range(64) if (2 * good - 1)[children == 64 * cell + k].sum() > 0)
         for cell in table.cells.cells()
     ]
-    assert subcell_words(table.cells, fine, kept).tolist() == want
+    assert subcell_words(table.cells, table, kept).tolist() == want
+    assert subcell_words(table.cells, table, kept, threads=2).tolist() == want
     assert 0 < sum(want) < len(want) * (2**64 - 1)
-    with pytest.raises(MapMismatchError, match="have order 13, found 10"):
-        subcell_words(table.cells, table, kept)
+    with pytest.raises(MapMismatchError, match="order 9, found 10"):
+        subcell_words(table.cells.at_order(9), table, kept)
 
 
 # -- faults ---------------------------------------------------------------------------------------------

@@ -194,6 +194,8 @@ def test_polygons_and_discs_of_a_file_are_taken_as_they_are():
     assert regions_of(mask("polygons", bands=["VIS"]), regions, "NIR_H") == ()
     with pytest.raises(InputError, match="polygons needs regions"):
         regions_of(mask("polygons"), sources((10, 2)), "VIS")
+    with pytest.raises(InputError, match="disc needs rows of a catalogue, found regions"):
+        regions_of(mask("disc", a_arcsec=3), regions, "VIS")
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,17 @@ def test_means_weigh_by_covered_fraction_and_exposure_time() -> None:
     assert np.array_equal(longest.values, [np.flatnonzero(column > 1e-9)[-1] + 1 for column in SHARE.T[seen]])
 
 
+def test_weights_may_be_chosen() -> None:
+    noise = np.array([1.0, 2.0, 4.0, 0.5])
+    both = Exposures(EXPOSURES.ids, EXPOSURES.corners, {**EXPOSURES.scalars, "Weight": noise**-2})
+    for kind, weights in ((None, noise**-2), ("inverse-variance", noise**-2), ("exposure-time", TIME)):
+        found = exposure_map(both, "SAA", "WMEAN", CELLS, weight=kind)
+        expected = ((SAA * weights) @ SHARE) / (weights @ SHARE)
+        assert np.allclose(found.values, expected[SHARE.sum(axis=0) > 0], rtol=1e-6)
+    with pytest.raises(MissingProductError, match="Weight needs a value for every exposure; e0 has none"):
+        exposure_map(EXPOSURES, "SAA", "WMEAN", CELLS, weight="inverse-variance")
+
+
 def test_dates_stay_float64() -> None:
     date = exposure_map(EXPOSURES[np.arange(1)], "MJD", "MEAN", CELLS)
     assert date.values.dtype == np.float64

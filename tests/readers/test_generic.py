@@ -224,7 +224,7 @@ def test_tiles_of_unions_as_the_page_says(tmp_path: Path) -> None:
 
 # -- files of several detectors -----------------------------------------------------------------------------------
 
-CCDS = ("ccd00", "ccd01", "ccd02")
+CCDS = ("CCD00", "CCD01", "CCD02")
 
 
 def camera(

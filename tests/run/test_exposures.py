@@ -19,7 +19,7 @@ from vmpz.simulate.exposures import Camera, Shot, grid_of_detectors, shots
 from vmpz.simulate.field import Sky
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
-from vmpz.sky.regions import Polygon, covered_fractions
+from vmpz.sky.regions import Polygon, cells_inside, covered_fractions
 from vmpz.tiles import tiles_near, tiling
 
 ORDER, SIDE = 11, 70
@@ -218,15 +218,26 @@ def test_bits_are_flagged_area_over_observed_area(made: Made) -> None:
     assert np.nan_to_num(made.values("bitmask")) == pytest.approx(expected, abs=1e-6)
 
 
-def test_coverage_is_the_share_of_sub_cells_with_good_exposures(made: Made) -> None:
+def seen_well(made: Made, least: int) -> NDArray[np.float64]:
+    """Share of the sub-cells that at least so many exposures see well; those without pixels are as what is around."""
     sub = made.cells.at_order(ORDER + 3)
     seen = np.zeros(len(sub), int)
     for image in made.images:
         place = sub.index(image.sub)
         good = (image.rms < 1e15) & (image.flags & (SATURATE | CRAY) == 0)
         found = np.bincount(place[place >= 0], minlength=len(sub))
-        seen += 2 * np.bincount(place[(place >= 0) & good], minlength=len(sub)) > found
-    expected = (seen >= made.least).reshape(-1, 64).mean(axis=1)
+        many = np.bincount(place[(place >= 0) & good], minlength=len(sub))
+        seen += 2 * many > found
+        held = sub.index((cells_inside(image.outline, ORDER + 3) & sub).cells())
+        for one in held[found[held] == 0]:
+            around = (slice(one >> 2 * up << 2 * up, (one >> 2 * up) + 1 << 2 * up) for up in (1, 2, 3))
+            first = next((part for part in around if found[part].any()), slice(0))
+            seen[one] += 2 * many[first].sum() > found[first].sum()
+    return np.asarray((seen >= least).reshape(-1, 64).mean(axis=1))
+
+
+def test_coverage_is_the_share_of_sub_cells_with_good_exposures(made: Made) -> None:
+    expected = seen_well(made, made.least)
     coverage, footprint = np.nan_to_num(made.values("coverage")), np.nan_to_num(made.values("footprint"))
     assert np.all(coverage <= footprint)
     assert coverage == pytest.approx(np.minimum(expected, footprint), abs=1e-6)
@@ -290,8 +301,7 @@ def test_the_depth_is_that_of_the_coadd(made: Made) -> None:
         variance = np.bincount(place[good], image.rms[good] ** 2, len(made.cells)) / np.maximum(number, 1)
         weight += area * image.side_arcsec**2 / np.where(number > 0, variance, np.inf)
         used, most = used + area, np.maximum(most, area)
-    covered = np.nan_to_num(made.values("coverage"))
-    part = np.clip(covered, most, used)
+    part = np.clip(np.minimum(seen_well(made, 1), np.nan_to_num(made.values("footprint"))), most, used)
     with np.errstate(divide="ignore", invalid="ignore"):
         expected = ZERO_POINT - 2.5 * np.log10(5.0 * np.sqrt(np.pi * part / weight))
     found = made.values("depth")

@@ -87,7 +87,7 @@ def test_air_mass_agrees_with_astropy(place: tuple[float, float]) -> None:
 
 def test_all_files_of_an_exposure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shot = next(decam.community_shots(SKY))
-    monkeypatch.setattr(decam, "community_shots", lambda sky: iter([shot]))
+    monkeypatch.setattr(decam, "community_shots", lambda sky, camera: iter([shot]))
     decam.write_community(tmp_path, SKY, pixels=8)
     paths = [tmp_path / decam.community_name(shot, kind) for kind in "idw"]
     assert sorted(tmp_path.iterdir()) == sorted(paths)

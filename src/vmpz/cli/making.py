@@ -27,7 +27,14 @@ def simulate(
     out: Annotated[Path, typer.Argument(help="Folder to make.")],
     tiles: Annotated[int, typer.Option(min=1, help="Number of tiles.")] = 4,
     size: Annotated[int, typer.Option(min=64, help="Pixels along the 32' side (19200 = 0.1 arcsec).")] = 1200,
-    bands: Annotated[str, typer.Option(help="Bands, comma-separated.")] = "VIS,NIR_Y",
+    bands: Annotated[str, typer.Option(help="Bands of mosaics, comma-separated; '' for none.")] = "VIS,NIR_Y",
+    frames: Annotated[
+        str,
+        typer.Option(
+            help="Single exposures too, with every information map: instruments (VIS, NISP, DECAM, KIDS, LSST, HSC) or "
+            "bands, comma-separated."
+        ),
+    ] = "",
     at: Annotated[tuple[float, float], typer.Option(metavar="RA DEC", help="Where, in degrees.")] = (
         57.9988,
         -51.5,
@@ -39,8 +46,9 @@ def simulate(
     from vmpz.simulate import simulate as make
 
     where = make(
-        out, tiles=tiles, size=size, bands=tuple(parts_of(bands) or ()), at=at, seed=seed, compress=compress
-    )
+        out, tiles=tiles, size=size, bands=tuple(parts_of(bands) or ()), frames=tuple(parts_of(frames) or ()),
+        at=at, seed=seed, compress=compress,
+    )  # fmt: skip
     typer.echo(where)
 
 

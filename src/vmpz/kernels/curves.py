@@ -18,7 +18,7 @@ __all__ = ["accumulate_curves"]
 
 FloatArray = NDArray[np.float64]
 
-EXACT = 1e-12  # of a cell, for the polynomials
+EXACT = 2e-16  # of a face, for the polynomials: what double precision leaves of a coordinate
 SETTLED = 1e-8  # a Newton step after which the next one would be below rounding
 SHORTEST = 1e-9  # of the parameter: where a coordinate turns back
 
@@ -29,8 +29,8 @@ def _longest(nside: float, scale: float) -> float:
 
     `scale` is the distance from the pole. A passage is no longer than its cell.
     """
-    longest = 4.0 * scale * (0.25 * EXACT / nside) ** 0.2
-    passage = scale * (100.0 * EXACT / nside) ** 0.25
+    longest = 4.0 * scale * (0.25 * EXACT) ** 0.2
+    passage = scale * (100.0 * EXACT) ** 0.25
     return float(longest if passage > 1.5 / nside else min(longest, passage))
 
 
@@ -201,10 +201,11 @@ def accumulate_curves(
             for j in range(1, 5):
                 g = (part + 0.25 * j) / parts
                 px, py, pz = a[0] + g * dx, a[1] + g * dy, a[2] + g * dz
-                if j == 4 and part + 1 == parts:
-                    px, py, pz = b[0], b[1], b[2]
                 norm = 1.0 / math.sqrt(px * px + py * py + pz * pz)
-                x, y, _ = place(px * norm, py * norm, pz * norm, quadrant, zone, nside)
+                px, py, pz = px * norm, py * norm, pz * norm
+                if j == 4 and part + 1 == parts:  # to the bit, so that the outline closes
+                    px, py, pz = b[0], b[1], b[2]
+                x, y, _ = place(px, py, pz, quadrant, zone, nside)
                 xs[j], ys[j] = x - x_left, y - y_bottom
             _fit(xs, cx)
             _fit(ys, cy)

@@ -18,6 +18,8 @@ __all__ = [
     "ordered_float",
     "ordered_word",
     "ordered_words",
+    "renumber",
+    "scale",
 ]
 
 MAGNITUDE = np.int32(0x7FFFFFFF)
@@ -91,3 +93,37 @@ def ones_complement_sum(words: Array, swap: bool) -> np.uint64:
             part += np.uint64(native_word(line[c], swap))
         total += part
     return total
+
+
+@njit(cache=True, nogil=True)
+def scale(words: Array, swap: bool, factor: np.float32, limit: np.float32, out: Array) -> None:
+    """Stored words of floats below a limit times a factor, others (and NaN) as they are; float32 (rows, columns)."""
+    for row in range(words.shape[0]):
+        line, values = words[row], out[row]
+        for i in range(line.size):
+            value = float_of(line[i], swap)
+            values[i] = np.float32(value * factor) if abs(value) < limit else value
+
+
+@njit(cache=True, nogil=True)
+def renumber(words: Array, swap: bool, table: Array, out: Array) -> None:
+    """Stored flag words with their bits at other places.
+
+    Parameters
+    ----------
+    words, swap : uint32 array (rows, columns), bool
+    table : uint32 array (4, 256)
+        What each value of each byte becomes, lowest byte first.
+    out : uint32 array (rows, columns)
+    """
+    byte = np.uint32(255)
+    for row in range(words.shape[0]):
+        line, values = words[row], out[row]
+        for i in range(line.size):
+            word = native_word(line[i], swap)
+            values[i] = np.uint32(
+                table[0, word & byte]
+                | table[1, np.uint32(word >> np.uint32(8)) & byte]
+                | table[2, np.uint32(word >> np.uint32(16)) & byte]
+                | table[3, word >> np.uint32(24)]
+            )

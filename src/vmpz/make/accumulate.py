@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +27,7 @@ from vmpz.make.goodpixels import GoodPixels, joint_good
 from vmpz.make.orderstatistics import BlockLists, Orders, Pool
 from vmpz.make.pixelmasks import PixelMasks
 from vmpz.make.runtable import RunBlock, RunTable
+from vmpz.make.storedwords import Words, data_sum, flag_words, float_words, read_only
 from vmpz.make.totals import PLANES, SAMPLES, WEIGHT, Partial, Request, Totals
 from vmpz.sky.cells import CellSet
 from vmpz.sky.regions import Polygon, covered_fractions
@@ -40,8 +40,6 @@ WINDOW_ROWS = 128
 
 NO_RMS = 1e15
 """RMS from which on a pixel holds no data (Euclid MER: 1e16)."""
-
-Words = NDArray[np.uint32]
 
 
 def accumulate(
@@ -175,8 +173,8 @@ def _check(frame: Frame, table: RunTable, request: Request, planes: Mapping[str,
     if frame.star_masks is None and any(STARMASK in selection.numbers for selection in named):
         raise InputError(f"{frame.ref.name}: the selection STARMASK needs star masks, found none")
     there = _virtual_bits(frame)
-    wanted = {(n, name) for one in named for n, name in zip(one.numbers[::-1], one.names[::-1], strict=False)}
-    for number, name in sorted(wanted):
+    masked = [one for one in named if one.virtual_mask]
+    for number, name in sorted({pair for one in masked for pair in zip(one.numbers, one.names, strict=True)}):
         if number >= STARMASK and there.get(number) != name:
             raise InputError(
                 f"{frame.ref.name}: the selection {name} needs a mask of this name as bit {number}, "
@@ -313,7 +311,7 @@ class _Pass:
     ) -> None:
         """Read a window of rows and add it."""
         meaning, columns = self.meaning, self.table.shape[1]
-        nothing = _read_only(np.zeros((1, columns), np.uint32))
+        nothing = read_only(np.zeros((1, columns), np.uint32))
         data = self._read(runs.start + rows.start, runs.start + rows.stop, partial.data_sums)
         flags = data.get("FLAG", nothing)
         floats = (*(data.get(name, nothing[:0]) for name in self.request.planes), nothing)
@@ -358,46 +356,10 @@ class _Pass:
         for name, plane in self.planes.items():
             rows = np.ascontiguousarray(plane.read(start, stop, self.buffers.of[name][: stop - start]))
             if plane.datasum is not None:
-                data_sums[name] = data_sums.get(name, 0) + _data_sum(rows, start)
-            data[name] = _flag_words(rows, self.frame.bits) if name == "FLAG" else _float_words(rows)
+                data_sums[name] = data_sums.get(name, 0) + data_sum(rows, start)
+            data[name] = flag_words(rows, self.frame.bits) if name == "FLAG" else float_words(rows)
         if WEIGHT in self.request.planes:
             values = self.buffers.weight[: stop - start]
             weights.inverse_variances(data["RMS"], self.meaning.swaps[0], values)
-            data[WEIGHT] = _float_words(values)
+            data[WEIGHT] = float_words(values)
         return data
-
-
-def _float_words(rows: NDArray[Any]) -> Words:
-    """Values as words of float32: where they lie if they are, else converted to native ones."""
-    if rows.dtype.kind == "f" and rows.dtype.itemsize == 4:
-        return _read_only(rows.view(np.uint32))
-    with np.errstate(over="ignore"):
-        return _read_only(rows.astype(np.float32).view(np.uint32))
-
-
-def _flag_words(rows: NDArray[Any], bits: BitTable | None) -> Words:
-    """Flags as words: where they lie if they are 32-bit ones, else converted to native ones; codes become bits."""
-    unsigned = rows.view(rows.dtype.str.replace("i", "u"))
-    if bits is not None and bits.kind == "code":
-        codes = _read_only(unsigned.astype(np.uint32))
-        out = np.empty(codes.shape, np.uint32)
-        words.flag_words(codes, out)
-        return _read_only(out)
-    return _read_only(unsigned.view(np.uint32) if rows.dtype.itemsize == 4 else unsigned.astype(np.uint32))
-
-
-def _read_only(words: Words) -> Words:
-    """A view that kernels take whether or not the memory may be written."""
-    view = words[:]
-    view.flags.writeable = False
-    return view
-
-
-def _data_sum(rows: NDArray[Any], start: int) -> int:
-    """Sum of the big-endian 32-bit words that rows from row `start` on add to their data unit."""
-    if rows.dtype.itemsize == 4:
-        return int(words.ones_complement_sum(_read_only(rows.view(np.uint32)), not rows.dtype.isnative))
-    stored = rows.astype(rows.dtype.newbyteorder(">"), copy=False).tobytes()
-    padded = b"\0" * (start * rows.shape[1] * rows.dtype.itemsize % 4) + stored
-    padded += b"\0" * (-len(padded) % 4)
-    return int(np.frombuffer(padded, ">u4").sum(dtype=np.uint64))

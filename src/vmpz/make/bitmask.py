@@ -6,7 +6,8 @@ sum f_b)``), so it is counted on pixels. One more column ``BITnn`` per selected 
 cell with that bit set, alone or not (``[bitmask] per_bit``).
 
 **Formula.** ``f = f_geom flagged / found``, over all pixels of the image, observed or not. 1 = flagged
-everywhere; absent = 0. This is not a coverage: the coverage is counted from observed and unflagged pixels.
+everywhere; absent = 0. Of single exposures: flagged area over observed area, both summed over exposures (SAMPLE =
+EXPOSURE). This is not a coverage: the coverage is counted from observed and unflagged pixels.
 
 **Bits** are chosen by name (``[bitmask] bits``), their numbers come from the bit table of the instrument and
 pipeline version, whose name and version are in BITTABLE and BITTABVR; BITSEL lists the numbers, BITNnn their
@@ -139,6 +140,7 @@ def make(
         **frame_keywords(frame.ref),
         "WGTKIND": "FLAGFRAC",
         "DEGRULE": "COVERAGE",
+        **({"SAMPLE": "EXPOSURE"} if statistics.of_exposures else {}),
         **bit_keywords(selection, table),
     }
     return Product(key, columns, keywords=keywords)

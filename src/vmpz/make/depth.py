@@ -187,12 +187,22 @@ def needs(key: ProductKey, ref: FrameRef, parameters: Parameters) -> PassNeeds:
     tables = mask_tables(selection)
     if _psf_kind(parameters.depth, "PSF" in ref.tables, "psf_fwhm_arcsec" in ref.scalars) == "CATALOGUE":
         tables |= {"PSF"}
+    seen = None if ref.has_grid else _covered_by(ref, parameters)
     return PassNeeds(
-        planes=frozenset({"RMS"}) | flag_planes(selection),
+        planes=frozenset({"RMS"})
+        | flag_planes(selection)
+        | (flag_planes(seen) & ref.planes.keys() if seen else frozenset()),
         tables=tables,
         selections=frozenset({selection}),
         good=selection,
+        keep_good=seen,
     )
+
+
+def _covered_by(ref: FrameRef, parameters: Parameters) -> Selection:
+    """The selection of the coverage: noise of single exposures is averaged over the sub-cells that they see by it."""
+    table = table_for(ref, parameters)
+    return selections_for(parameters, ref.band, ref.instrument, table, "STARMASK" in ref.tables).coverage
 
 
 def _psf_kind(chosen: DepthParameters, has_stamps: bool, has_scalar: bool) -> str:
@@ -222,6 +232,7 @@ def section(key: ProductKey, ref: FrameRef, parameters: Parameters) -> dict[str,
             if ref.has_grid and chosen["source"] != "exposures"
             else {"exposures": parameters.exposures.zero_point}
         ),
+        **({} if ref.has_grid else {"coverage": _covered_by(ref, parameters).text}),
         "bits": key.selection,
         "table": f"{table.name} {table.version}" if table else "-",
         "rms_max": parameters.coverage.rms_max,
@@ -368,7 +379,9 @@ def _fwhm(
         return chosen.psf_fwhm_arcsec
     if kind == "HEADER":
         return float(frame.ref.scalars["psf_fwhm_arcsec"])
-    return info.psf_maps(frame.psf, statistics)["WEIGHT"] if kind == "CATALOGUE" else None
+    if kind != "CATALOGUE":
+        return None
+    return info.psf_maps(frame.psf, statistics, exposures=frame.exposures)["WEIGHT"]
 
 
 def _extinction(frame: Frame, chosen: DepthParameters, maps: Mapping[str, SkyMap]) -> dict[str, Any]:

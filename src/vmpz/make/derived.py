@@ -9,6 +9,7 @@ SAA, AA, BA                                 from the direction to the Sun seen f
                                             position is known, and the attitude
 ZodiacalLight                               of a model, at every cell, at the epoch of the exposure
 Weight                                      1 / Noise^2 where only the noise is given
+PSF                                         the Seeing, where no other width is given
 Weight, Noise, Background                   in units of the zero point of [exposures]
 ==========================================  =================================================================
 
@@ -29,7 +30,7 @@ from vmpz.physics import atmosphere, kelsall, solarangles, zodiacal
 from vmpz.physics.bands import PIVOT_UM
 from vmpz.sky.covers import unit_vectors
 
-__all__ = ["completed", "zero_point_factor", "zodiacal_light"]
+__all__ = ["completed", "have_zero_points", "zero_point_factor", "zodiacal_light"]
 
 Array = NDArray[np.float64]
 Columns = dict[str, Array]
@@ -55,12 +56,28 @@ def completed(exposures: Exposures, band: str, parameters: Parameters) -> Exposu
         Fluxes of some exposures have a zero point, those of others do not.
     """
     table = dict(exposures.scalars)
-    for fill in (_weights, _atmosphere, _solar_angles):
+    for fill in (_weights, _widths, _atmosphere, _solar_angles):
         for name, values in fill(table, exposures, band, parameters).items():
             known = table.get(name, np.full(len(exposures), np.nan))
             table[name] = np.where(np.isfinite(known), known, values)
     table |= _scaled(table, exposures, parameters.exposures.zero_point)
     return replace(exposures, scalars=table)
+
+
+def have_zero_points(exposures: Exposures) -> bool:
+    """Whether exposures have zero points, so that fluxes can be brought to one.
+
+    Raises
+    ------
+    InputError
+        Some have one, others do not: fluxes of both must not be mixed.
+    """
+    known = np.isfinite(exposures.scalars.get("Zeropoint", np.full(len(exposures), np.nan)))
+    if known.any() and not known.all():
+        raise InputError(
+            f"{exposures.ids[int(np.flatnonzero(~known)[0])]}: must have a zero point, as the other exposures do"
+        )
+    return bool(known.any())
 
 
 def zero_point_factor(zero_point: float, target: float) -> float:
@@ -104,6 +121,10 @@ def zodiacal_light(exposures: Exposures, band: str, parameters: Parameters) -> F
 
 def _weights(table: Mapping[str, Array], exposures: Exposures, band: str, parameters: Parameters) -> Columns:
     return {"Weight": table["Noise"] ** -2.0} if "Noise" in table else {}
+
+
+def _widths(table: Mapping[str, Array], exposures: Exposures, band: str, parameters: Parameters) -> Columns:
+    return {"PSF": table["Seeing"]} if "Seeing" in table else {}
 
 
 def _atmosphere(
@@ -157,14 +178,7 @@ def _solar_angles(
 
 def _scaled(table: Mapping[str, Array], exposures: Exposures, target: float) -> Columns:
     present = {name: power for name, power in FLUXES.items() if name in table}
-    if not present or "Zeropoint" not in table:
-        return {}
-    known = np.isfinite(table["Zeropoint"])
-    if not known.all() and known.any():
-        raise InputError(
-            f"{exposures.ids[int(np.flatnonzero(~known)[0])]}: must have a zero point, as the other exposures do"
-        )
-    if not known.any():
+    if not present or not have_zero_points(exposures):
         return {}
     factor = 10.0 ** (0.4 * (target - table["Zeropoint"]))
     return {name: table[name] * factor**power for name, power in present.items()}

@@ -1,9 +1,9 @@
 """Depth from the scalars of exposures: how deep their coadd is, without looking at a pixel.
 
 An exposure adds the weight ``w_i = (side_i / sigma_i)**2`` to the part of a cell that it covers: the inverse
-variance of a flux per square arcsecond, sigma_i its sky noise per pixel in units of the common zero point and side_i the side of
-a pixel. The cell has ``W = sum_i a_i w_i / f``, a_i the share that exposure i covers and f that of their union, so
-where all exposures cover all of a cell the limits are those of decasu (APERTURE, SURFBRIGHT) and of LSST's
+variance of a flux per square arcsecond, sigma_i its sky noise per pixel in units of the common zero point and side_i
+the side of a pixel. The cell has ``W = sum_i a_i w_i / f``, a_i the share that exposure i covers and f that of their
+union, so where all exposures cover all of a cell the limits are those of decasu (APERTURE, SURFBRIGHT) and of LSST's
 ``psf_maglim`` (PSF: the area of the PSF averaged with the weights) at any point of it.
 """
 

@@ -34,6 +34,7 @@ POINT_LEVELS = 3
 """Points of a cell: the centres of its cells this many orders deeper."""
 ADDITIVE = {"Exposures", "ExposureTime", "Weight"}
 CIRCLE = ("MEAN", "WMEAN")
+WEIGHTS = {"inverse-variance": "Weight", "exposure-time": "ExposureTime"}
 
 
 def exposure_map(
@@ -44,6 +45,7 @@ def exposure_map(
     *,
     per: str = "exposure",
     field: Field | None = None,
+    weight: str | None = None,
 ) -> SkyMap:
     """A statistic of a scalar of detector exposures.
 
@@ -60,6 +62,8 @@ def exposure_map(
         What a sample is.
     field : callable, optional
         Where the quantity is no scalar but a function of position; by exposure only.
+    weight : str, optional
+        Kind of weights, see `weights_of`.
 
     Raises
     ------
@@ -72,7 +76,9 @@ def exposure_map(
         )
     row = quantity(name)
     return measured_map(
-        cells, exposure_values(exposures, name, statistic_name, cells, per=per, field=field), row.dtype
+        cells,
+        exposure_values(exposures, name, statistic_name, cells, per=per, field=field, weight=weight),
+        row.dtype,
     )
 
 
@@ -84,10 +90,15 @@ def exposure_values(
     *,
     per: str = "exposure",
     field: Field | None = None,
+    weight: str | None = None,
 ) -> Array:
     """The values of `exposure_map`, float64 (len(cells),), NaN where no exposure sees the cell."""
     if per == "pixel":
-        samples = _per_point(exposures, name, cells)
+        if quantity(name).circular:
+            raise MissingProductError(
+                f"{name} is an angle that wraps, whose points have no mean: ask for per = exposure"
+            )
+        samples = _per_point(exposures, name, cells, weight)
         return statistic(statistic_name).finish(samples)
     if (name, statistic_name) == ("Exposures", "COUNT"):
         statistic_name = "SUM"  # of the numbers of exposures that the rows stand for, 1 but for coadds
@@ -99,9 +110,9 @@ def exposure_values(
             field(number.astype(np.int64), *hpx.centres(cells.cells()[place], cells.order)), float
         )
         _must_be_known(value, name, exposures, number)
-    weight = weights_of(exposures)[number]
+    weights = weights_of(exposures, weight)[number]
     return finish(
-        statistic_name, quantity(name).circular, len(cells), place, value, share, weight, number + 1
+        statistic_name, quantity(name).circular, len(cells), place, value, share, weights, number + 1
     )
 
 
@@ -133,9 +144,22 @@ def shares_of(exposures: Exposures, cells: CellSet) -> tuple[NDArray[np.int32], 
     return row, cells.index(cell), share
 
 
-def weights_of(exposures: Exposures) -> Array:
-    """Inverse variances; else exposure times, to which they are proportional against the sky; else 1."""
-    for name in ("Weight", "ExposureTime"):
+def weights_of(exposures: Exposures, kind: str | None = None) -> Array:
+    """Weights of exposures in weighted statistics.
+
+    Parameters
+    ----------
+    kind : {None, 'inverse-variance', 'exposure-time'}
+        None: inverse variances; else exposure times, to which they are proportional against the sky; else 1.
+
+    Raises
+    ------
+    MissingProductError
+        What was asked for is not known of every exposure.
+    """
+    if kind is not None:
+        return _scalars(exposures, WEIGHTS[kind])
+    for name in WEIGHTS.values():
         weights = exposures.scalars.get(name)
         if weights is not None and np.all(np.isfinite(weights)) and np.all(weights >= 0):
             return weights
@@ -159,17 +183,17 @@ def _must_be_known(values: Array, name: str, exposures: Exposures, rows: NDArray
         )
 
 
-def _per_point(exposures: Exposures, name: str, cells: CellSet) -> Samples:
+def _per_point(exposures: Exposures, name: str, cells: CellSet, weight: str | None) -> Samples:
     """Sums at every point, over the exposures in the order of their values: the same bits for any order of theirs."""
     points = cells.at_order(cells.order + POINT_LEVELS)
-    number, total, weight = np.zeros((3, len(points)))
-    values, weights = _scalars(exposures, name), weights_of(exposures)
+    number, total, weighed = np.zeros((3, len(points)))
+    values, weights = _scalars(exposures, name), weights_of(exposures, weight)
     for row in np.lexsort((weights, values)):
         place = points.index((cells_inside(exposures.outline(row), points.order) & points).cells())
         number[place] += 1
         total[place] += values[row]
-        weight[place] += weights[row]
+        weighed[place] += weights[row]
     seen = np.flatnonzero(number)
     mean = total[seen] if name in ADDITIVE else total[seen] / number[seen]
     parent = seen >> (2 * POINT_LEVELS)  # children of a cell stand together
-    return Samples(len(cells)).add(parent, mean, 4.0**-POINT_LEVELS, weight[seen])
+    return Samples(len(cells)).add(parent, mean, 4.0**-POINT_LEVELS, weighed[seen])

@@ -13,8 +13,9 @@ the exact share of the cell inside the detector's outline times the share of its
                          pixels that an exposure has there are good
 ``<P>.<sample>.<m>``     moments over all pixels of all exposures; ``area`` is what they cover, and ``sum`` their
                          mean times that, summed over exposures
-``depth.weight``         mean over the observed part of ``sum_i (side_i / RMS_i)**2``: the inverse variance of a flux
-                         per square arcsecond of sky, RMS_i the quadratic mean of the good pixels of exposure i
+``depth.weight``         mean of ``sum_i (side_i / RMS_i)**2`` over the part that any exposure sees well: the inverse
+                         variance of a flux per square arcsecond of sky, RMS_i the quadratic mean of the good pixels
+                         of exposure i
 =======================  ===========================================================================================
 
 Bits are counted under the numbers of the area's table, whatever number the header of one image gives to a name, and
@@ -30,8 +31,10 @@ from numpy.typing import NDArray
 
 from vmpz.bits import BitTable, Selection
 from vmpz.frames import Frame, Plane
+from vmpz.kernels.words import renumber, scale
 from vmpz.make.derived import zero_point_factor
 from vmpz.make.goodpixels import SUBCELL_ORDERS
+from vmpz.make.storedwords import data_sum, read_only, verify_data_sum
 from vmpz.sky.cells import CellSet
 from vmpz.statistics import CellStatistics
 
@@ -69,47 +72,64 @@ def in_common(frame: Frame, table: BitTable | None, zero_point: float | None) ->
 
 
 def _moved(own: BitTable | None, table: BitTable | None) -> dict[int, int]:
-    """Number of a bit in the image to that in the table, where they differ for any."""
+    """Number of a bit in the image to that in the table; empty where all bits keep their numbers and names."""
     if own is None or table is None:
         return {}
     numbers = {bit.number: table.by_name[bit.name].number for bit in own.bits if bit.name in table.by_name}
-    return numbers if any(one != two for one, two in numbers.items()) else {}
+    others = {bit.number for bit in own.bits} - numbers.keys()
+    meant = others & {bit.number for bit in table.bits}  # by the table, as bits of other names
+    return numbers if meant or any(one != two for one, two in numbers.items()) else {}
 
 
-def _times(factor: float) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    def convert(rows: NDArray[Any]) -> NDArray[Any]:
-        values = rows.astype(np.float32)
-        with np.errstate(all="ignore"):  # no data (1e15 and more) stays what it is
-            return np.where(np.abs(values) < NO_DATA, values * np.float32(factor), values)
-
-    return convert
+Rows = NDArray[Any]
+Convert = Callable[[NDArray[np.uint32], bool, Rows], None]
+"""(words as stored, whether their bytes are swapped, where the converted rows go)."""
 
 
-def _renumbering(moved: Mapping[int, int]) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    def convert(rows: NDArray[Any]) -> NDArray[Any]:
-        words = rows.astype(np.int64) & 0xFFFFFFFF
-        out = np.zeros_like(words)
-        for old, new in moved.items():
-            out |= (words >> old & 1) << new
-        return out.astype(np.uint32).view(np.int32)
+def _times(factor: float) -> Convert:
+    """No data (1e15 and more) stays what it is."""
+    single, limit = np.float32(factor), np.float32(NO_DATA)
+    return lambda stored, swap, out: scale(stored, swap, single, limit, out)
 
-    return convert
+
+def _renumbering(moved: Mapping[int, int]) -> Convert:
+    byte, table = np.arange(256), np.zeros((4, 256), np.uint32)
+    for old, new in moved.items():
+        table[old // 8] |= (byte >> old % 8 & 1).astype(np.uint32) << np.uint32(new)
+    return lambda stored, swap, out: renumber(stored, swap, table, out.view(np.uint32))
 
 
 class _Converted:
-    """A plane whose rows go through a function."""
+    """A plane whose rows go through a function; their DATASUM, where they have one, is checked here.
+
+    Every row is read once: when the last one has been, the sum of the stored words must be the stated one.
+    """
 
     datasum: int | None = None
 
-    def __init__(self, plane: Plane, convert: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
+    def __init__(self, plane: Plane, convert: Convert) -> None:
         self.name, self.shape, self.where = plane.name, plane.shape, plane.where
         self.sequential = plane.sequential
         self.dtype = np.dtype(np.int32 if plane.name == "FLAG" else np.float32)
         self._plane, self._convert = plane, convert
+        self._sums: list[tuple[int, int]] = []
 
-    def read(self, start: int, stop: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    def read(self, start: int, stop: int, out: Rows | None = None) -> Rows:
         """Rows [start, stop), converted."""
-        return self._convert(self._plane.read(start, stop))
+        rows = np.ascontiguousarray(self._plane.read(start, stop, out))
+        if self._plane.datasum is not None:
+            self._verify(stop - start, data_sum(rows, start))
+        values = np.empty(rows.shape, self.dtype) if out is None else out
+        if rows.dtype.itemsize != 4 or (rows.dtype.kind == "f") != (self.name != "FLAG"):
+            with np.errstate(over="ignore"):
+                rows = rows.astype(self.dtype)
+        self._convert(read_only(rows.view(np.uint32)), not rows.dtype.isnative, values)
+        return values
+
+    def _verify(self, rows: int, total: int) -> None:
+        self._sums.append((rows, total))  # by several threads, of which one sees that all rows are there
+        if sum(number for number, _ in self._sums) == self.shape[0]:
+            verify_data_sum(self._plane, sum(part for _, part in self._sums))
 
     def close(self) -> None:
         """Release the file."""
@@ -242,18 +262,18 @@ class ExposureTotals:
         for prefix in sorted(self.moments):
             columns |= _moment_columns(prefix, self.moments[prefix])
         if coverage is not None:
-            columns[f"coverage.{coverage.text}"] = self._covered(union)
+            columns[f"coverage.{coverage.text}"] = self._covered(union, self.min_good)
         if "RMS.good" in self.moments:
-            part = np.clip(self._covered(union) if self.seen is not None else union, self.most, self.good)
+            part = np.clip(union if self.seen is None else self._covered(union, 1), self.most, self.good)
             known = self.weight > 0
             columns["depth.weight"] = np.divide(self.weight, part, out=np.zeros(part.size), where=known)
         return CellStatistics(self.cells, columns, self.scalars)
 
-    def _covered(self, union: Array) -> Array:
-        """Never more than the union of the outlines."""
+    def _covered(self, union: Array, least: int) -> Array:
+        """Share of sub-cells that so many exposures see well, at least; never more than the union of the outlines."""
         if self.seen is None:
             return np.zeros(len(self.cells))
-        return np.asarray(np.minimum((self.seen >= self.min_good).sum(axis=1) / SUBCELLS, union))
+        return np.asarray(np.minimum((self.seen >= least).sum(axis=1) / SUBCELLS, union))
 
 
 def _no_moments(n: int) -> dict[str, Array]:
@@ -268,7 +288,8 @@ def _moment_columns(prefix: str, total: Mapping[str, Array]) -> dict[str, NDArra
         f"{prefix}.area": total["area"],
     }
     columns |= {
-        f"{prefix}.{name}": np.where(known, total[name], np.nan) for name in ("mean", "m2", "min", "max", "sum")
+        f"{prefix}.{name}": np.where(known, total[name], np.nan)
+        for name in ("mean", "m2", "min", "max", "sum")
     }
     if total["wsum"].any():
         weighed = total["wsum"] > 0

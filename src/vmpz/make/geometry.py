@@ -107,10 +107,15 @@ def regions_of(
     law = mask.law(band)
     if law is None:
         return ()
+    if isinstance(sources, Sources) == (mask.shape == "polygons"):
+        needed = (
+            ("rows of a catalogue", "regions")
+            if mask.shape != "polygons"
+            else ("regions", "rows of a catalogue")
+        )
+        raise InputError(f"mask {mask.name}: the shape {mask.shape} needs {needed[0]}, found {needed[1]}")
     if not isinstance(sources, Sources):
         return tuple(sources) if near is None else regions_near(sources, near)
-    if mask.shape == "polygons":
-        raise InputError(f"mask {mask.name}: the shape polygons needs regions, found rows of a catalogue")
     marks = _marks(mask, law, sources, _exposures(mask, pointings))
     marks = marks.take(marks.size > 0.0)
     if near is not None:

@@ -4,7 +4,7 @@ The statistics of one band cannot tell which pixels are good in all bands, nor w
 plane can, without reading an image again. It is counted over the run table of its grid.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from vmpz.errors import InputError, MapMismatchError
 from vmpz.kernels import goodpixels
-from vmpz.make.runtable import RunTable
+from vmpz.make.runtable import RunTable, subcell_runs
 from vmpz.sky.cells import CellSet
+from vmpz.sky.regions import Polygon, cells_inside
 
 __all__ = ["SUBCELL_ORDERS", "GoodPixels", "joint_good", "subcell_words"]
 
@@ -56,10 +57,7 @@ def joint_good(table: RunTable, planes: Iterable[GoodPixels]) -> NDArray[np.int6
         There is no plane, or one has another shape.
     """
     many = list(planes)
-    if not many or any(one.shape != table.shape for one in many):
-        raise InputError(
-            f"good-pixel planes must have shape {table.shape}, found {[one.shape for one in many]}"
-        )
+    _must_fit(table, many)
     total = np.zeros(len(table.cells), np.int64)
     for block in table.blocks:
         bits = np.bitwise_and.reduce([one.bits[block.start : block.stop] for one in many])
@@ -69,15 +67,26 @@ def joint_good(table: RunTable, planes: Iterable[GoodPixels]) -> NDArray[np.int6
     return total
 
 
-def subcell_words(cells: CellSet, fine: RunTable, good: GoodPixels) -> NDArray[np.uint64]:
+def subcell_words(
+    cells: CellSet,
+    table: RunTable,
+    good: GoodPixels,
+    *,
+    outline: Polygon | None = None,
+    threads: int = 1,
+) -> NDArray[np.uint64]:
     """Where in each cell the good pixels are: one bit for each of its 64 sub-cells.
 
     Parameters
     ----------
     cells : CellSet
-    fine : RunTable
-        Of the plane's grid, on these cells at an order deeper by `SUBCELL_ORDERS`.
+    table : RunTable
+        Of the plane's grid and the order of the cells.
     good : GoodPixels
+    outline : Polygon, optional
+        Of the image. A sub-cell whose centre it holds, but in which no pixel has its centre because pixels are larger,
+        is taken to be as the smallest cell around it that has pixels; without outline it is not good.
+    threads : int
 
     Returns
     -------
@@ -86,17 +95,45 @@ def subcell_words(cells: CellSet, fine: RunTable, good: GoodPixels) -> NDArray[n
 
     Raises
     ------
+    InputError
+        The plane has another shape.
     MapMismatchError
         The table is of another order.
     """
-    if fine.cells.order != cells.order + SUBCELL_ORDERS:
-        raise MapMismatchError(
-            f"sub-cells of order {cells.order} have order {cells.order + SUBCELL_ORDERS}, found {fine.cells.order}"
-        )
-    number = fine.cells.cells()[2 * joint_good(fine, [good]) > fine.found]
-    place = cells.index(number >> (2 * SUBCELL_ORDERS))
+    if table.cells.order != cells.order:
+        raise MapMismatchError(f"the run table must have order {cells.order}, found {table.cells.order}")
+    _must_fit(table, [good])
+    found, counts = np.zeros((2, len(table.cells) << 2 * SUBCELL_ORDERS), np.int64)
+    for runs in subcell_runs(table, SUBCELL_ORDERS, threads=threads):
+        where = (table.shape[1], runs.first, runs.cell, runs.row_start)
+        goodpixels.count_pixels(*where, found)
+        goodpixels.count_rows(*where, good.bits[runs.start : runs.stop], counts)
+    well = 2 * counts > found
+    if outline is not None:
+        sub = table.cells.at_order(table.cells.order + SUBCELL_ORDERS)
+        inside = np.zeros(well.size, np.bool_)
+        inside[sub.index((cells_inside(outline, sub.order) & sub).cells())] = True
+        well |= inside & _as_around(counts, found)
+    bits = np.packbits(well.reshape(-1, 8), axis=1, bitorder="little")
     words = np.zeros(len(cells), np.uint64)
-    known = place >= 0
-    bit = np.uint64(1) << (number[known] & 63).astype(np.uint64)
-    np.bitwise_or.at(words, place[known], bit)
+    place = cells.index(table.cells.cells())
+    words[place[place >= 0]] = bits.reshape(-1, 8).view("<u8")[place >= 0, 0]
     return words
+
+
+def _as_around(counts: NDArray[np.int64], found: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Sub-cells without pixels that are good by the majority of the smallest cell around them that has pixels."""
+    known, well = found > 0, np.zeros(found.size, np.bool_)
+    for level in range(1, SUBCELL_ORDERS + 1):
+        size = 1 << (2 * level)
+        good, many = (np.repeat(one.reshape(-1, size).sum(axis=1), size) for one in (counts, found))
+        well |= ~known & (2 * good > many)
+        known |= many > 0
+    return well
+
+
+def _must_fit(table: RunTable, planes: Sequence[GoodPixels]) -> None:
+    if not planes or any(one.shape != table.shape for one in planes):
+        raise InputError(
+            f"good-pixel planes must have shape {table.shape}, found {[one.shape for one in planes]}"
+        )

@@ -218,7 +218,7 @@ def needs(key: ProductKey, ref: FrameRef, parameters: Parameters) -> PassNeeds:
 def _of_exposures(row: Quantity, ref: FrameRef, parameters: Parameters) -> bool:
     """Whether a quantity of pixels or stamps is taken from the scalars of exposures: there is nothing better."""
     scalars = ref.exposures.scalars if ref.exposures is not None else {}
-    known = row.name in scalars or (row.name == "Weight" and "Noise" in scalars)
+    known = row.name in scalars or {"Weight": "Noise", "PSF": "Seeing"}.get(row.name) in scalars
     if row.source == "plane":
         missing = ("RMS" if row.plane == WEIGHT else row.plane) not in ref.planes
         return known and (missing or parameters.info.per == "exposure")
@@ -236,6 +236,7 @@ def section(key: ProductKey, ref: FrameRef, parameters: Parameters) -> dict[str,
         chosen["per"] = _per(row, key.statistic, parameters)
         chosen["site"] = parameters.site.model_dump(mode="json")
         chosen["zodiacal"] = parameters.zodiacal.model_dump(mode="json") if row.name == ZODIACAL else None
+        chosen["position_origin"] = parameters.exposures.position_origin
     if row.source == "sky":
         chosen["extinction"] = parameters.extinction.model_dump(mode="json", exclude={"map"})
     if row.source == "catalogue":
@@ -244,7 +245,8 @@ def section(key: ProductKey, ref: FrameRef, parameters: Parameters) -> dict[str,
         if catalogue is not None and catalogue.area == "coverage":
             key = coverage.keys(ref, parameters)[0]
             chosen["coverage"] = coverage.section(key, ref, parameters)
-    if not ref.has_grid or _of_exposures(row, ref, parameters):
+    if not ref.has_grid or row.source == "exposure" or _of_exposures(row, ref, parameters):
+        chosen["weight"] = parameters.info.weight
         chosen["zero_point"] = parameters.exposures.zero_point
     return chosen
 
@@ -349,6 +351,8 @@ def _from_plane(
     plane = "RMS" if row.plane == WEIGHT else row.plane
     if plane not in frame.ref.planes or parameters.info.per == "exposure":
         raise MissingProductError(f"{frame.ref.name}: {row.name} needs pixels of a plane {plane}")
+    if statistics.of_exposures and frame.exposures is not None:
+        derived.have_zero_points(frame.exposures)  # their fluxes were brought to one, or none has any
     return Collected({"WEIGHT": plane_map(statistics, row.plane, chosen.name)}, "PIXEL", "PLANE")
 
 
@@ -361,7 +365,7 @@ def _from_flag(
             f"{frame.ref.name}: {row.name} needs a FLAG plane with a bit named {row.plane}"
         )
     hit = flag_map(statistics, table.by_name[row.plane].number, chosen.name)
-    return Collected({"WEIGHT": hit}, "PIXEL", "FLAG")
+    return Collected({"WEIGHT": hit}, "EXPOSURE" if statistics.of_exposures else "PIXEL", "FLAG")
 
 
 def _from_stamps(
@@ -378,7 +382,14 @@ def _from_stamps(
     exposures = (
         None if frame.exposures is None else derived.completed(frame.exposures, frame.ref.band, parameters)
     )
-    made = psf_maps(frame.psf, statistics, chosen.name, quantity=row.name, exposures=exposures)
+    made = psf_maps(
+        frame.psf,
+        statistics,
+        chosen.name,
+        quantity=row.name,
+        exposures=exposures,
+        weight=parameters.info.weight,
+    )
     of_detectors = frame.psf is not None and frame.psf.detector is not None
     return Collected(made, "EXPOSURE" if of_detectors else "STAMP", "STAMPS")
 
@@ -406,7 +417,9 @@ def _from_exposures(
     if row.name == ZODIACAL and not stated:
         varying = derived.zodiacal_light(exposures, ref.band, parameters)
     per = _per(row, name, parameters)
-    found = exposure_map(exposures, row.name, name, statistics.cells, per=per, field=varying)
+    found = exposure_map(
+        exposures, row.name, name, statistics.cells, per=per, field=varying, weight=parameters.info.weight
+    )
     source = "OUTLINE" if row.name == "Exposures" else "HEADER" if stated else "COMPUTED"
     return Collected(
         {"WEIGHT": found}, per.upper(), source if varying is None else parameters.zodiacal.model.upper()

@@ -173,7 +173,7 @@ class PixelMasks:
         self._decide(regions, doubt, start, marked)
         for patch in np.unique(rough[:, 1]):
             row, column, height, width = patches.box[patch]
-            pixel = np.argwhere(np.ones((height, width), bool)) + (row, column)
+            pixel = np.argwhere(np.ones((height, width), bool)) + np.array((row, column))
             for region in rough[rough[:, 1] == patch, 0]:
                 self._decide(regions, np.insert(pixel, 0, region, axis=1), start, marked)
         return marked

@@ -55,6 +55,7 @@ def psf_maps(
     *,
     quantity: str = "PSF",
     exposures: Exposures | None = None,
+    weight: str | None = None,
 ) -> dict[str, SkyMap]:
     """A quantity of the PSF as WEIGHT, and NSTAMPS, the number of stamps it comes from.
 
@@ -69,13 +70,15 @@ def psf_maps(
         FWHM (arcsec), or ellipticity.
     exposures : Exposures
         The detectors of stamps that belong to such.
+    weight : str, optional
+        Kind of their weights, see `vmpz.make.exposuremaps.weights_of`.
 
     Raises
     ------
     MissingProductError
         There is no stamp with a FWHM, or, for an ellipticity, with moments.
     """
-    samples = _samples(*_usable(psf, quantity), statistics, exposures)
+    samples = _samples(*_usable(psf, quantity), statistics, exposures, weight)
     values = np.where(statistics.column("valid") > 0, _finish(samples, quantity, name, statistics), np.nan)
     made = measured_map(statistics.cells, values)
     number = np.rint(np.bincount(samples.place, samples.stamps, len(statistics.cells))).astype(np.float32)
@@ -125,7 +128,11 @@ def _ellipticity(moments: Array) -> Array:
 
 
 def _samples(
-    psf: PsfStamps, number: NDArray[np.int64], statistics: CellStatistics, exposures: Exposures | None
+    psf: PsfStamps,
+    number: NDArray[np.int64],
+    statistics: CellStatistics,
+    exposures: Exposures | None,
+    weight: str | None,
 ) -> _Samples:
     if psf.detector is None:
         return _of_image(psf, number, statistics.cells)
@@ -133,7 +140,7 @@ def _samples(
         raise MissingProductError(
             "stamps of detectors need the exposures that they belong to; there are none"
         )
-    return _of_detectors(psf, psf.detector, statistics.cells, exposures)
+    return _of_detectors(psf, psf.detector, statistics.cells, exposures, weight)
 
 
 def _of_image(psf: PsfStamps, number: NDArray[np.int64], cells: CellSet) -> _Samples:
@@ -151,7 +158,7 @@ def _of_image(psf: PsfStamps, number: NDArray[np.int64], cells: CellSet) -> _Sam
 
 
 def _of_detectors(
-    psf: PsfStamps, detector: NDArray[np.int64], cells: CellSet, exposures: Exposures
+    psf: PsfStamps, detector: NDArray[np.int64], cells: CellSet, exposures: Exposures, weight: str | None
 ) -> _Samples:
     """One sample a detector and cell."""
     row, place, share = shares_of(exposures, cells)
@@ -165,9 +172,9 @@ def _of_detectors(
         if pairs.size:
             values[pairs], stamps[pairs] = _of_cells(_chosen(psf, mine), table[mine], cells, place[pairs])
     known = np.flatnonzero(stamps > 0)
-    weight = weights_of(exposures)[row[known]]
+    weights = weights_of(exposures, weight)[row[known]]
     return _Samples(
-        place[known], share[known], weight, row[known].astype(np.int64) + 1,
+        place[known], share[known], weights, row[known].astype(np.int64) + 1,
         values[known, 0], values[known, 1:], stamps[known],
     )  # fmt: skip
 

@@ -5,7 +5,9 @@ closer to a cell edge than the leaf's guard is decided by the mapping and the HE
 every pixel of what is not smooth. So no pixel differs from the exact assignment.
 """
 
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -16,12 +18,13 @@ from numpy.typing import NDArray
 
 from vmpz.errors import InputError
 from vmpz.kernels import pixelcells
+from vmpz.kernels.pixelcells import NOT_WANTED
 from vmpz.make.leaves import LARGEST, Leaves, Positions, find_leaves, pixel_positions
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
 from vmpz.sky.regions import Region, covered_fractions
 
-__all__ = ["BLOCK_ROWS", "RunBlock", "RunTable", "run_table"]
+__all__ = ["BLOCK_ROWS", "RunBlock", "RunTable", "Runs", "run_table", "subcell_runs"]
 
 BLOCK_ROWS = LARGEST
 """Height of a row block: fixed, so that sums do not depend on threads or memory."""
@@ -55,6 +58,17 @@ class RunBlock:
 
 
 @dataclass(frozen=True)
+class Runs:
+    """Runs of the rows [start, stop): first column and cell of each, the latter by a numbering of its own."""
+
+    start: int
+    stop: int
+    first: NDArray[Any]
+    cell: NDArray[np.int32]
+    row_start: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class RunTable:
     """Which cell holds which pixel centre.
 
@@ -66,20 +80,34 @@ class RunTable:
         Rows, columns.
     cells : CellSet
         The area's own cells in which a pixel centre lies.
-    geom : float64 array (len(cells),)
-        Share of each cell inside the outline: exact, or from the local pixel area where no outline was given.
     blocks : tuple of RunBlock
         In row order.
     exact : int
         Pixels that were decided one by one.
+    leaves : Leaves
+        The pieces that the mapping is smooth on.
+    outline : Polygon or Cap, optional
+        What the image covers.
     """
 
     wcs: WCS
     shape: tuple[int, int]
     cells: CellSet
-    geom: NDArray[np.float64]
     blocks: tuple[RunBlock, ...]
     exact: int
+    leaves: Leaves
+    outline: Region | None = None
+
+    @cached_property
+    def geom(self) -> NDArray[np.float64]:
+        """Share of each cell inside the outline, float64 (len(cells),).
+
+        Exact, or, without an outline, what the pixels found there stand for, by the solid angle of a pixel there.
+        """
+        if self.outline is None:
+            return _pixel_share(pixel_positions(self.wcs), self.cells, self.blocks)
+        share = covered_fractions(self.outline, self.cells.order, cells=self.cells)
+        return share.of_cells(self.cells.cells(), 0.0)
 
     @cached_property
     def found(self) -> NDArray[np.int64]:
@@ -111,8 +139,7 @@ def run_table(
     cells : CellSet
         The area's own cells, at the working order.
     outline : Polygon or Cap, optional
-        What the image covers, for `geom`. Without it `geom` is the share that the pixels found in a cell stand for, by
-        the solid angle of the pixel there.
+        What the image covers, for `geom`.
     threads : int
 
     Returns
@@ -123,33 +150,73 @@ def run_table(
     positions = pixel_positions(wcs)
     leaves = find_leaves(positions, shape)
     exact = _exact_cells(positions, leaves, cells.order)
-    table, box_cells, owned = _boxes(leaves, cells, exact)
-    exact_places = _places(owned, exact)
-    shapes = leaves.shape * float(1 << cells.order)
-    shapes[:, :, 0, 0] -= table[:, pixelcells.BOX_X : pixelcells.BOX_Y + 1].T
-    guard = leaves.guard * float(1 << cells.order)
+    boxes = _Boxes.of(leaves, cells.order)
+    number = np.concatenate((boxes.cells(), exact))
+    owned = np.unique(number[cells.index(number) >= 0])
+    places = _places(owned, number)
+    trace = _tracer(
+        leaves, boxes, shape[1], places[: number.size - exact.size], places[number.size - exact.size :]
+    )
+    starts = range(0, shape[0], BLOCK_ROWS)
+    with _pool(threads) as every:
+        traced = list(every(lambda start: trace(start, min(start + BLOCK_ROWS, shape[0])), starts))
+        decided = _decide(positions, traced, cells.order, lambda cell: _places(owned, cell))
+        blocks = list(every(lambda runs: _number(runs, shape[1], owned.size), traced))
+    touched, numbered = _touched(owned, cells.order, blocks)
+    return RunTable(wcs, shape, touched, numbered, exact.size + decided, leaves, outline)
 
-    def trace(start: int) -> _Runs:
-        stop = min(start + BLOCK_ROWS, shape[0])
-        here = np.flatnonzero((leaves.row >= start) & (leaves.row < stop))
-        here = here[np.argsort(leaves.column[here], kind="stable")]
-        return _trace(
-            start, stop, shape[1], table[here], shapes[:, here], guard[here], box_cells, exact_places
+
+def subcell_runs(table: RunTable, levels: int, *, threads: int = 1) -> Iterator[Runs]:
+    """Runs of the same pixels by the cells `levels` orders deeper inside the cells of a table, block after block.
+
+    Parameters
+    ----------
+    table : RunTable
+    levels : int
+    threads : int
+
+    Yields
+    ------
+    Runs
+        Cell ``k`` is child ``k % 4**levels`` (nested) of the cell at place ``k // 4**levels`` of the table.
+
+    Raises
+    ------
+    InputError
+        There are more than 2**31 of them.
+    """
+    if len(table.cells) << 2 * levels >= 1 << 31:
+        raise InputError(
+            f"an image must touch at most 2**31 sub-cells, found {len(table.cells)} * 4**{levels}"
+        )
+    order, depth, rows = table.cells.order + levels, 2 * levels, table.shape[0]
+    positions, leaves = pixel_positions(table.wcs), table.leaves
+
+    def places(cell: NDArray[np.int64]) -> NDArray[np.int32]:
+        parent = table.cells.index(cell >> depth)
+        return np.where(parent >= 0, (parent << depth) | (cell & ((1 << depth) - 1)), NOT_WANTED).astype(
+            np.int32
         )
 
-    def number(runs: _Runs) -> RunBlock:
-        return _number(runs, shape[1], owned.size)
+    boxes = _Boxes.of(leaves, order, levels)
+    exact = places(_exact_cells(positions, leaves, order))
+    trace = _tracer(leaves, boxes, table.shape[1], boxes.children(table.cells, levels), exact)
+    with _pool(threads) as every:
+        for runs in every(
+            lambda start: trace(start, min(start + BLOCK_ROWS, rows)), range(0, rows, BLOCK_ROWS)
+        ):
+            _decide(positions, [runs], order, places)
+            yield runs
 
+
+@contextmanager
+def _pool(threads: int) -> Iterator[Any]:
+    """`map`, over threads where there are several."""
+    if threads == 1:
+        yield map
+        return
     with ThreadPoolExecutor(threads) as pool:
-        traced = list(pool.map(trace, range(0, shape[0], BLOCK_ROWS)))
-        decided = _decide(positions, traced, cells.order, owned)
-        blocks = list(pool.map(number, traced))
-    touched, numbered = _touched(owned, cells.order, blocks)
-    if outline is None:
-        geom = _pixel_share(positions, touched, numbered)
-    else:
-        geom = covered_fractions(outline, cells.order, cells=touched).of_cells(touched.cells(), 0.0)
-    return RunTable(wcs, shape, touched, geom, numbered, exact.size + decided)
+        yield pool.map
 
 
 # -- cells ----------------------------------------------------------------------------------------------
@@ -181,57 +248,90 @@ def _exact_cells(positions: Positions, leaves: Leaves, order: int) -> NDArray[np
     return np.concatenate(parts)
 
 
-def _boxes(
-    leaves: Leaves, cells: CellSet, exact: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
-    """Table of leaves, cell numbers inside the boxes, and the area's cells that the numbers count, ascending.
+@dataclass(frozen=True)
+class _Boxes:
+    """Boxes of cells, one a base face: the smallest that hold all smooth leaves on it.
 
-    There is one box of cells a base face: the smallest that holds all smooth leaves on it.
+    `table` holds the leaves (`pixelcells`); `boxes` base face, first ix and iy, width and height of each box.
     """
-    nside = 1 << cells.order
-    table = np.zeros((leaves.row.size, 10), np.int64)
-    table[:, : pixelcells.EXACT] = np.stack((leaves.row, leaves.column, leaves.height, leaves.width), axis=1)
-    size = np.where(leaves.smooth, 0, leaves.height * leaves.width)
-    table[:, pixelcells.EXACT] = np.where(leaves.smooth, -1, np.cumsum(size) - size)
-    inside: list[NDArray[np.int64]] = []
-    offset = 0
-    for face in np.unique(leaves.face[leaves.smooth]):
-        chosen = leaves.smooth & (leaves.face == face)
-        low = np.maximum(np.floor(leaves.low[:, chosen].min(axis=1) * nside).astype(np.int64) - 1, 0)
-        high = np.minimum(
-            np.floor(leaves.high[:, chosen].max(axis=1) * nside).astype(np.int64) + 1, nside - 1
+
+    order: int
+    table: NDArray[np.int64]
+    boxes: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, leaves: Leaves, order: int, levels: int = 0) -> "_Boxes":
+        """Boxes of whole cells `levels` orders up."""
+        nside = 1 << order
+        table = np.zeros((leaves.row.size, 10), np.int64)
+        table[:, : pixelcells.EXACT] = np.stack(
+            (leaves.row, leaves.column, leaves.height, leaves.width), axis=1
         )
-        width, height = high - low + 1
-        table[chosen, pixelcells.BOX :] = (offset, *low, width, height)
-        iy, ix = np.mgrid[low[1] : high[1] + 1, low[0] : high[0] + 1]
-        inside.append(hpx.nested_cells(face, ix.ravel(), iy.ravel(), cells.order))
-        offset += width * height
-    number = np.concatenate([*inside, exact])
-    member = cells.index(number) >= 0
-    owned = np.unique(number[member])
-    return table, _places(owned, number[: number.size - exact.size]), owned
+        size = np.where(leaves.smooth, 0, leaves.height * leaves.width)
+        table[:, pixelcells.EXACT] = np.where(leaves.smooth, -1, np.cumsum(size) - size)
+        boxes, offset = [], 0
+        for face in np.unique(leaves.face[leaves.smooth]):
+            chosen = leaves.smooth & (leaves.face == face)
+            low = np.floor(leaves.low[:, chosen].min(axis=1) * nside).astype(np.int64) - 1
+            high = np.floor(leaves.high[:, chosen].max(axis=1) * nside).astype(np.int64) + 1
+            low = np.maximum(low, 0) >> levels << levels
+            width, height = (np.minimum(high, nside - 1) >> levels) + 1 - (low >> levels) << levels
+            table[chosen, pixelcells.BOX :] = (offset, *low, width, height)
+            boxes.append((int(face), *low, width, height))
+            offset += width * height
+        return cls(order, table, np.array(boxes, np.int64).reshape(-1, 5))
+
+    def cells(self) -> NDArray[np.int64]:
+        """Numbers of all cells of the boxes, row by row."""
+        return np.concatenate(
+            [np.empty(0, np.int64), *(self._numbers(box, self.order) for box in self.boxes)]
+        )
+
+    def children(self, cells: CellSet, levels: int) -> NDArray[np.int32]:
+        """All cells of the boxes as children of cells `levels` orders up, see `subcell_runs`."""
+        side = np.arange(1 << levels)
+        child = hpx.nested_cells(0, *np.meshgrid(side, side), levels).astype(np.int32)
+        parts = [np.empty(0, np.int32)]
+        for face, x, y, width, height in self.boxes:
+            shape = (height >> levels, width >> levels)
+            upper = np.array((face, x >> levels, y >> levels, *shape[::-1]))
+            parent = cells.index(self._numbers(upper, cells.order)).astype(np.int32).reshape(shape)
+            first = np.where(parent >= 0, parent << 2 * levels, NOT_WANTED)[:, None, :, None]
+            parts.append(np.where(first >= 0, first + child[:, None, :], NOT_WANTED).ravel())
+        return np.concatenate(parts)
+
+    @staticmethod
+    def _numbers(box: NDArray[np.int64], order: int) -> NDArray[np.int64]:
+        face, x, y, width, height = box
+        iy, ix = np.mgrid[y : y + height, x : x + width]
+        return hpx.nested_cells(face, ix.ravel(), iy.ravel(), order)
 
 
 def _places(owned: NDArray[np.int64], cells: NDArray[np.int64]) -> NDArray[np.int32]:
     """Place of each cell among the owned ones, -1 if it is not there."""
     if owned.size == 0:
-        return np.full(cells.size, pixelcells.NOT_WANTED, np.int32)
+        return np.full(cells.size, NOT_WANTED, np.int32)
     place = np.minimum(np.searchsorted(owned, cells), owned.size - 1)
-    return np.where(owned[place] == cells, place, pixelcells.NOT_WANTED).astype(np.int32)
+    return np.where(owned[place] == cells, place, NOT_WANTED).astype(np.int32)
 
 
 # -- runs -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Runs:
-    """Runs of the rows [start, stop), cells as places among the owned ones."""
+def _tracer(
+    leaves: Leaves, boxes: _Boxes, columns: int, box_cells: NDArray[np.int32], exact: NDArray[np.int32]
+) -> Callable[[int, int], Runs]:
+    """Function (start, stop) -> runs of these rows, the cells of boxes and of exact pixels being numbered so."""
+    table, nside = boxes.table, float(1 << boxes.order)
+    shapes, guard = leaves.shape * nside, leaves.guard * nside
+    shapes[:, :, 0, 0] -= table[:, pixelcells.BOX_X : pixelcells.BOX_Y + 1].T
 
-    start: int
-    stop: int
-    first: NDArray[Any]
-    cell: NDArray[np.int32]
-    row_start: NDArray[np.int64]
+    def trace(start: int, stop: int) -> Runs:
+        here = np.flatnonzero((leaves.row >= start) & (leaves.row < stop))
+        here = here[np.argsort(leaves.column[here], kind="stable")]
+        return _trace(start, stop, columns, table[here], shapes[:, here], guard[here], box_cells, exact)
+
+    return trace
 
 
 def _trace(
@@ -243,7 +343,7 @@ def _trace(
     guard: NDArray[np.float64],
     box_cells: NDArray[np.int32],
     exact: NDArray[np.int32],
-) -> _Runs:
+) -> Runs:
     """Runs of a block in arrays of the right length."""
     height, width = leaves[:, pixelcells.HEIGHT], leaves[:, pixelcells.WIDTH]
     slopes = np.abs(shape[:, :, 0, 1]).sum(axis=0)
@@ -256,7 +356,7 @@ def _trace(
             start, stop, columns, leaves, shape, guard, box_cells, exact, first, cell, row_start
         )
         if count >= 0:
-            return _Runs(start, stop, first[:count].copy(), cell[:count].copy(), row_start)
+            return Runs(start, stop, first[:count].copy(), cell[:count].copy(), row_start)
         if count == -2:
             raise InputError(
                 f"rows {start} to {stop}: the pixel-to-sky mapping must be continuous, found a jump"
@@ -264,7 +364,12 @@ def _trace(
         room *= 2
 
 
-def _decide(positions: Positions, blocks: list[_Runs], order: int, owned: NDArray[np.int64]) -> int:
+def _decide(
+    positions: Positions,
+    blocks: list[Runs],
+    order: int,
+    place_of: Callable[[NDArray[np.int64]], NDArray[np.int32]],
+) -> int:
     """Fill in the cells of open pixels; their number."""
     places = [np.flatnonzero(runs.cell == pixelcells.OPEN) for runs in blocks]
     row = np.concatenate(
@@ -274,14 +379,14 @@ def _decide(positions: Positions, blocks: list[_Runs], order: int, owned: NDArra
         ]
     )
     column = np.concatenate([runs.first[place] for runs, place in zip(blocks, places, strict=True)])
-    cells = _places(owned, _cells_of_pixels(positions, column, row, order))
+    cells = place_of(_cells_of_pixels(positions, column, row, order))
     parts = np.split(cells, np.cumsum([place.size for place in places])[:-1])
     for runs, place, part in zip(blocks, places, parts, strict=True):
         runs.cell[place] = part
     return int(row.size)
 
 
-def _number(runs: _Runs, columns: int, owned: int) -> RunBlock:
+def _number(runs: Runs, columns: int, owned: int) -> RunBlock:
     """A block with its own dense numbering of cells."""
     most = min(owned, runs.cell.size)
     slot_cell, found = np.empty(most, np.int32), np.empty(most, np.int64)

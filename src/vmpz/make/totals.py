@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmpz.bits import STARMASK, Selection
-from vmpz.errors import InputError
 from vmpz.frames import Plane
 from vmpz.kernels import binning
 from vmpz.make.goodpixels import GoodPixels
 from vmpz.make.orderstatistics import ClosedLists, Orders, OrderStatistics, Pool
 from vmpz.make.runtable import RunBlock, RunTable
+from vmpz.make.storedwords import verify_data_sum
 from vmpz.statistics import CellStatistics
 
 __all__ = ["PLANES", "SAMPLES", "WEIGHT", "Partial", "Request", "Totals"]
@@ -150,14 +150,7 @@ class Totals:
             They differ.
         """
         for name, total in self.data_sums.items():
-            while total >> 32:
-                total = (total & 0xFFFFFFFF) + (total >> 32)
-            stated = self.planes[name].datasum
-            if total != stated and {total, stated} != {0, 0xFFFFFFFF}:
-                where = self.planes[name].where
-                raise InputError(
-                    f"{where}: the data must have the DATASUM of their header, {stated}, found {total}"
-                )
+            verify_data_sum(self.planes[name], total)
 
     def statistics(self) -> CellStatistics:
         """The columns of `vmpz.statistics`."""

@@ -34,6 +34,10 @@ class SurveyParameters(Section):
     )
     instruments: list[str] | None = Field(None, description="instruments to process; default all found")
     bands: list[str] | None = Field(None, description="bands to process; default all found")
+    tiles: list[str] | None = Field(
+        None,
+        description="tiles to process; default all that inputs touch, as exposures do beyond the tiles of mosaics",
+    )
     use_case: Literal["WIDE", "DEEP", "CALIBRATION"] = Field(
         "WIDE", description="tile use case of this store area"
     )
@@ -127,6 +131,11 @@ class InfoParameters(Section):
     )
     per: Literal["exposure", "pixel"] | None = Field(
         None, description="what a sample is; default exposure for scalars, pixel for planes"
+    )
+    weight: Literal["inverse-variance", "exposure-time"] | None = Field(
+        None,
+        description="weights of exposures in WMEAN and WMEDIAN; default inverse variance where exposures have one, "
+        "else exposure time",
     )
 
     @field_validator("maps")

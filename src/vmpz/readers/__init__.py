@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 
 from vmpz.errors import InputError
 from vmpz.frames import Frame, FrameRef, Manifest, Refused
-from vmpz.readers import decam, euclid, generic, kids, lsst, nir, vis
+from vmpz.readers import decam, euclid, exposures, generic, kids, lsst, nir, vis
 from vmpz.readers.headerbits import bits_of
 from vmpz.readers.tables import read_star_masks
 
@@ -65,6 +65,7 @@ READERS: dict[str, Reader] = {
     "euclid-mer": Reader(euclid.scan, euclid.open_frame),
     "euclid-nir": Reader(nir.scan, nir.open_frame, nir.detectors),
     "euclid-vis": Reader(vis.scan, vis.open_frame, vis.detectors),
+    "exposures": Reader(exposures.scan, exposures.open_frame),
     "generic": Reader(generic.scan, generic.open_frame, generic.detectors),
     "kids": Reader(kids.scan, kids.open_frame),
     "lsst": Reader(lsst.scan, lsst.open_frame, lsst.detectors),
@@ -218,8 +219,9 @@ def _numbers(release: str) -> tuple[int, ...]:
 
 
 def _same_content(one: FrameRef, two: FrameRef) -> bool:
-    """Same planes by identity; files without a checksum are compared byte by byte."""
-    return one.planes.keys() == two.planes.keys() and all(
+    """Same detectors, and same planes by identity; files without a checksum are compared byte by byte."""
+    alike = one.planes.keys() == two.planes.keys() and one.exposures == two.exposures
+    return alike and all(
         plane.identity == two.planes[name].identity
         and (plane.verifiable or filecmp.cmp(plane.location, two.planes[name].location, shallow=False))
         for name, plane in one.planes.items()

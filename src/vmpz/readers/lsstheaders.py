@@ -16,6 +16,7 @@ import erfa
 import numpy as np
 from astropy.io.fits import VerifyError
 from astropy.io.fits.card import Undefined
+from numpy.typing import ArrayLike, NDArray
 
 from vmpz.errors import InputError
 from vmpz.files.cards import Cards
@@ -23,7 +24,16 @@ from vmpz.files.fits import FitsFile
 from vmpz.files.hdu import Hdu
 from vmpz.files.tables import Table, read_table
 
-__all__ = ["Headers", "image_hdus", "middle_mjd", "pointing", "site", "stated_zero_point", "to_iso"]
+__all__ = [
+    "Headers",
+    "image_hdus",
+    "middle_mjd",
+    "pointing",
+    "site",
+    "stated_zero_point",
+    "to_iso",
+    "utc_of_tai",
+]
 
 NJY_ZERO_POINT = 31.4
 SAME_ZERO_POINT_MAG = 1e-4
@@ -119,10 +129,13 @@ def middle_mjd(headers: Headers) -> float | None:
     if scale not in ("TAI", "UTC"):
         raise headers.error("TIMESYS", "must be TAI or UTC where DATE-AVG stands")
     value = _mjd(headers, "DATE-AVG")
-    if scale == "UTC":
-        return value
-    one, two = erfa.taiutc(MJD_ZERO_JD, value)
-    return float((one - MJD_ZERO_JD) + two)
+    return value if scale == "UTC" else float(utc_of_tai(value))
+
+
+def utc_of_tai(mjd: ArrayLike) -> NDArray[np.float64]:
+    """Instants (MJD) in UTC from TAI; leap seconds as the library knows them."""
+    one, two = erfa.taiutc(MJD_ZERO_JD, mjd)
+    return np.asarray((one - MJD_ZERO_JD) + two)
 
 
 def to_iso(mjd: float) -> str:

@@ -14,7 +14,7 @@ from vmpz.files.tables import Table, read_table
 from vmpz.frames import Exposures, FileRef
 from vmpz.sky.regions import Cap, Polygon
 
-__all__ = ["listed_table", "read_layers", "read_star_masks", "table_hdu"]
+__all__ = ["convex_outlines", "listed_table", "read_layers", "read_star_masks", "sorted_corners", "table_hdu"]
 
 MAX_JSON_BYTES = 64 << 20
 LAYER_SCALARS = {"EXPTIME": "ExposureTime", "SAA": "SAA", "ALPHA": "AA", "BETA": "BA", "MJD-OBS": "MJD"}
@@ -69,30 +69,40 @@ def convex_outlines(corners_deg: NDArray[np.float64], where: str) -> NDArray[np.
     InputError
         The corners of a row are off the sky, coincide, or make no convex outline.
     """
+    outlines, on_sky, is_convex = sorted_corners(corners_deg)
+    for right, rule in (
+        (on_sky, "must be corners on the sky"),
+        (is_convex, "must be a convex outline that does not cross itself"),
+    ):
+        wrong = np.flatnonzero(~right)
+        if wrong.size:
+            raise InputError(
+                f"{where}: row {wrong[0] + 1}: POLYGON {rule}, found {corners_deg[wrong[0]].tolist()}"
+            )
+    return outlines
+
+
+def sorted_corners(
+    corners_deg: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Corners (n, m, 2) sorted around their centroid, counter-clockwise; whether they are on the sky (finite, within 90
+    degrees of declination, on one side of the sphere), and whether they make a convex outline."""
     lon, lat = np.radians(corners_deg[..., 0]), np.radians(corners_deg[..., 1])
     vectors = np.stack((np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)), axis=-1)
-    outlines = np.empty_like(corners_deg)
-    for row, points in enumerate(vectors):
-        centroid = points.sum(axis=0)
-        length = float(np.linalg.norm(centroid))
-        if not np.all(np.abs(corners_deg[row, :, 1]) <= 90) or length < 1e-9:
-            raise InputError(
-                f"{where}: row {row + 1}: POLYGON must be corners on the sky, found {corners_deg[row].tolist()}"
-            )
-        axis = np.eye(3)[np.argmin(np.abs(centroid))]
-        east = np.cross(axis, centroid / length)
-        east /= np.linalg.norm(east)
-        north = np.cross(centroid / length, east)
-        order = np.argsort(np.arctan2(points @ north, points @ east))
-        ring = points[order]
-        turns = np.einsum("ij,ij->i", np.cross(ring, np.roll(ring, -1, 0)), np.roll(ring, -2, 0))
-        if not np.all(turns > 0):
-            raise InputError(
-                f"{where}: row {row + 1}: POLYGON must be a convex outline that does not cross itself, "
-                f"found {corners_deg[row].tolist()}"
-            )
-        outlines[row] = corners_deg[row][order]
-    return outlines
+    centroid = vectors.sum(axis=1)
+    length = np.linalg.norm(centroid, axis=1)
+    on_sky = np.all(np.abs(corners_deg[..., 1]) <= 90.0, axis=1) & (length > 1e-9)
+    centroid = np.where(on_sky[:, None], centroid, 1.0)
+    axis = np.eye(3)[np.argmin(np.abs(centroid), axis=1)]
+    east = np.cross(axis, centroid)
+    north = np.cross(centroid, east)
+    east, north = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (east, north))
+    x, y = (np.einsum("nmk,nk->nm", vectors, one) for one in (east, north))
+    order = np.argsort(np.arctan2(y, x), axis=1)[..., None]
+    ring = np.take_along_axis(vectors, order, axis=1)
+    turns = np.einsum("nmk,nmk->nm", np.cross(ring, np.roll(ring, -1, 1)), np.roll(ring, -2, 1))
+    outlines = np.take_along_axis(corners_deg, order, axis=1)
+    return outlines, on_sky, np.all(turns > 0, axis=1)
 
 
 def read_star_masks(ref: FileRef) -> tuple[Polygon | Cap, ...]:

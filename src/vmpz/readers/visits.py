@@ -5,7 +5,6 @@ a visitSummary also id), then any of seeing (FWHM, arcsec), psfSigma (pixels), s
 unit of the images), zeroPoint (AB mag of one count) and pixelScale (arcsec).
 """
 
-import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,14 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 from numpy.typing import NDArray
 
 from vmpz.errors import InputError
-from vmpz.files.fits import open_fits
-from vmpz.files.tables import read_table
+from vmpz.readers.plaintables import PlainTable
 
 __all__ = ["FWHM_PER_SIGMA", "VisitTable", "read_visits"]
 
@@ -64,11 +59,14 @@ def read_visits(path: Path) -> VisitTable:
         The file cannot be read, has no column for the visit or the detector, none of values, or two rows of one
         detector that differ.
     """
-    columns = {name.lower(): values for name, values in _columns(path).items()}
+    table = PlainTable(path)
+    columns = table.read([name for name in (*VISIT, *DETECTOR, *VALUES) if name in table])
     visit, detector = (_integers(columns, names, path) for names in (VISIT, DETECTOR))
     values = {name: _numbers(columns[name], name, path) for name in VALUES if name in columns}
     if not values:
-        raise InputError(f"{path}: must have a column among {', '.join(VALUES)}, found {', '.join(columns)}")
+        raise InputError(
+            f"{path}: must have a column among {', '.join(VALUES)}, found {', '.join(table.units)}"
+        )
     rows: dict[tuple[int, int], dict[str, float]] = {}
     for place, key in enumerate(zip(visit.tolist(), detector.tolist(), strict=True)):
         row = {name: float(column[place]) for name, column in values.items() if np.isfinite(column[place])}
@@ -77,39 +75,6 @@ def read_visits(path: Path) -> VisitTable:
                 f"{path}: row {place + 1}: visit {key[0]}, detector {key[1]} must stand once, found two"
             )
     return VisitTable(str(path), rows)
-
-
-def _columns(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise InputError(f"{path}: must be a table of visits, found no such file")
-    try:
-        if path.suffix in (".parquet", ".parq", ".pq"):
-            return _arrow_columns(pyarrow.parquet.ParquetFile(path).read())
-        if path.suffix in (".csv", ".ecsv"):
-            return _arrow_columns(_read_csv(path))
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: must be a readable table, found: {str(error).splitlines()[0]}") from error
-    with open_fits(str(path)) as file:
-        unit = next((hdu for hdu in file.hdus if hdu.header.get("XTENSION") == "BINTABLE"), None)
-        if unit is None:
-            raise InputError(f"{path}: must hold a binary table, found none")
-        return dict(read_table(file, unit).columns)
-
-
-def _read_csv(path: Path) -> Any:
-    """Lines that begin with # (comments, the header of ECSV) are left out."""
-    lines = path.read_bytes().splitlines(keepends=True)
-    text = b"".join(line for line in lines if not line.startswith(b"#"))
-    return pyarrow.csv.read_csv(io.BytesIO(text))
-
-
-def _arrow_columns(table: Any) -> dict[str, Any]:
-    kinds = (pa.types.is_integer, pa.types.is_floating)
-    return {
-        field.name: table.column(field.name).to_numpy()
-        for field in table.schema
-        if any(kind(field.type) for kind in kinds)
-    }
 
 
 def _integers(columns: Mapping[str, Any], names: tuple[str, ...], path: Path) -> NDArray[np.int64]:

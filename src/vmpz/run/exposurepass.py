@@ -17,13 +17,14 @@ from vmpz.frames import Frame, FrameRef, PsfStamps
 from vmpz.make import PassNeeds, needs
 from vmpz.make.accumulate import accumulate
 from vmpz.make.exposures import ExposureTotals, in_common
-from vmpz.make.goodpixels import SUBCELL_ORDERS, subcell_words
+from vmpz.make.goodpixels import subcell_words
 from vmpz.make.needs import table_in
 from vmpz.make.orderstatistics import Orders, Pool
 from vmpz.make.runtable import RunTable, run_table
 from vmpz.parameters import Parameters
 from vmpz.products import ProductKey
 from vmpz.readers import bits_of, detectors_of, open_frame
+from vmpz.readers.headerbits import BY_NAME
 from vmpz.run.geometry import pointings_of, with_masks
 from vmpz.sky.cells import CellSet
 from vmpz.sky.regions import union_fractions
@@ -105,8 +106,7 @@ def count_exposures(
     totals = ExposureTotals(cells, parameters.exposures.min_good)
     planes = wanted.planes & ref.planes.keys()
     for frame, grid in _images(ref, planes, cells, parameters) if planes else ():
-        common = parameters.exposures.zero_point if "zero_point" in ref.scalars else None
-        _add(totals, in_common(frame, table, common), grid, wanted, parameters, threads)
+        _add(totals, _in_common(frame, ref, table, parameters), grid, wanted, parameters, threads)
     outlines = ref.exposures.corners if ref.exposures is not None else np.empty((0, 3, 2))
     union = union_fractions(outlines, cells.order, cells=cells).of_cells(cells.cells(), 0.0)
     statistics = totals.statistics(np.asarray(union, np.float64), wanted.keep_good)
@@ -137,9 +137,8 @@ def _order_statistics(
         some = CellSet.from_cells(cells.order, number[here])
         pool = Pool(some, pixels[here], orders)
         for frame, grid in _images(ref, wanted.planes & ref.planes.keys(), some, parameters):
-            common = parameters.exposures.zero_point if "zero_point" in ref.scalars else None
             accumulate(
-                in_common(frame, table, common),
+                _in_common(frame, ref, table, parameters),
                 grid,
                 rms_max=parameters.coverage.rms_max,
                 percents=wanted.percents,
@@ -151,6 +150,17 @@ def _order_statistics(
         for name, values in pool.columns().items():
             columns.setdefault(name, np.full(len(cells), np.nan))[here] = values
     return columns
+
+
+def _in_common(frame: Frame, ref: FrameRef, table: BitTable | None, parameters: Parameters) -> Frame:
+    """An image in the units and with the flags of its area.
+
+    A table that the parameters name says what the numbers in the images mean, unless these have numbers of their own.
+    """
+    named = {ref.band, ref.instrument} & parameters.bitmask.table.keys()
+    if named and not frame.ref.options.get(BY_NAME):
+        frame = replace(frame, bits=table)
+    return in_common(frame, table, ref.scalars.get("zero_point"))
 
 
 def _of_outlines(statistics: CellStatistics, outlines: Any) -> CellStatistics:
@@ -197,8 +207,7 @@ def _add(
     )
     words = None
     if good is not None:
-        fine = grid.cells.at_order(grid.cells.order + SUBCELL_ORDERS)
-        words = subcell_words(grid.cells, run_table(grid.wcs, grid.shape, fine), good)
+        words = subcell_words(grid.cells, grid, good, outline=frame.ref.outline())
     totals.add(
         statistics,
         pixel_scale_arcsec=float(frame.ref.scalars["pixel_scale_arcsec"]),

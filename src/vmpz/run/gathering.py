@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vmpz.frames import Exposures, FileRef, FrameRef, Manifest, outline_corners
+from vmpz.frames import Exposures, FileRef, FrameRef, Manifest, Refused, outline_corners
 from vmpz.parameters import Parameters
 from vmpz.products import digest_of
-from vmpz.quantities import QUANTITIES
+from vmpz.readers import bits_of
 from vmpz.sky.cells import CellSet
 from vmpz.sky.shares import outline_shares
 from vmpz.tiles import Tiling
@@ -25,14 +25,12 @@ from vmpz.tiles import Tiling
 __all__ = ["gather"]
 
 SCALARS = {
-    **{name: name for name in (*QUANTITIES, "Zeropoint", "PixelScale", "SiteLon", "SiteLat")},
-    **{name: name for name in ("PointingLon", "PointingLat", "PositionAngle")},
     "exposure_time_s": "ExposureTime",
     "zero_point": "Zeropoint",
     "pixel_scale_arcsec": "PixelScale",
     "psf_fwhm_arcsec": "PSF",
 }
-"""Scalar of an image to that of an exposure; those of quantities have the same name."""
+"""Scalar of an image to that of an exposure; those in capitals (quantities, site, pointing) keep their names."""
 EDGE_SAMPLES = 8
 
 Rows = NDArray[np.int64]
@@ -53,10 +51,34 @@ def gather(manifest: Manifest, parameters: Parameters, tiling: Tiling) -> Manife
         if not _is_of_tile(ref, tiling):
             exposure = _as_exposure(ref)
             for area, rows in _areas_of(exposure, parameters.maps.order, tiling):
-                members[area, ref.instrument, ref.band].append((exposure, rows))
+                if parameters.survey.tiles is None or area in parameters.survey.tiles:
+                    members[area, ref.instrument, ref.band].append((exposure, rows))
+    refused = list(manifest.refused)
     for place, found in members.items():
-        frames[place] = _gathered(place, frames.get(place), found, parameters)
-    return replace(manifest, frames=tuple(frames[place] for place in sorted(frames)))
+        ref = _gathered(place, frames.get(place), found, parameters)
+        if reason := _lost_flags(ref, parameters):
+            refused.append(Refused(*place, reason))
+        else:
+            frames[place] = ref
+    ordered = tuple(frames[place] for place in sorted(frames))
+    return replace(manifest, frames=ordered, refused=tuple(refused))
+
+
+def _lost_flags(ref: FrameRef, parameters: Parameters) -> str | None:
+    """Why the flags of exposures cannot be read together: bits that one vetoes have no name in the area's table."""
+    table = None if ref.has_grid else bits_of(ref)
+    if table is None or {ref.band, ref.instrument} & parameters.bitmask.table.keys():
+        return None
+    for member in ref.members:
+        own = bits_of(member)
+        lost = [name for name in own.default if name not in table.by_name] if own is not None else []
+        if own is not None and lost:
+            return (
+                f"{ref.name}: flags of exposures must have the same names, found {', '.join(lost)} (table {own.name}) "
+                f"in {member.area}, not in {ref.members[0].area} (table {table.name}): take exposures of one kind, or "
+                "name their table in [bitmask] table"
+            )
+    return None
 
 
 def _is_of_tile(ref: FrameRef, tiling: Tiling) -> bool:
@@ -72,7 +94,8 @@ def _as_exposure(ref: FrameRef) -> FrameRef:
     """An image as an exposure of one detector."""
     if ref.exposures is not None:
         return ref
-    scalars = {SCALARS[name]: np.array([value]) for name, value in ref.scalars.items() if name in SCALARS}
+    named = {SCALARS.get(name, name): value for name, value in ref.scalars.items()}
+    scalars = {name: np.array([value]) for name, value in named.items() if name[0].isupper()}
     corners = outline_corners(ref.wcs, ref.shape, EDGE_SAMPLES)
     return replace(ref, exposures=Exposures((ref.area,), corners[np.newaxis], scalars))
 
@@ -124,7 +147,7 @@ def _gathered(
         tables=listed,
         scalars={
             **({"zero_point": parameters.exposures.zero_point} if scaled else {}),
-            **{name: value for name, value in first.scalars.items() if name in ("pixel_scale_arcsec",)},
+            **_pixel_scale(exposures),
         },
         bit_table=first.bit_table,
         release=first.release if len({one.release for one in members}) == 1 else "-1",
@@ -141,6 +164,13 @@ def _gathered(
         exposures=exposures,
         members=members,
     )
+
+
+def _pixel_scale(exposures: Exposures) -> dict[str, float]:
+    """Mean side of the pixels."""
+    scale = exposures.scalars.get("PixelScale", np.empty(0))
+    known = np.isfinite(scale)
+    return {"pixel_scale_arcsec": float(scale[known].mean())} if known.any() else {}
 
 
 def _first(dates: Iterable[str], choose: Any) -> str:

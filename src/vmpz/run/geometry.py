@@ -23,6 +23,8 @@ from vmpz.sky.regions import Region
 
 __all__ = ["masks_digest", "pointings_of", "with_masks"]
 
+POINTING = ("PointingLon", "PointingLat", "PositionAngle")
+
 
 def with_masks(frame: Frame, parameters: Parameters, pointings: Sequence[Pointing] | None = None) -> Frame:
     """The image with the masks of the parameters.
@@ -52,17 +54,14 @@ def with_masks(frame: Frame, parameters: Parameters, pointings: Sequence[Pointin
 
 
 def pointings_of(ref: FrameRef) -> tuple[Pointing, ...]:
-    """Pointings and position angles of the exposures of an image, as far as they are known."""
-    found = []
-    for one in ref.members or (ref,):
-        scalars = one.exposures.scalars if one.exposures is not None else {}
-        told = [
-            scalars.get(name, np.full(1, np.nan)) for name in ("PointingLon", "PointingLat", "PositionAngle")
-        ]
-        lon, lat, angle = (float(values[0]) if values.size else np.nan for values in told)
-        if np.isfinite(lon + lat):
-            found.append(Pointing(lon, lat, angle if np.isfinite(angle) else 0.0))
-    return tuple(found)
+    """Pointings and position angles of the exposures of an image, as far as they are known, each once."""
+    if ref.exposures is None:
+        return ()
+    unknown, scalars = np.full(len(ref.exposures), np.nan), ref.exposures.scalars
+    lon, lat, angle = (scalars.get(name, unknown) for name in POINTING)
+    known = np.isfinite(lon + lat)
+    rows = zip(lon[known].tolist(), lat[known].tolist(), np.nan_to_num(angle[known]).tolist(), strict=True)
+    return tuple(Pointing(*row) for row in dict.fromkeys(rows))
 
 
 def masks_digest(parameters: Parameters) -> dict[str, Any]:

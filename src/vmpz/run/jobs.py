@@ -92,12 +92,14 @@ class _Band:
         return digest_of(key.kind, RECIPES[key.kind].version, self.section(key), self.inputs(key))
 
     def section(self, key: ProductKey) -> dict[str, object]:
+        recipe, masked = RECIPES[key.kind], bool(self.parameters.masks)
+        listed = "LAYERS" in recipe.needs(key, self.ref, self.parameters).tables
         return {
-            **RECIPES[key.kind].section(key, self.ref, self.parameters),
+            **recipe.section(key, self.ref, self.parameters),
             "forms": forms_section(self.parameters),
             "cells": self.grids.cells.digest,
-            "frame": frame_digest(self.ref),
-            **({"masks": masks_digest(self.parameters)} if self.parameters.masks else {}),
+            "frame": frame_digest(self.ref, exposures=listed or masked or not self.ref.has_grid),
+            **({"masks": masks_digest(self.parameters)} if masked else {}),
         }
 
     def files(self, key: ProductKey) -> dict[str, FileRef]:
@@ -124,7 +126,13 @@ def _products_of(band: _Band) -> Iterator[Outcome]:
         entry = band.store.entry(key)
         if key in band.job.missing:
             yield band.absent(key, band.job.missing[key])
-        elif entry is not None and entry.digest == band.digest(key) and not entry.faults():
+            continue
+        try:
+            kept = entry is not None and entry.digest == band.digest(key) and not entry.faults()
+        except VmpzError as error:  # a file from outside is not what it must be
+            yield Outcome(key, "FAILED", _reason(error))
+            continue
+        if entry is not None and kept:
             yield Outcome(key, "KEPT", path=entry.location())
         else:
             todo.append(key)

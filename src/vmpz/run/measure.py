@@ -22,7 +22,7 @@ from vmpz.errors import MissingProductError
 from vmpz.frames import Frame, FrameRef
 from vmpz.make import PassNeeds, needs
 from vmpz.make.accumulate import GoodPixels, accumulate, joint_good, over_area
-from vmpz.make.goodpixels import SUBCELL_ORDERS, subcell_words
+from vmpz.make.goodpixels import subcell_words
 from vmpz.make.needs import table_in
 from vmpz.make.runtable import RunTable, run_table
 from vmpz.parameters import Parameters
@@ -64,13 +64,6 @@ class Grids:
                 ref.wcs, ref.shape, self.cells, outline=ref.outline(), threads=self.threads
             )
         return self._tables[grid]
-
-    def fine(self, ref: FrameRef) -> RunTable:
-        """The run table of a frame's grid on the sub-cells of the job's cells; large, so it is not kept."""
-        cells = self.of(ref).cells
-        return run_table(
-            ref.wcs, ref.shape, cells.at_order(cells.order + SUBCELL_ORDERS), threads=self.threads
-        )
 
 
 @dataclass(frozen=True)
@@ -166,7 +159,7 @@ def _reduced(
     )
     statistics = over_area(statistics, grids.cells, ref.outline())
     if good is not None and parameters.coverage.subcells:
-        words = subcell_words(statistics.cells, grids.fine(ref), good)
+        words = subcell_words(statistics.cells, grids.of(ref), good, threads=grids.threads)
         statistics = replace(statistics, columns={**statistics.columns, "subcells": words})
     return statistics, good
 
@@ -229,13 +222,23 @@ def joint_counts(
     return statistics, counts
 
 
-def frame_digest(ref: FrameRef) -> str:
-    """SHA-256 of all that a frame is beside its files: what the reader took from headers, descriptors and options."""
-    options = {name: value for name, value in ref.options.items() if name not in GUARDS}
+def frame_digest(ref: FrameRef, exposures: bool = True) -> str:
+    """SHA-256 of all that a frame is beside its files: what the reader took from headers, descriptors and options.
+
+    Parameters
+    ----------
+    ref : FrameRef
+    exposures : bool
+        With its exposures: the detectors that touch the area, no others; where their pixels or stamps count, all else
+        that is known of them too.
+    """
+    options = {name: value for name, value in ref.options.items() if name not in {*GUARDS, "rows"}}
+    parts = [] if ref.has_grid else [one for one in ref.members if one.planes or "PSF" in one.tables]
+    counted = [(frame_digest(replace(one, exposures=None)), ref.options["rows"][one.area]) for one in parts]
     told = (
         ref.shape, ref.wcs_cards, sorted(ref.scalars.items()), ref.bit_table, ref.footprint,
         ref.date_obs, ref.date_end, ref.telescope, options,
-        *([ref.exposures.digest, [frame_digest(one) for one in ref.members]] if ref.exposures is not None else []),
+        *([ref.exposures.digest, counted] if exposures and ref.exposures is not None else []),
     )  # fmt: skip
     return sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -256,9 +259,10 @@ def _counted(needed: PassNeeds, ref: FrameRef, parameters: Parameters, cells: Ce
         "inverse_variance": needed.inverse_variance,
         "weight": needed.weight,
         "masks": masks_digest(parameters),
+        "min_good": None if ref.has_grid else parameters.exposures.min_good,
         "subcells": parameters.coverage.subcells and needed.keep_good is not None,
         "cells": cells.digest,
-        "frame": frame_digest(ref),
+        "frame": frame_digest(ref, exposures=not ref.has_grid or bool(parameters.masks)),
     }
 
 
@@ -270,6 +274,7 @@ def _serves(entry: Entry, counted: Mapping[str, Any], inputs: Mapping[str, str])
         and had["rms_max"] == counted["rms_max"]
         and all(had.get(name) == counted[name] for name in ("cells", "frame"))
         and had.get("masks", {}) == counted["masks"]
+        and had.get("min_good") == counted["min_good"]
         and (counted["good"] is None or had["good"] == counted["good"])
         and (counted["keep_good"] is None or had["keep_good"] == counted["keep_good"])
         and all(had.get(name, False) >= counted[name] for name in ("inverse_variance", "subcells", "weight"))

@@ -18,6 +18,8 @@ from vmpz.products import ProductKey
 __all__ = ["Choice", "Job", "Plan", "PlanError", "make_plan"]
 
 T = TypeVar("T")
+Shares = Mapping[tuple[str, str], tuple[ProductKey, ...]]
+"""Keys by instrument and band."""
 
 BYTES_PER_SECOND = 1.2e9
 """Throughput of one process used in time estimates: the pass on uncompressed planes in the page cache."""
@@ -145,6 +147,7 @@ def make_plan(manifest: Manifest, parameters: Parameters, choice: Choice | None 
 def _plan(manifest: Manifest, parameters: Parameters, choice: Choice) -> Plan:
     frames = [ref for ref in manifest if _is_selected(ref, parameters)]
     found: list[FrameRef | Refused] = [*frames, *manifest.refused]
+    _must_be_among("[survey] tiles: tile", parameters.survey.tiles, {one.area for one in manifest})
     _must_exist(choice, found)
     areas = frozenset(one.area for one in found if one.area != "-")
     _patches_must_fit(parameters, areas)
@@ -171,8 +174,10 @@ def _plan(manifest: Manifest, parameters: Parameters, choice: Choice) -> Plan:
 
 def _is_selected(ref: FrameRef, parameters: Parameters) -> bool:
     survey = parameters.survey
-    return (survey.instruments is None or ref.instrument in survey.instruments) and (
-        survey.bands is None or ref.band in survey.bands
+    return (
+        (survey.tiles is None or ref.area in survey.tiles)
+        and (survey.instruments is None or ref.instrument in survey.instruments)
+        and (survey.bands is None or ref.band in survey.bands)
     )
 
 
@@ -230,13 +235,13 @@ def _crossing_keys(
     return tuple(key for key in _keys_of("tile", refs[0], parameters) if choice.takes_kind(key.kind))
 
 
-def _shares(refs: Sequence[FrameRef], parameters: Parameters) -> dict[str, tuple[ProductKey, ...]]:
-    """The keys that each band of an area makes.
+def _shares(refs: Sequence[FrameRef], parameters: Parameters) -> Shares:
+    """The keys that each instrument and band of an area makes.
 
     A product that is the same for all bands (a map of tile indices, say) is made once: by the first band that has what
     it needs, whatever is chosen, so it never changes hands.
     """
-    shares: dict[str, list[ProductKey]] = {ref.band: [] for ref in refs}
+    shares: dict[tuple[str, str], list[ProductKey]] = {(ref.instrument, ref.band): [] for ref in refs}
     claims: dict[ProductKey, FrameRef] = {}
     by_band = sorted(refs, key=lambda ref: (ref.instrument, ref.band))
     for ref in by_band:
@@ -245,14 +250,14 @@ def _shares(refs: Sequence[FrameRef], parameters: Parameters) -> dict[str, tuple
             if old is None or (_lacks(key, old, parameters) and not _lacks(key, ref, parameters)):
                 claims[key] = ref
     for key, ref in claims.items():
-        shares[ref.band].append(key)
-    return {band: tuple(keys) for band, keys in shares.items()}
+        shares[ref.instrument, ref.band].append(key)
+    return {place: tuple(keys) for place, keys in shares.items()}
 
 
 def _numbers(
     frames: Sequence[FrameRef],
     refused: Iterable[Refused],
-    shares: Mapping[str, Mapping[str, tuple[ProductKey, ...]]],
+    shares: Mapping[str, Shares],
     parameters: Parameters,
 ) -> tuple[dict[ProductKey, int], int]:
     """A number for every product, area by area and band by band, and how many were given away.
@@ -266,8 +271,8 @@ def _numbers(
     found: list[FrameRef | Refused] = [*frames, *refused]
     places = {(one.area, one.instrument, one.band) for one in found}
     for area, bands in _grouped(places, lambda place: place[0]):
-        for _, _, band in sorted(bands):
-            keys = shares.get(area, {}).get(band)
+        for _, instrument, band in sorted(bands):
+            keys = shares.get(area, {}).get((instrument, band))
             numbers |= {key: total + n for n, key in enumerate(keys or ())}
             total += most if keys is None else len(keys)
         across = _keys_of("tile", first.get(area, frames[0]), parameters) if frames else ()
@@ -284,7 +289,7 @@ def _band_job(
     area: str,
     instrument: str,
     refs: Sequence[FrameRef],
-    shares: Mapping[str, tuple[ProductKey, ...]],
+    shares: Shares,
     parameters: Parameters,
     choice: Choice,
     numbers: Mapping[ProductKey, int],
@@ -295,7 +300,7 @@ def _band_job(
     missing: dict[ProductKey, str] = {}
     taken = []
     for ref in sorted(refs, key=lambda ref: ref.band):
-        possible = shares[ref.band]
+        possible = shares[instrument, ref.band]
         wanted = tuple(key for key in possible if choice.takes_kind(key.kind))
         if not choice.takes(ref) or not (wanted or crossing):
             continue

@@ -104,25 +104,25 @@ SHUT = 85.0
 """Zenith distance (deg) beyond which no air mass is written."""
 
 
-def community_shots(sky: Sky) -> Iterator[Shot]:
+def community_shots(sky: Sky, camera: Camera = CAMERA) -> Iterator[Shot]:
     """Exposures that the Community Pipeline has processed: all but the one for DESDM."""
-    return (shot for shot in _all_shots(sky) if not _is_for_desdm(shot))
+    return (shot for shot in _all_shots(sky, camera) if not _is_for_desdm(shot, camera))
 
 
-def desdm_shot(sky: Sky) -> Shot:
-    """The exposure that DESDM has processed: the second of the last band."""
-    return next(shot for shot in _all_shots(sky) if _is_for_desdm(shot))
+def desdm_shot(sky: Sky, camera: Camera = CAMERA) -> Shot:
+    """The exposure that DESDM has processed: the last of the first pointing, in the last band."""
+    return next(shot for shot in _all_shots(sky, camera) if _is_for_desdm(shot, camera))
 
 
-def _is_for_desdm(shot: Shot) -> bool:
-    return shot.band.name == list(CAMERA.bands)[-1] and shot.number == CAMERA.dithers - 1
+def _is_for_desdm(shot: Shot, camera: Camera) -> bool:
+    return shot.band.name == list(camera.bands)[-1] and shot.number == camera.dithers - 1
 
 
-def _all_shots(sky: Sky) -> Iterator[Shot]:
+def _all_shots(sky: Sky, camera: Camera) -> Iterator[Shot]:
     """Exposures band by band, a sidereal night each."""
-    for night, (name, band) in enumerate(CAMERA.bands.items()):
-        first = observed_from(sky, CAMERA.first_mjd) + night * 360.0 / ROTATION_DEG_PER_DAY
-        yield from shots(sky, replace(CAMERA, bands={name: band}, first_mjd=first))
+    for night, (name, band) in enumerate(camera.bands.items()):
+        first = observed_from(sky, camera.first_mjd) + night * 360.0 / ROTATION_DEG_PER_DAY
+        yield from shots(sky, replace(camera, bands={name: band}, first_mjd=first))
 
 
 def observed_from(sky: Sky, after_mjd: float) -> float:
@@ -253,7 +253,14 @@ def places(ccds: Collection[str] | None) -> list[int]:
     return sorted(chosen, key=lambda i: CCDS[CAMERA.detectors[i].name])
 
 
-def write_community(folder: Path, sky: Sky, *, pixels: int = 64, ccds: Collection[str] | None = None) -> None:
+def write_community(
+    folder: Path,
+    sky: Sky,
+    *,
+    pixels: int = 64,
+    ccds: Collection[str] | None = None,
+    camera: Camera = CAMERA,
+) -> None:
     """Write the three files of every exposure.
 
     Parameters
@@ -264,8 +271,10 @@ def write_community(folder: Path, sky: Sky, *, pixels: int = 64, ccds: Collectio
         Rows of a CCD, even; the columns are half as many.
     ccds : collection of str, optional
         Names of the CCDs that are written.
+    camera : Camera
+        With all its detectors; its bands and dithers are written.
     """
-    for shot in community_shots(sky):
+    for shot in community_shots(sky, camera):
         made = [_ccd(shot, index, pixels) for index in places(ccds)]
         for kind, place in (("i", 1), ("d", 2), ("w", 3)):
             with fits_file(folder / community_name(shot, kind)) as writer:

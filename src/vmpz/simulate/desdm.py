@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vmpz.bits import bit_table
 from vmpz.simulate import decamcp
 from vmpz.simulate.bands import Band
-from vmpz.simulate.exposures import Array, Shot
+from vmpz.simulate.exposures import Array, Camera, Shot
 from vmpz.simulate.field import Sky, generator
 from vmpz.simulate.fitsfile import FitsWriter, fits_file
 
@@ -60,9 +60,9 @@ PLANES = (("SCI", "IMAGE"), ("MSK", "MASK"), ("WGT", "WEIGHT"))
 # -- single-epoch files -------------------------------------------------------------------------------------------
 
 
-def write_single_epoch(folder: Path, sky: Sky, *, pixels: int = 64) -> None:
+def write_single_epoch(folder: Path, sky: Sky, *, pixels: int = 64, camera: Camera = decamcp.CAMERA) -> None:
     """Write a file a CCD of one exposure."""
-    shot = decamcp.desdm_shot(sky)
+    shot = decamcp.desdm_shot(sky, camera)
     for index in decamcp.places(DESDM_CCDS):
         name = decamcp.CAMERA.detectors[index].name
         with fits_file(folder / single_epoch_name(shot, name)) as writer:

@@ -216,17 +216,21 @@ class Shot:
         column = np.zeros(shape, bool)
         if index % COLUMN_EVERY == 0:
             column[:, (7 * index + 3) % shape[1]] = True
-        draw = generator(self.sky.seed, f"hits {self.camera.instrument} {self.band.name}", self.number)
-        many = len(self.camera.detectors)
-        cosmic = draw.random((many, *shape))[index] < COSMIC_CHANCE
+        cosmic = self._draw("hits", index).random(shape) < COSMIC_CHANCE
         edge = np.ones(shape, bool)
         edge[1:-1, 1:-1] = False
         return {**hit, "column": column, "cosmic": cosmic, "edge": edge}
 
     def noise(self, index: int, shape: tuple[int, int]) -> Array:
         """White noise of unit variance for the pixels of a detector."""
-        draw = generator(self.sky.seed, f"noise {self.camera.instrument} {self.band.name}", self.number)
-        return draw.standard_normal((index + 1, *shape))[index]
+        return self._draw("noise", index).standard_normal(shape)
+
+    def _draw(self, what: str, index: int) -> np.random.Generator:
+        """A stream of its own for every detector, whichever others there are."""
+        name = self.camera.detectors[index].name
+        return generator(
+            self.sky.seed, f"{what} {self.camera.instrument} {self.band.name} {name}", self.number
+        )
 
 
 def _inside(directions: Array, centres: Array, radii: Array) -> NDArray[np.bool_]:

@@ -18,7 +18,7 @@ No public card holds the sky that was subtracted; it is written as BKGMED (see `
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -46,6 +46,7 @@ __all__ = [
     "Coadd",
     "coadds",
     "flag_words",
+    "highest_mjd",
     "write_kids",
 ]
 
@@ -228,7 +229,7 @@ def flag_words(roles: dict[str, NDArray[np.bool_]]) -> NDArray[np.int16]:
     return words
 
 
-def coadds(sky: Sky, *, pixels: int = 100) -> Iterator[Coadd]:
+def coadds(sky: Sky, *, pixels: int = 100, bands: Collection[str] | None = None) -> Iterator[Coadd]:
     """All tiles of a sky, band by band.
 
     Parameters
@@ -236,8 +237,12 @@ def coadds(sky: Sky, *, pixels: int = 100) -> Iterator[Coadd]:
     sky : Sky
     pixels : int
         Columns of an image; the rows are 1.06 times as many.
+    bands : collection of str, optional
+        Default all.
     """
     for night, (name, band) in enumerate(CAMERA.bands.items()):
+        if bands is not None and name not in bands:
+            continue
         camera = replace(
             CAMERA, bands={name: band}, dithers=EXPOSURES[name], first_mjd=CAMERA.first_mjd + night
         )
@@ -249,10 +254,16 @@ def coadds(sky: Sky, *, pixels: int = 100) -> Iterator[Coadd]:
 def _around_culmination(exposures: list[Shot]) -> tuple[Shot, ...]:
     """The exposures of a tile one after the other, their middle an hour before the tile is highest."""
     first, step = exposures[0], (exposures[0].band.exposure_time_s + OVERHEAD_S) / 86400.0
-    night = first.camera.first_mjd + np.arange(288) / 288.0
-    highest = night[np.argmin(_zenith_distance_deg(first, night))]
-    begin = float(highest) - 1.0 / 24.0 - 0.5 * step * len(exposures)
+    highest = highest_mjd(first.lon_deg, first.lat_deg, SITE_DEG, first.camera.first_mjd)
+    begin = highest - 1.0 / 24.0 - 0.5 * step * len(exposures)
     return tuple(replace(shot, mjd=begin + step * n) for n, shot in enumerate(exposures))
+
+
+def highest_mjd(lon_deg: float, lat_deg: float, site_deg: tuple[float, float], after_mjd: float) -> float:
+    """When a position is highest above a site in the day that follows an instant, to five minutes."""
+    day = after_mjd + np.arange(288) / 288.0
+    distance = zenith_distance_deg(lon_deg, lat_deg, day, site_lon_deg=site_deg[0], site_lat_deg=site_deg[1])
+    return float(day[np.argmin(distance)])
 
 
 def _zenith_distance_deg(shot: Shot, mjd: float | Array) -> Array:
@@ -261,7 +272,7 @@ def _zenith_distance_deg(shot: Shot, mjd: float | Array) -> Array:
     )
 
 
-def write_kids(folder: Path, sky: Sky, *, pixels: int = 100) -> None:
+def write_kids(folder: Path, sky: Sky, *, pixels: int = 100, bands: Collection[str] | None = None) -> None:
     """Write image, weight and flags of every tile and band.
 
     Parameters
@@ -270,8 +281,10 @@ def write_kids(folder: Path, sky: Sky, *, pixels: int = 100) -> None:
     sky : Sky
     pixels : int
         Columns of an image; the rows are 1.06 times as many.
+    bands : collection of str, optional
+        Default all.
     """
-    for coadd in coadds(sky, pixels=pixels):
+    for coadd in coadds(sky, pixels=pixels, bands=bands):
         reached = coadd.reached()
         noise = generator(sky.seed, f"coadd {coadd.area} {coadd.band.name}").standard_normal(coadd.shape)
         planes: dict[str, NDArray[Any]] = {

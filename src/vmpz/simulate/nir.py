@@ -100,7 +100,13 @@ CAMERA = _camera()
 
 
 def write_nir(
-    folder: Path, sky: Sky, *, pixels: int = 64, compress: Compression = None, xml: bool = True
+    folder: Path,
+    sky: Sky,
+    *,
+    pixels: int = 64,
+    compress: Compression = None,
+    xml: bool = True,
+    camera: Camera = CAMERA,
 ) -> None:
     """Write all exposures of a sky below ``folder/NIR``, a folder an observation.
 
@@ -114,8 +120,10 @@ def write_nir(
         Of images and backgrounds.
     xml : bool
         Whether descriptors are written.
+    camera : Camera
+        The bands and detectors to write.
     """
-    for shot in shots(sky, CAMERA):
+    for shot in shots(sky, camera):
         write_exposure(folder / FOLDER, shot, pixels=pixels, compress=compress, xml=xml)
 
 

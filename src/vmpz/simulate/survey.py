@@ -1,7 +1,8 @@
 """`simulate`: a whole small survey on disk, ready to run.
 
 Tiles of the real Euclid grid at any place, in the real file formats, on one common sky; the truth beside it. The side
-of a pixel follows from `size`, tiles and their overlaps stay real.
+of a pixel follows from `size`, tiles and their overlaps stay real. Single exposures of any instrument may stand beside
+the mosaics, or alone; then the survey asks for every information map, with what these need from outside.
 """
 
 import json
@@ -20,7 +21,9 @@ from vmpz.simulate.bands import Band, band_of
 from vmpz.simulate.descriptors import write_mosaic_descriptor, write_tile_descriptor
 from vmpz.simulate.field import Sky
 from vmpz.simulate.fitsfile import Compression, fits_file
+from vmpz.simulate.frames import Frames, frames_of, pixels_for
 from vmpz.simulate.headers import file_name, image_header
+from vmpz.simulate.outside import maps_of, outside_parameters, write_outside
 from vmpz.simulate.pixels import OUTER_ARCSEC, BandPixels, Block, Grid
 from vmpz.simulate.truth import write_truth
 from vmpz.tiles import tiles_near, tiling
@@ -43,6 +46,7 @@ class Simulation:
         The output folder and the parameter file in it.
     tiles : tuple of str
     bands : tuple of str
+        Of mosaics and of single exposures.
     order : int
         HEALPix order chosen for the maps.
     """
@@ -63,6 +67,8 @@ def simulate(
     tiles: int = 4,
     size: int = 1200,
     bands: Sequence[str] = ("VIS", "NIR_Y"),
+    frames: Sequence[str | Frames] = (),
+    frame_pixels: int | None = None,
     at: tuple[float, float] = DEFAULT_PLACE,
     seed: int,
     compress: Compression = None,
@@ -80,7 +86,11 @@ def simulate(
     size : int
         Pixels along the 32' outer side, even, at least 64; 19200 is 0.1 arcsec.
     bands : sequence of str
-        Keys of `vmpz.simulate.bands.BANDS`.
+        Of the mosaics: keys of `vmpz.simulate.bands.BANDS`; none where there are `frames`.
+    frames : sequence of str or Frames
+        Single exposures: instruments of `vmpz.simulate.frames.FRAMES`, or bands of theirs.
+    frame_pixels : int, optional
+        Along a detector of these; default grows with `size`.
     at : (float, float)
         Longitude and latitude (degrees) of the survey.
     seed : int
@@ -99,7 +109,8 @@ def simulate(
     InputError
         An argument is out of its range, or the tiles lie too far apart for one sky.
     """
-    _check(tiles, size, bands, at, seed, compress)
+    exposures = frames_of(frames)
+    _check(tiles, size, bands, bool(exposures), at, seed, compress)
     folder = Path(out)
     chosen = [band_of(name) for name in bands]
     places = sorted(tiles_near(*at, tiles), key=lambda one: one.id)
@@ -111,24 +122,41 @@ def simulate(
             _write_tile_descriptor(folder / "MER", sky, grid, order)
         for band in chosen:
             _write_band(folder / "MER", sky, grid, band, compress, xml, layers)
+    for one in exposures:
+        one.write(folder, sky, frame_pixels or pixels_for(size), one.camera)
+    if exposures:
+        write_outside(folder, sky)
     write_truth(folder / "truth", sky, grids, chosen, order)
     parameters = folder / "survey.toml"
-    write_text(parameters, _parameters(chosen, order, layers))
-    return Simulation(
-        folder, parameters, tuple(place.id for place in places), tuple(band.name for band in chosen), order
+    names = tuple(place.id for place in places)
+    write_text(parameters, _parameters(names, chosen, exposures, order, layers))
+    return Simulation(folder, parameters, names, _all_bands(chosen, exposures), order)
+
+
+def _all_bands(chosen: Sequence[Band], exposures: Sequence[Frames]) -> tuple[str, ...]:
+    """Bands of mosaics and of exposures, each once."""
+    return tuple(
+        dict.fromkeys([*(band.name for band in chosen), *(name for one in exposures for name in one.bands)])
     )
 
 
 def _check(
-    tiles: int, size: int, bands: Sequence[str], at: tuple[float, float], seed: int, compress: Compression
+    tiles: int,
+    size: int,
+    bands: Sequence[str],
+    has_frames: bool,
+    at: tuple[float, float],
+    seed: int,
+    compress: Compression,
 ) -> None:
     if tiles < 1:
         raise InputError(f"tiles must be at least 1, found {tiles}")
     if size < 64 or size % 2:
         raise InputError(f"size must be an even number of pixels from 64 on, found {size}")
-    if not bands or len(set(bands)) != len(bands):
+    if not (bands or has_frames) or len(set(bands)) != len(bands):
         raise InputError(
-            f"bands must be named once each and at least one, found {', '.join(bands) or 'none'}"
+            "bands must be named once each, at least one where there are no frames, found "
+            f"{', '.join(bands) or 'none'}"
         )
     if not (math.isfinite(at[0]) and abs(at[1]) <= 90.0):
         raise InputError(f"at must be a position in degrees, found {at[0]}, {at[1]}")
@@ -235,22 +263,43 @@ class Quality:
         }
 
 
-def _parameters(bands: Sequence[Band], order: int, layers: bool) -> str:
+def _parameters(
+    tiles: Sequence[str], bands: Sequence[Band], exposures: Sequence[Frames], order: int, layers: bool
+) -> str:
     instruments = {band.instrument for band in bands}
-    sky_angle = ["SAA:MEAN"] if layers and instruments & set(EUCLID_INSTRUMENTS) else []
-    info = [
-        "Noise:RMSQ",
-        "Background:MEAN",
-        "PSF:MEAN",
-        *(["Exposures:COUNT", *sky_angle] if sky_angle else []),
-    ]
+    names = _all_bands(bands, exposures)
+    blocks = [*([MOSAICS] if bands else []), *(one.inputs for one in exposures)]
     return PARAMETERS.format(
-        bands=json.dumps([band.name for band in bands]),
+        bands=json.dumps(names),
+        tiles=f"tiles = {json.dumps(tiles)}\n" if exposures else "",
+        inputs="\n".join(block.strip("\n") + "\n" for block in blocks),
         order=order,
-        info=json.dumps(info),
+        info=json.dumps(_maps(instruments, exposures, layers)),
         patch_order=order - 1,
-        external=EXTERNAL_FLAGS if "DECAM" in instruments else "",
+        external=_external_flags([band.name for band in bands if band.instrument == "DECAM"]),
+        outside=outside_parameters(names) if exposures else "",
     )
+
+
+def _external_flags(names: Sequence[str]) -> str:
+    """Flags of external mosaics, by band: exposures of the same instrument may have others."""
+    if not names:
+        return ""
+
+    def each(value: str) -> str:
+        return ", ".join(f"{name} = {value}" for name in names)
+
+    return EXTERNAL_FLAGS.format(
+        bits=each('["BPM"]'), table=each('"desdm"'), vetoed=each('["BPM", "SATURATE"]')
+    )
+
+
+def _maps(instruments: set[str], exposures: Sequence[Frames], layers: bool) -> list[str]:
+    """Information maps: all that there can be of exposures; a few of mosaics alone."""
+    if exposures:
+        return maps_of({*instruments, *(one.camera.instrument for one in exposures)})
+    listed = layers and instruments & set(EUCLID_INSTRUMENTS)
+    return ["Noise:RMSQ", "Background:MEAN", "PSF:MEAN", *(["Exposures:COUNT", "SAA:MEAN"] if listed else [])]
 
 
 PARAMETERS = """\
@@ -258,31 +307,34 @@ PARAMETERS = """\
 name = "simulated"
 release = "0.1"
 bands = {bands}
-
+{tiles}
 [tiling]
 kind = "euclid-wide"
 
-[[inputs]]
-reader = "euclid-mer"
-location = "MER"
-
+{inputs}
 [maps]
 order = {order}
 {external}
 [info]
 maps = {info}
-
+{outside}
 [[patches]]
 name = "demo"
 all = true
 order = {patch_order}
 """
 
+MOSAICS = """
+[[inputs]]
+reader = "euclid-mer"
+location = "MER"
+"""
+
 EXTERNAL_FLAGS = """
 [bitmask]
-bits = {VIS = ["INVALID"], NISP = ["INVALID"], DECAM = ["BPM"]}
-table = {DECAM = "desdm"}
+bits = {{VIS = ["INVALID"], NISP = ["INVALID"], {bits}}}
+table = {{{table}}}
 
 [coverage]
-bits = {DECAM = ["BPM", "SATURATE"]}
+bits = {{{vetoed}}}
 """

@@ -158,6 +158,12 @@ class Boundaries:
     def __len__(self) -> int:
         return self.everything.size
 
+    @property
+    def loops(self) -> IntArray:
+        """First arc of each closed loop, of which a ring has two, then the number of arcs."""
+        rings = np.flatnonzero(np.diff(self.first) == 2)
+        return np.sort(np.concatenate((self.first, self.first[rings] + 1)))
+
     def hold(self, points: FloatArray, owner: IntArray) -> NDArray[np.bool_]:
         """Whether points (n, 3) lie in the region of their owner (n,)."""
         by_owner = np.argsort(owner, kind="stable")
@@ -185,7 +191,9 @@ class Cover:
 
 def cover(boundaries: Boundaries, order: int) -> Cover:
     """Shares of the cells that boundaries pass, and ranges of the cells inside."""
-    owner, cell, passage = clipping.trace(boundaries.arcs, boundaries.first, order)
+    loops = boundaries.loops
+    loop, cell, passage = clipping.trace(boundaries.arcs, loops, order)
+    owner = np.searchsorted(boundaries.first, loops[loop], side="right") - 1
     by_cell = np.lexsort((cell, owner))
     owner, cell, passage = owner[by_cell], cell[by_cell], passage[by_cell]
     start = np.flatnonzero(_changes(owner, cell))

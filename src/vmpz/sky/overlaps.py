@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmpz.errors import InputError
-from vmpz.kernels import nodes
+from vmpz.kernels import boxes, nodes
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
 from vmpz.sky.covers import Boundaries, cover, outline_arcs, rounding, unit_vectors
@@ -220,13 +220,13 @@ class Overlaps:
         if chord_tolerance is not None and not chord_tolerance > 0.0:
             raise InputError(f"the chord tolerance must be positive, found {chord_tolerance}")
         tolerance, depth = chord_tolerance or 0.0, min(order, NODE_LEVELS)
-        state, box = nodes.find_boxes(outlines.corners, outlines.first, order, tolerance)
-        if np.any(state == nodes.CROSSED):
-            raise InputError(f"edges of outline {int(np.argmax(state == nodes.CROSSED))} must not cross")
+        state, box = boxes.find_boxes(outlines.corners, outlines.first, order, tolerance)
+        if np.any(state == boxes.CROSSED):
+            raise InputError(f"edges of outline {int(np.argmax(state == boxes.CROSSED))} must not cross")
         rows = np.arange(len(outlines)) if sequence is None else sequence
-        left = np.concatenate((state == nodes.SEAM, np.ones(len(outlines.others), bool)))[rows]
+        left = np.concatenate((state == boxes.SEAM, np.ones(len(outlines.others), bool)))[rows]
         listed = _Listed.of(outlines, rows[left], order, depth, cells, union)
-        node, row = nodes.list_nodes(box, rows[~left], order - depth, depth)
+        node, row = boxes.list_nodes(box, rows[~left], order - depth, depth)
         by_node = np.argsort(node, kind="stable")
         node, row = node[by_node], row[by_node]
         more = np.concatenate((listed.cell, listed.whole[:, 0])) >> (2 * depth)
