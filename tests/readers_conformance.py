@@ -16,7 +16,7 @@ from vmpz.frames import FrameRef, Manifest
 from vmpz.readers import detectors_of, open_frame, reader, scan_inputs
 
 CANONICAL = {"IMAGE", "RMS", "FLAG", "BACKGROUND"}
-TABLES = {"PSF", "LAYERS", "STARMASK"}
+TABLES = {"PSF", "PSFIMAGE", "LAYERS", "STARMASK"}
 
 
 class Opens:

@@ -84,3 +84,25 @@ def test_manifest_is_a_sequence_of_its_frames() -> None:
     manifest = Manifest((reference(), reference()))
     assert len(manifest) == 2
     assert list(manifest) == list(manifest.frames)
+
+
+@pytest.mark.parametrize(
+    ("locations", "names"),
+    [
+        (("/a/x.fits", "/a/y.fits"), ("x.fits", "y.fits")),
+        (("/s/one/x.fits", "/s/two/x.fits"), ("one/x.fits", "two/x.fits")),
+        (("/s/one/c/x.fits", "/s/two/c/x.fits", "y.fits"), ("one/c/x.fits", "two/c/x.fits", "y.fits")),
+        (("/s/x.fits", "/s/x.fits", "/s/y.fits"), ("x.fits", "x.fits#2", "y.fits")),
+    ],
+)
+def test_files_of_exposures_are_told_apart(locations: tuple[str, ...], names: tuple[str, ...]) -> None:
+    """Every file is an input of its own, by names that do not depend on where the whole survey lies."""
+    members = tuple(
+        FrameRef("generic", str(n), "X", "g", (0, 0), "", {"RMS": FileRef(where, identity=str(n))})
+        for n, where in enumerate(locations)
+    )
+    area = FrameRef("generic", "7", "X", "g", (0, 0), "", {"RMS": FileRef("joined")}, members=members)
+    found = area.files(["RMS"])
+    assert {name: file.identity for name, file in found.items()} == {
+        f"RMS:{name}": str(n) for n, name in enumerate(names)
+    }

@@ -71,7 +71,7 @@ def test_what_a_descriptor_says(tmp_path: Path) -> None:
     assert (frame.date_obs[:10], frame.date_end[:10]) == ("2024-03-01", "2024-03-02")
     assert frame.footprint[0] == (57.2, -51.501)
     assert len(frame.footprint) == 4
-    assert {"PSF", "PSFIMAGE", "LAYERS", "STARMASK", "XML"} == set(frame.tables)
+    assert {"PSF", "LAYERS", "STARMASK", "XML"} == set(frame.tables)
 
 
 def test_half_pixel_offset_of_the_reference_pixel_is_kept(tmp_path: Path) -> None:

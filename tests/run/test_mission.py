@@ -1,6 +1,7 @@
 """The mission's table on a simulated survey of VIS, NIR and three ground surveys, every row against its truth."""
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -271,3 +272,465 @@ def test_scalars_of_exposures(run: Run, source: tuple[str, str], name: str) -> N
         found, expected = (np.where(ignored, np.nan, one) for one in (found, expected))
     assert np.isfinite(expected).sum() > 40
     compare(found, expected, slack, EXPECTED.get(name, 0.0))
+
+
+# -- pixels ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """Pixels of a mosaic as astropy reads them from the file, by cell."""
+
+    geom: Array
+    place: NDArray[np.int64]
+    planes: dict[str, Array]
+
+    def per_cell(self, values: Array, of: Callable[[Array], float], keep: NDArray[np.bool_]) -> Array:
+        """A function of the kept pixels of each cell, NaN where there are none."""
+        order = np.argsort(self.place, kind="stable")
+        order = order[keep[order]]
+        edges = np.searchsorted(self.place[order], np.arange(self.geom.size + 1))
+        parts = [values[order[low:high]] for low, high in zip(edges[:-1], edges[1:], strict=True)]
+        return np.array([of(part) if part.size else np.nan for part in parts])
+
+
+TOKENS = {"rms": "MOSAIC-{}-RMS", "flag": "MOSAIC-{}-FLAG", "background": "BGMOD-{}"}
+
+
+@pytest.fixture(scope="module")
+def mosaics(survey: Survey) -> dict[tuple[str, str], Mosaic]:
+    found = {}
+    for instrument, band in (VIS, NISP, EXT):
+        planes = {}
+        for plane, token in TOKENS.items():
+            pattern = f"EUC_MER_{token.format(BANDS[band].token)}_TILE*.fits"
+            (path,) = (survey.folder / "MER" / TILE / instrument).glob(pattern)
+            with fits.open(path) as hdus:
+                planes[plane] = hdus[0].data.astype(np.float64).ravel()
+                header = hdus[0].header
+        x, y = np.meshgrid(np.arange(SIZE), np.arange(SIZE))
+        lon, lat = WCS(header).all_pix2world(x.ravel(), y.ravel(), 0)
+        place = survey.cells.index(hpx.cells_at(lon, lat, ORDER))
+        found[instrument, band] = Mosaic(np.ones(len(survey.cells)), place, planes)
+    return found
+
+
+@pytest.mark.parametrize("source", [VIS, NISP, EXT], ids=str)
+def test_planes_of_mosaics(run: Run, mosaics: dict[tuple[str, str], Mosaic], source: tuple[str, str]) -> None:
+    one = mosaics[source]
+    rms, background = one.planes["rms"], one.planes["background"]
+    valid = (rms > 0) & (rms < 1e15)
+    expected = one.per_cell(rms, lambda x: math.sqrt(np.mean(x**2)), valid)
+    assert run.values(source, "Noise") == pytest.approx(expected, rel=SINGLE, nan_ok=True)
+    expected = one.per_cell(background, np.mean, valid)
+    assert run.values(source, "Background") == pytest.approx(expected, rel=SINGLE, nan_ok=True)
+    inside = one.place >= 0
+    share = np.bincount(one.place[inside & valid], minlength=one.geom.size) / np.bincount(one.place[inside])
+    expected = one.per_cell(1.0 / rms**2, np.mean, valid) * share
+    assert run.values(source, "Weight") == pytest.approx(expected, rel=SINGLE, nan_ok=True)
+    assert run.product(source, "Noise").keywords["MAGZERO"] == BANDS[source[1]].zero_point_mag
+
+
+def test_persistence_of_a_mosaic(run: Run, mosaics: dict[tuple[str, str], Mosaic]) -> None:
+    one = mosaics[NISP]
+    hit = one.planes["flag"].astype(np.int64) >> 13 & 1
+    expected = one.per_cell(hit.astype(float), np.mean, np.ones(hit.size, bool))
+    assert expected.max() > 0.1
+    assert run.values(NISP, "Persistence") == pytest.approx(expected, rel=SINGLE)
+
+
+@pytest.mark.parametrize("source", GROUND, ids=str)
+def test_noise_and_weight_of_exposures(run: Run, source: tuple[str, str]) -> None:
+    truth = run.survey.truths[source]
+    kept = [np.isfinite(row.rms) for row in truth.rows]
+    pooled = truth.pooled([row.rms * row.factor for row in truth.rows], kept)
+    expected = np.array([math.sqrt(np.mean(x**2)) if x.size else np.nan for x in pooled])
+    assert np.isfinite(expected).sum() > 600  # a pixel of KIDS is larger than a cell here
+    assert run.values(source, "Noise") == pytest.approx(expected, rel=SINGLE, nan_ok=True)
+    total, slack, any_ = summed(truth, [(row.rms * row.factor) ** -2.0 for row in truth.rows], kept)
+    compare(run.values(source, "Weight"), np.where(any_, total, np.nan), slack)
+    for name in ("Noise", "Weight"):
+        assert run.product(source, name).keywords["MAGZERO"] == mission.ZERO_POINT
+
+
+def summed(
+    truth: Truth, values: list[Array], kept: list[NDArray[np.bool_]]
+) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Sum over exposures of the mean over their kept pixels times what these cover."""
+    total, slack = np.zeros((2, len(truth.cells)))
+    some = np.zeros(len(truth.cells), bool)
+    for k, (place, value, keep) in enumerate(zip(truth.places, values, kept, strict=True)):
+        inside = place >= 0
+        found = np.bincount(place[inside], minlength=total.size)
+        use = inside & keep.ravel()
+        mean = np.bincount(place[use], value.ravel()[use], total.size) / np.maximum(found, 1)
+        some |= np.bincount(place[use], minlength=total.size) > 0
+        total += truth.share[k] * mean
+        slack += 0.03 * truth.edge[k] * mean
+    return total, slack, some
+
+
+@pytest.mark.parametrize("source", GROUND, ids=str)
+def test_background_of_exposures_is_that_of_their_headers(run: Run, source: tuple[str, str]) -> None:
+    truth = run.survey.truths[source]
+    expected, slack = of_exposures(truth, truth.scalar("Background"), "MEAN")
+    edge = ~truth.certain & (truth.share.sum(axis=0) < 0.1)
+    found, expected = (np.where(edge, np.nan, one) for one in (run.values(source, "Background"), expected))
+    compare(found, expected, slack, 1e-5 * np.nanmax(expected))
+    assert run.product(source, "Background").keywords["INFOSRC"] == "HEADER"
+
+
+# -- the PSF --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", [VIS, NISP, EXT], ids=str)
+def test_psf_of_mosaics(run: Run, source: tuple[str, str]) -> None:
+    """Round stamps whose width grows by two per cent a degree: within its change over half a tile."""
+    sky, band = run.survey.sky, BANDS[source[1]]
+    x, y = sky.plane.project(mission.unit(*hpx.centres(run.survey.cells.cells(), ORDER)))
+    expected = sky.fwhm_arcsec(band, x, y)
+    found = run.values(source, "PSF")
+    seen = np.isfinite(found)
+    assert np.abs(found - expected)[seen].max() < 0.01 * band.fwhm_arcsec
+    assert np.corrcoef(found[seen], expected[seen])[0, 1] > 0.8
+    assert run.product(source, "PSF").maps["NSTAMPS"].values.min() >= 1
+    for name in ("PSFE1", "PSFE2"):
+        values = run.values(source, name)
+        assert np.abs(values[np.isfinite(values)]).max() < 2e-3
+
+
+@pytest.mark.parametrize("source", GROUND, ids=str)
+def test_psf_of_exposures_without_stamps_is_their_seeing(run: Run, source: tuple[str, str]) -> None:
+    truth = run.survey.truths[source]
+    expected, slack = of_exposures(truth, truth.scalar("PSF"), "MEAN")
+    edge = ~truth.certain & (truth.share.sum(axis=0) < 0.1)
+    found, expected = (np.where(edge, np.nan, one) for one in (run.values(source, "PSF"), expected))
+    compare(found, expected, slack, 1e-6)
+
+
+# -- models and the sky ---------------------------------------------------------------------------------------------
+
+LEINERT_LON = (0, 5, 10, 15, 20, 25, 30, 35, 40, 45, 60, 75, 90, 105, 120, 135, 150, 165, 180)
+LEINERT_60 = (150, 150, 148, 146, 141, 136, 131, 125, 120, 116, 104, 93, 86, 82, 77, 77, 79, 82, 83)
+LEINERT_75 = (100, 100, 100, 100, 99, 97, 95, 93, 92, 90, 86, 82, 79, 77, 74, 73, 72, 72, 72)
+"""Table 17 at latitudes 60 and 75 degrees, 1e-8 W m-2 sr-1 um-1."""
+WAVELENGTHS = {VIS: (0.720, 0.701), NISP: (1.367, 0.188 * (0.258 / 0.188) ** (0.003 / 0.17))}
+"""um, and solar flux relative to 0.5 um; that of J a little below the 1.37 um of its number, towards 1.20 um."""
+
+
+def zodiacal(source: tuple[str, str], lon_deg: Array, lat_deg: Array, mjd: float) -> Array:
+    """MJy/sr by hand: log-bilinear in the table, reddened, I_nu = I_lambda lambda^2 / c."""
+    wavelength, flux = WAVELENGTHS[source]
+    tilt = math.radians(mission.OBLIQUITY_DEG)
+    turn = np.array([[1, 0, 0], [0, math.cos(tilt), math.sin(tilt)], [0, -math.sin(tilt), math.cos(tilt)]])
+    x, y, z = turn @ mission.unit(lon_deg, lat_deg).T
+    sun = turn @ mission.sun_from(mjd)
+    latitude = np.degrees(np.arcsin(np.abs(z)))
+    apart = np.degrees(np.abs((np.arctan2(y, x) - math.atan2(sun[1], sun[0]) + math.pi) % (2 * math.pi) - math.pi))
+    assert np.all((latitude > 60) & (latitude < 75))
+    rows = [np.interp(apart, LEINERT_LON, np.log(column)) for column in (LEINERT_60, LEINERT_75)]
+    radiance = np.exp(rows[0] + (rows[1] - rows[0]) * (latitude - 60.0) / 15.0) * 1e-8
+    elongation = np.degrees(np.arccos(np.cos(np.radians(latitude)) * np.cos(np.radians(apart))))
+    slope = np.interp(elongation, [30.0, 90.0], [0.8, 0.6])
+    radiance *= flux * (1.0 + slope * math.log10(wavelength / 0.5))
+    return radiance * wavelength**2 * 1e-6 / 299_792_458.0 * 1e20  # W m-2 sr-1 um-1 to MJy/sr
+
+
+@pytest.mark.parametrize("source", WAVELENGTHS, ids=str)
+def test_zodiacal_light(run: Run, source: tuple[str, str]) -> None:
+    """At every cell and epoch; the ecliptic of J2000 and that of date differ by 0.01 degrees."""
+    truth, centres = run.survey.truths[source], hpx.centres(run.survey.cells.cells(), ORDER)
+    at = {mjd: zodiacal(source, *centres, mjd) for mjd in set(truth.scalar("MJD").tolist())}
+    values = np.stack([at[row.scalars["MJD"]] for row in truth.rows])
+    expected, slack = of_exposures(truth, values, "WMEAN")
+    found = run.values(source, "ZodiacalLight")
+    edge = ~truth.certain & (truth.share.sum(axis=0) < 0.1)
+    found, expected = (np.where(edge, np.nan, one) for one in (found, expected))
+    compare(found, expected, slack, 1e-4 * np.nanmax(expected))
+    assert np.nanmax(found) - np.nanmin(found) > 20e-4 * np.nanmean(found)
+
+
+COEFFICIENTS = {
+    VIS: 2.081, NISP: 0.691, EXT: 2.140 / 0.86, DES: 3.186 / 0.86, LSST: 2.701, KIDS: 2.285 / 0.86,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("source", EVERY, ids=str)
+def test_galactic_extinction(run: Run, source: tuple[str, str]) -> None:
+    """The closed form of E(B-V) in galactic coordinates; the map between its pixels of 55' is straight to 1e-4."""
+    lon, lat = hpx.centres(run.survey.cells.cells(), ORDER)
+    place = SkyCoord(lon * u.deg, lat * u.deg, frame="icrs").galactic
+    expected = COEFFICIENTS[source] * ebv(place.l.deg, place.b.deg)
+    assert run.values(source, "GalacticExtinction") == pytest.approx(expected, rel=3e-4)
+    assert run.product(source, "GalacticExtinction").keywords["EXTLAW"] == "F99-RV3.1"
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Sources as read from the files, in coarse cells of order 9."""
+
+    place: NDArray[np.int64]
+    columns: dict[str, Array]
+
+
+@pytest.fixture(scope="module")
+def catalogues(survey: Survey) -> dict[str, Catalogue]:
+    folder = survey.folder / "outside"
+    stars = {name: column.to_numpy() for name, column in zip(
+        ("ra", "dec", "phot_g_mean_mag"), pyarrow.parquet.read_table(folder / "stars.parquet").columns, strict=True
+    )}  # fmt: skip
+    with fits.open(folder / "galaxies.fits") as hdus:
+        galaxies = {name: hdus[1].data[name].astype(float) for name in ("RA", "DEC", "MAG", "PHZ_QUALITY")}
+    made = {}
+    for name, columns in (("stars", stars), ("galaxies", galaxies)):
+        lon, lat, *_ = columns.values()
+        made[name] = Catalogue(survey.cells.index(hpx.cells_at(lon, lat, ORDER)), columns)
+    return made
+
+
+def coverage(run: Run, source: tuple[str, str]) -> Array:
+    (outcome,) = [
+        one for key, one in run.outcomes.items()
+        if key.kind == "coverage" and (key.instrument, key.band) == source and one.path
+    ]  # fmt: skip
+    return io.read(Path(outcome.path)).map.of_cells(run.survey.cells.cells(), 0.0).astype(np.float64)
+
+
+def coarse(run: Run, share: Array) -> tuple[NDArray[np.int64], Array]:
+    """Coarse cell of every own cell, and the unmasked area (deg2) of the coarse cells."""
+    parent = np.unique(run.survey.cells.cells() >> 2 * (ORDER - 9), return_inverse=True)[1]
+    return parent, np.bincount(parent, share) * 41252.96124941928 / (12 * 4**ORDER)
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "population", "window"),
+    [(VIS, "StarDensity", STARS, (15.0, 20.0)), *((one, "GalaxyDensity", GALAXIES, (20.0, 24.5)) for one in EVERY)],
+)
+def test_densities(
+    run: Run, catalogues: dict[str, Catalogue], source: tuple[str, str], name: str, population: Any, window: Any
+) -> None:
+    one = catalogues[population.name]
+    share = coverage(run, DES if name == "StarDensity" else source)
+    magnitude = one.columns["phot_g_mean_mag" if population is STARS else "MAG"]
+    keep = (one.place >= 0) & (magnitude >= window[0]) & (magnitude < window[1])
+    parent, area = coarse(run, share)
+    number = np.bincount(parent[one.place[keep]], share[one.place[keep]], area.size)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        expected = np.where(share > 0, (number / area)[parent], np.nan)
+    found = run.values(ONCE[0] if name == "StarDensity" else source, name)
+    assert found == pytest.approx(expected, rel=SINGLE, nan_ok=True)
+    mean = number.sum() / area.sum()
+    known = population.per_deg2 * population.share(*window)
+    assert abs(mean - known) < 5.0 * math.sqrt(known / area.sum())
+
+
+@pytest.mark.parametrize("source", EVERY, ids=str)
+def test_brightness_and_quality(run: Run, catalogues: dict[str, Catalogue], source: tuple[str, str]) -> None:
+    share = coverage(run, source)
+    parent, area = coarse(run, share)
+    for name, one, column, window in (
+        ("StarBrightnessMean", catalogues["stars"], "phot_g_mean_mag", (15.0, 20.0)),
+        ("StarBrightnessStd", catalogues["stars"], "phot_g_mean_mag", (15.0, 20.0)),
+        ("PhzQuality", catalogues["galaxies"], "PHZ_QUALITY", (0.0, 1.0)),
+    ):
+        x = one.columns[column]
+        keep = (one.place >= 0) & (x >= window[0]) & (x < window[1])
+        place, x = one.place[keep], x[keep]
+        n, first, second = (np.bincount(parent[place], share[place] * x**power, area.size) for power in (0, 1, 2))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = first / n
+            value = np.sqrt(second / n - mean**2) if name == "StarBrightnessStd" else mean
+        expected = np.where(share > 0, value[parent], np.nan)
+        assert run.values(source, name) == pytest.approx(expected, rel=2e-5, nan_ok=True)
+
+
+def test_the_tile_has_its_number(run: Run) -> None:
+    values = run.product(ONCE[0], "Tile").map.values
+    assert values.dtype == np.int64
+    assert set(values.tolist()) == {int(TILE)}
+
+
+# -- every statistic ------------------------------------------------------------------------------------------------
+
+SAMPLED = ("COUNT", "SUM", "MEAN", "WMEAN", "MIN", "MAX", "STD", "RMSQ", "MEDIAN", "WMEDIAN", "MODE")
+NUMBERED = ("ARGMIN", "ARGMAX")
+BY_EXPOSURE = ("MJD", "Airmass", "DCR1", "Seeing", "PSF", "ZodiacalLight")
+"""A header scalar, one that a header states, a computed one, scalars behind two kinds of quantity, a model."""
+
+
+def maps(*names: str) -> dict[str, Any]:
+    return {"maps": [f"{name}:{statistic}" for name in names for statistic in (*SAMPLED, *NUMBERED, "VALUE")]}
+
+
+@pytest.fixture(scope="module")
+def ground(survey: Survey) -> Run:
+    """Every statistic of exposures of LSST."""
+    chosen = maps(*BY_EXPOSURE, "Noise", "GalacticExtinction", "StarBrightnessMean")
+    return survey.run("ground", survey.changed(("lsst",), info=chosen))
+
+
+@pytest.fixture(scope="module")
+def space(survey: Survey) -> Run:
+    """Every statistic of exposures of NISP, pixels and stamps as well."""
+    chosen = maps("SAA", "PSF", "PSFE1", "Noise", "Background", "Persistence")
+    return survey.run("space", survey.changed(("euclid-nir",), info=chosen, exposures={"planes": "frames"}))
+
+
+def in_filled_cells(truth: Truth, values: Array, statistic: str) -> Array:
+    """A statistic of the detectors that see a cell, where each holds the whole cell; NaN elsewhere."""
+    expected = np.full(len(truth.cells), np.nan)
+    for cell in np.flatnonzero(truth.seen):
+        x, w, _ = truth.samples(values, cell)
+        expected[cell] = mission.STATISTICS[statistic](x, w)
+    return expected
+
+
+OPEN = EXPECTED | {"ZodiacalLight": None, "PSF": 2e-3, "PSFE1": 2e-3}
+"""Absolute tolerance of single values; None: compared among themselves alone."""
+
+
+@pytest.mark.parametrize("statistic", SAMPLED)
+@pytest.mark.parametrize("name", BY_EXPOSURE)
+def test_every_statistic_of_scalars(ground: Run, name: str, statistic: str) -> None:
+    truth = ground.survey.truths[LSST]
+    if name == "ZodiacalLight":
+        values = np.stack([ground.values(LSST, name, "MEAN")] * len(truth.rows))  # a day moves it by less than 1e-5
+        tolerance = 2e-5 * np.nanmax(values) * (20 if statistic == "SUM" else 1)
+        if statistic == "STD":
+            tolerance = 1e-5 * np.nanmax(values)
+        if statistic == "COUNT":
+            values = np.ones(values.shape)
+    else:
+        values = truth.scalar(name)
+        tolerance = (EXPECTED.get(name, 1e-6)) * (5 if statistic == "SUM" else 1)
+    expected = in_filled_cells(truth, values, statistic)
+    found = np.where(np.isfinite(expected), ground.values(LSST, name, statistic), np.nan)
+    assert np.isfinite(expected).sum() > 500
+    compare(found, expected, np.zeros(found.size), tolerance if statistic != "COUNT" else 0.0)
+    if statistic in ("MEAN", "WMEAN", "SUM", "COUNT") and name != "ZodiacalLight":  # in all other cells too
+        given = np.ones(values.size) if statistic == "COUNT" else values
+        expected, slack = of_exposures(truth, given, "SUM" if statistic == "COUNT" else statistic)
+        edge = ~truth.certain & (truth.share.sum(axis=0) < 0.1)
+        found, expected = (
+            np.where(edge, np.nan, one) for one in (ground.values(LSST, name, statistic), expected)
+        )
+        compare(found, expected, slack, tolerance)
+
+
+@pytest.mark.parametrize("statistic", NUMBERED)
+@pytest.mark.parametrize("name", BY_EXPOSURE[:-1])
+def test_numbers_are_those_of_the_extreme_exposures(ground: Run, name: str, statistic: str) -> None:
+    """The number of an exposure with the extreme value; of several the first."""
+    truth = ground.survey.truths[LSST]
+    ids = ground.survey.ids(LSST, ground.survey.changed(("lsst",)))
+    row = {one.id: k for k, one in enumerate(truth.rows)}
+    values, found = truth.scalar(name), ground.values(LSST, name, statistic)
+    numbered = np.array([values[row[name_]] for name_ in ids])
+    holds = np.array([truth.share[row[name_]] > 0 for name_ in ids])
+    best = np.min if statistic == "ARGMIN" else np.max
+    for cell in np.flatnonzero(truth.seen):
+        seen = np.flatnonzero(holds[:, cell])
+        extreme = best(numbered[seen])
+        expected = seen[np.isclose(numbered[seen], extreme, rtol=0, atol=1e-9)][0] + 1
+        assert found[cell] == expected
+
+
+@pytest.mark.parametrize("statistic", [*SAMPLED[2:], "COUNT", "SUM"])
+def test_every_statistic_of_noise_pixels(ground: Run, statistic: str) -> None:
+    truth = ground.survey.truths[LSST]
+    kept = [np.isfinite(row.rms) for row in truth.rows]
+    noise = [np.float32(row.rms * row.factor).astype(float) for row in truth.rows]
+    found = ground.values(LSST, "Noise", statistic)
+    if statistic in ("COUNT", "SUM"):
+        values = noise if statistic == "SUM" else [np.ones(one.shape) for one in noise]
+        total, slack, some = summed(truth, values, kept)
+        compare(found, np.where(some, total, np.nan), slack, 2e-6)
+        return
+    expected = [mission.STATISTICS[statistic](x, x**-2.0) if x.size else np.nan for x in truth.pooled(noise, kept)]
+    assert found == pytest.approx(np.array(expected), rel=SINGLE, abs=2e-6, nan_ok=True)
+
+
+@pytest.mark.parametrize("name", ["Noise", "Background"])
+@pytest.mark.parametrize("statistic", [*SAMPLED[2:], "COUNT", "SUM"])
+def test_every_statistic_of_planes_of_frames(space: Run, name: str, statistic: str) -> None:
+    truth = space.survey.truths[NISP]
+    planes = [row.rms if name == "Noise" else row.background for row in truth.rows]
+    kept = [np.isfinite(row.rms) for row in truth.rows]
+    factor = np.float32(truth.rows[0].factor)
+    values = [(np.float32(one) * factor).astype(float) for one in planes]
+    weights = [(np.float32(row.rms) * factor).astype(float) ** -2.0 for row in truth.rows]
+    found = space.values(NISP, name, statistic)
+    if statistic in ("COUNT", "SUM"):
+        taken = values if statistic == "SUM" else [np.ones(one.shape) for one in values]
+        total, slack, some = summed(truth, taken, kept)
+        compare(found, np.where(some, total, np.nan), slack, 2e-6)
+        return
+    pairs = zip(truth.pooled(values, kept), truth.pooled(weights, kept), strict=True)
+    expected = np.array([mission.STATISTICS[statistic](x, w) if x.size else np.nan for x, w in pairs])
+    scale = np.nanmax(np.abs(expected)) if statistic == "STD" else 0.0
+    assert found == pytest.approx(expected, rel=1e-5, abs=2e-6 + 2e-6 * scale, nan_ok=True)
+
+
+@pytest.mark.parametrize("statistic", [one for one in SAMPLED if one not in ("WMEAN", "WMEDIAN")])
+def test_every_statistic_of_a_flag_of_frames(space: Run, statistic: str) -> None:
+    """Flagged area over observed area, both summed over exposures."""
+    truth = space.survey.truths[NISP]
+    every = [np.ones(row.shape, bool) for row in truth.rows]
+    hit, hit_slack, _ = summed(truth, [row.flags["PERSIST"].astype(float) for row in truth.rows], every)
+    seen, seen_slack, some = summed(truth, [np.ones(row.shape) for row in truth.rows], every)
+    share = np.divide(hit, seen, out=np.zeros(hit.size), where=some)
+    expected = {
+        "COUNT": seen, "SUM": hit, "MEAN": share, "MIN": (share == 1.0) * 1.0, "MAX": (share > 0.0) * 1.0,
+        "STD": np.sqrt(share * (1.0 - share)), "RMSQ": np.sqrt(share), "MEDIAN": (share > 0.5) * 1.0,
+        "MODE": (share > 0.5) * 1.0,
+    }[statistic]  # fmt: skip
+    found = space.values(NISP, "Persistence", statistic)
+    where = truth.seen if statistic not in ("COUNT", "SUM") else some
+    compare(
+        np.where(where, found, np.nan), np.where(where, expected, np.nan),
+        {"COUNT": seen_slack, "SUM": hit_slack}.get(statistic, np.zeros(found.size)), 1e-6,
+    )  # fmt: skip
+    assert np.nanmax(share) > 0.1
+
+
+@pytest.mark.parametrize("statistic", SAMPLED)
+@pytest.mark.parametrize("name", ["SAA", "PSF", "PSFE1"])
+def test_every_statistic_of_the_spacecraft_and_of_stamps(space: Run, name: str, statistic: str) -> None:
+    truth = space.survey.truths[NISP]
+    expected = in_filled_cells(truth, truth.scalar(name), statistic)
+    found = np.where(np.isfinite(expected), space.values(NISP, name, statistic), np.nan)
+    tolerance = {"SAA": 2e-3, "PSF": 2e-3, "PSFE1": 1e-3}[name] * (3 if statistic == "SUM" else 1)
+    if statistic == "COUNT":
+        tolerance = 0.0
+    assert np.isfinite(expected).sum() > 300
+    compare(found, expected, np.zeros(found.size), tolerance)
+
+
+def test_stamps_of_frames_are_samples_of_exposures(space: Run) -> None:
+    assert space.product(NISP, "PSF", "MEAN").keywords["SAMPLE"] == "EXPOSURE"
+    assert space.product(NISP, "PSF", "MEAN").keywords["INFOSRC"] == "STAMPS"
+
+
+REFUSALS = [
+    ("ground", LSST, "Noise", "ARGMIN", "image pixels .* have none"),
+    ("ground", LSST, "GalacticExtinction", "STD", "one number a cell"),
+    ("ground", LSST, "StarBrightnessMean", "ARGMAX", "sources have none"),
+    ("space", NISP, "Persistence", "WMEAN", "weighs pixels by 1/RMS"),
+    ("space", NISP, "Background", "ARGMIN", "image pixels .* have none"),
+]
+
+
+@pytest.mark.parametrize(("which", "source", "name", "statistic", "why"), REFUSALS)
+def test_statistics_without_meaning_are_not_made(
+    request: pytest.FixtureRequest, which: str, source: tuple[str, str], name: str, statistic: str, why: str
+) -> None:
+    outcome = request.getfixturevalue(which).info[*source, name, statistic]
+    assert outcome.state == "NOINPUT"
+    assert re.search(why, outcome.reason)
+
+
+def test_a_value_must_be_one(ground: Run) -> None:
+    outcome = ground.info[*LSST, "MJD", "VALUE"]
+    assert outcome.state == "FAILED"
+    assert "samples differ" in outcome.reason
+    assert ground.info[*LSST, "GalacticExtinction", "VALUE"].state == "DONE"

@@ -17,7 +17,15 @@ Forms = Annotated[
 
 Factor = Annotated[float, Field(gt=0)]
 
-BitNames = list[str] | dict[str, list[str]]
+
+def _named(name: str) -> str:
+    if name == "-1":  # stands for no bits at all in Euclid parameter products
+        raise ValueError("must be the name of a flag bit, found '-1'")
+    return name
+
+
+BitName = Annotated[str, AfterValidator(_named)]
+BitNames = list[BitName] | dict[str, list[BitName]]
 """Flag names for every band, or by band or instrument: ``{VIS = ["INVALID"], NISP = ["INVALID", "SATUR"]}``."""
 
 

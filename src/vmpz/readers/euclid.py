@@ -236,7 +236,8 @@ def _read_tables(group: Group) -> tuple[dict[str, FileRef], dict[str, float]]:
             tables[kind] = file_ref(file, table_hdu(file))
             image = next((hdu for hdu in file.hdus if hdu.is_image), None)
             if kind == "PSF" and image is not None:
-                tables["PSFIMAGE"] = file_ref(file, image)
+                if "STMPSIZE" in image.cards:
+                    tables["PSFIMAGE"] = file_ref(file, image)
                 known = {name: image.cards.optional_number(key) for key, name in PSF_SCALARS.items()}
                 scalars = {name: value for name, value in known.items() if value is not None}
     if "STARMASK" in group.files:

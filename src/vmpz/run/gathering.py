@@ -14,24 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vmpz.frames import Exposures, FileRef, FrameRef, Manifest, Refused, outline_corners
+from vmpz.frames import Exposures, FileRef, FrameRef, Manifest, Refused
 from vmpz.parameters import Parameters
 from vmpz.products import digest_of
-from vmpz.readers import bits_of
+from vmpz.readers import bits_of, exposure_of_image
 from vmpz.sky.cells import CellSet
 from vmpz.sky.shares import outline_shares
 from vmpz.tiles import Tiling
 
 __all__ = ["gather"]
-
-SCALARS = {
-    "exposure_time_s": "ExposureTime",
-    "zero_point": "Zeropoint",
-    "pixel_scale_arcsec": "PixelScale",
-    "psf_fwhm_arcsec": "PSF",
-}
-"""Scalar of an image to that of an exposure; those in capitals (quantities, site, pointing) keep their names."""
-EDGE_SAMPLES = 8
 
 Rows = NDArray[np.int64]
 Place = tuple[str, str, str]
@@ -45,7 +36,11 @@ def gather(manifest: Manifest, parameters: Parameters, tiling: Tiling) -> Manife
     InputError
         An outline is none, or the tiling has no tile where it should.
     """
-    frames = {(ref.area, ref.instrument, ref.band): ref for ref in manifest if _is_of_tile(ref, tiling)}
+    frames = {
+        (ref.area, ref.instrument, ref.band): _as_exposure(ref) if _has_scalars(ref) else ref
+        for ref in manifest
+        if _is_of_tile(ref, tiling)
+    }
     members: dict[Place, list[tuple[FrameRef, Rows]]] = defaultdict(list)
     for ref in manifest:
         if not _is_of_tile(ref, tiling):
@@ -83,21 +78,21 @@ def _lost_flags(ref: FrameRef, parameters: Parameters) -> str | None:
 
 def _is_of_tile(ref: FrameRef, tiling: Tiling) -> bool:
     """Whether a frame is the image of the tile of its name."""
-    if ref.exposures is not None:
+    if not ref.has_grid:
         return False
     if tiling.kind in ("inputs", "mer-tiles") or ref.reader == "euclid-mer":
         return True
     return tiling.kind in ("euclid-wide", "healpix") and ref.area.isdecimal()
 
 
+def _has_scalars(ref: FrameRef) -> bool:
+    """Whether an image is told to be an exposure too: a coadd, say, with its total time and airmass."""
+    return ref.reader != "euclid-mer" and "LAYERS" in ref.tables
+
+
 def _as_exposure(ref: FrameRef) -> FrameRef:
     """An image as an exposure of one detector."""
-    if ref.exposures is not None:
-        return ref
-    named = {SCALARS.get(name, name): value for name, value in ref.scalars.items()}
-    scalars = {name: np.array([value]) for name, value in named.items() if name[0].isupper()}
-    corners = outline_corners(ref.wcs, ref.shape, EDGE_SAMPLES)
-    return replace(ref, exposures=Exposures((ref.area,), corners[np.newaxis], scalars))
+    return ref if ref.exposures is not None else replace(ref, exposures=exposure_of_image(ref))
 
 
 def _areas_of(exposure: FrameRef, order: int, tiling: Tiling) -> Iterable[tuple[str, Rows]]:

@@ -143,6 +143,7 @@ def patch_jobs(
         for key, tiles in one.groups.items():
             if choice.takes_kind(key.kind):
                 bands = relevant_and_processed(key, made, refused=refused, selected=selected)
-                weights = tuple(tile for tile in coverages if tile.band == key.band)
+                place = key.instrument, key.band
+                weights = tuple(tile for tile in coverages if (tile.instrument, tile.band) == place)
                 yield PatchJob(one.patch, key, tuple(tiles), weights, one.areas, number, bands)
             number += 1
