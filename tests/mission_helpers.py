@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from vmpz.bits import bit_table
 from vmpz.simulate import decamcp, kids, lsst, lsstcards, nir, vis
-from vmpz.simulate.exposures import Shot, shots
+from vmpz.simulate.exposures import Detector, Shot, shots
 from vmpz.simulate.field import Sky
 from vmpz.simulate.frames import FRAMES, Frames
 from vmpz.simulate.orbit import spacecraft_km
@@ -40,10 +41,16 @@ def small_frames() -> dict[str, Frames]:
     for name, number in dithers.items():
         one = FRAMES[name].of_band(band[name])
         made[name] = replace(one, camera=replace(one.camera, dithers=number))
-    near = [one for one in decamcp.CAMERA.detectors if max(abs(one.x0 + one.x1), abs(one.y0 + one.y1)) < 3400]
-    decam = made["DECAM"]
-    made["DECAM"] = replace(decam, camera=replace(decam.camera, detectors=tuple(near)))
+    for name, reach in (("DECAM", 1700.0), ("VIS", 1150.0)):
+        camera = made[name].camera
+        near = tuple(one for one in camera.detectors if _distance(one) < reach)
+        made[name] = replace(made[name], camera=replace(camera, detectors=near))
     return made
+
+
+def _distance(one: Detector) -> float:
+    """Of the middle of a detector from that of the focal plane, along either axis, arcsec."""
+    return 0.5 * max(abs(one.x0 + one.x1), abs(one.y0 + one.y1))
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,9 @@ class Row:
 
 def rows_of(name: str, sky: Sky, one: Frames, pixels: int) -> list[Row]:
     """All detectors of an instrument."""
-    return list({"VIS": _vis, "NISP": _nir, "DECAM": _decam, "LSST": _lsst, "KIDS": _kids}[name](sky, one, pixels))
+    return list(
+        {"VIS": _vis, "NISP": _nir, "DECAM": _decam, "LSST": _lsst, "KIDS": _kids}[name](sky, one, pixels)
+    )
 
 
 def named(words: NDArray[Any], table: str) -> dict[str, NDArray[np.bool_]]:
@@ -171,7 +180,11 @@ def _kids(sky: Sky, one: Frames, pixels: int) -> Iterator[Row]:
     for coadd in kids.coadds(sky, pixels=2 * pixels, bands=one.camera.bands):
         middle = replace(coadd.first, mjd=coadd.middle_mjd - 0.5 * coadd.band.exposure_time_s / 86400.0)
         scalars = atmosphere(middle, kids.SITE_DEG, coadd.airmass, 0.09)
-        scalars |= {"Exposures": float(len(coadd.shots)), "ExposureTime": coadd.total_time_s, "MJD": coadd.middle_mjd}
+        scalars |= {
+            "Exposures": float(len(coadd.shots)),
+            "ExposureTime": coadd.total_time_s,
+            "MJD": coadd.middle_mjd,
+        }
         scalars |= {"Seeing": coadd.seeing_arcsec, "PSF": coadd.seeing_arcsec}
         reached = coadd.reached()
         rms = np.where(reached, 1.0 / np.sqrt(np.float64(np.float32(coadd.rms**-2.0))), np.inf)
@@ -219,7 +232,9 @@ def horizon(shot: Shot, site: Any, mjd: float) -> tuple[float, float]:
     declination = math.radians(shot.lat_deg + years * 0.0055675 * math.cos(alpha))
     sidereal = 280.46061837 + 360.98564736629 * (mjd - 51544.5) + site[0]
     hour, latitude = math.radians(sidereal - right), math.radians(site[1])
-    cosine = math.sin(latitude) * math.sin(declination) + math.cos(latitude) * math.cos(declination) * math.cos(hour)
+    cosine = math.sin(latitude) * math.sin(declination) + math.cos(latitude) * math.cos(
+        declination
+    ) * math.cos(hour)
     angle = math.atan2(
         math.sin(hour),
         math.tan(latitude) * math.cos(declination) - math.sin(declination) * math.cos(hour),
@@ -333,7 +348,7 @@ class Truth:
         value = np.concatenate([one.ravel()[keep.ravel()] for one, keep in zip(values, kept, strict=True)])
         order = np.argsort(place, kind="stable")
         edges = np.searchsorted(place[order], np.arange(len(self.cells) + 1))
-        return [value[order[low:high]] for low, high in zip(edges[:-1], edges[1:], strict=True)]
+        return [value[order[low:high]] for low, high in pairwise(edges)]
 
 
 def weighted_median(x: Array, w: Array) -> float:

@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from pathlib import PurePath
 from typing import Any, Protocol
@@ -158,7 +158,7 @@ class FrameRef:
     @property
     def wcs(self) -> WCS:
         """The celestial WCS (0-based pixel coordinates, origin at the centre of the first pixel)."""
-        return WCS(Header.fromstring(self.wcs_cards, sep="\n"))
+        return _wcs_of(self.wcs_cards)
 
     def outline(self) -> Polygon:
         """The outer pixel edges on the sky; edges of a distorted image are sampled."""
@@ -339,13 +339,15 @@ class Frame:
 class Refused:
     """A frame that was found and cannot be used: `reason` names the file, the HDU, the key and what was found.
 
-    `area`, `instrument` and `band` are '-' where the fault hides them.
+    `area`, `instrument` and `band` are '-' where the fault hides them. An `exposure` is of no area in
+    particular: `area` is its own id.
     """
 
     area: str
     instrument: str
     band: str
     reason: str
+    exposure: bool = False
 
 
 @dataclass(frozen=True)
@@ -361,6 +363,12 @@ class Manifest:
 
     def __len__(self) -> int:
         return len(self.frames)
+
+
+@lru_cache(16)
+def _wcs_of(cards: str) -> WCS:
+    """The mapping of an image is asked for again and again, and takes a millisecond to set up."""
+    return WCS(Header.fromstring(cards, sep="\n"))
 
 
 def image_outline(wcs: WCS, shape: tuple[int, int], samples: int = 64) -> Polygon:

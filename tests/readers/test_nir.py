@@ -590,7 +590,7 @@ def test_a_descriptor_gives_files_release_and_zero_points(tmp_path: Path) -> Non
     ("zero_points", "words"),
     [
         ({"11": 29.7702}, "zero points must agree to 0.0001 mag, found ZPAB = 29.77 and 29.7702"),
-        ({"11": "faint"}, "ZeroPoint of detector 11 must be a finite number, found 'faint'"),
+        ({"11": "faint"}, "detector 11: ZeroPoint/Value must be a finite number, found 'faint'"),
     ],
 )
 def test_zero_points_of_descriptors_must_hold(

@@ -154,6 +154,18 @@ def test_instruments_may_share_the_name_of_a_band(tmp_path: Path) -> None:
     assert made(folder, "OTHER")["Exposures"].map.values.max() == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("kind", ["euclid-wide", "healpix"])
+def test_an_exposure_may_have_a_number_for_its_name(tmp_path: Path, kind: str) -> None:
+    def named(text: str) -> str:
+        return text.replace("euclid-wide", kind).replace('"{id}.fits', '"exp{id}/image.fits')
+
+    folder = survey(tmp_path, change=named)
+    account = run_survey(folder / "survey.toml", created=CREATED)
+    assert {one.state for one in account.outcomes.values()} <= {"DONE", "EMPTY"}
+    found = [io.read(path).map.integral_deg2() for path in (folder / "store").rglob("*HPEXPOSURES*.fits")]
+    assert sum(found) == pytest.approx(3 * (SIDE * PIXEL_DEG) ** 2, rel=1e-4)
+
+
 def test_a_broken_file_from_outside_takes_no_other_product_down(tmp_path: Path) -> None:
     folder = survey(
         tmp_path,

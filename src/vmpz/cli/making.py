@@ -31,8 +31,8 @@ def simulate(
     frames: Annotated[
         str,
         typer.Option(
-            help="Single exposures too, with every information map: instruments (VIS, NISP, DECAM, KIDS, LSST, HSC) or "
-            "bands, comma-separated."
+            help="Single exposures too, and every information map: instruments (VIS, NISP, DECAM, KIDS, LSST, HSC, "
+            "TABLE) or bands, comma-separated."
         ),
     ] = "",
     at: Annotated[tuple[float, float], typer.Option(metavar="RA DEC", help="Where, in degrees.")] = (

@@ -62,28 +62,28 @@ def _parabola(values: NDArray[np.float64], half: NDArray[np.float64]) -> NDArray
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _to_next_edge(value: float, slope: float, curvature: float) -> Any:
-    """Distance t > 0 to the next integer of ``value + slope t + curvature t**2``, monotone up to there."""
-    step = np.floor(value) - value
-    if slope > 0.0:
-        step += 1.0
-    per_edge = 1.0 / slope
-    straight = step * per_edge
-    bend = curvature * straight * per_edge
-    if abs(bend) < 0.01:  # the series is right to 1e-5 of the distance
-        return straight * (1.0 - bend * (1.0 - 2.0 * bend))
-    root = slope * slope + 4.0 * curvature * step
-    if root <= 0.0:
-        return 1e9
-    root = math.sqrt(root)
-    return 2.0 * step / (slope + root if slope > 0.0 else slope - root)
+def _crossings(start: float, end: float, slope: float, curvature: float, places: Any) -> float:
+    """Distances at which ``start + slope t + curvature t**2`` passes from one cell to the next, monotone up to `end`.
+
+    They go to `places`, ascending, infinity behind them; the step from cell to cell is returned, 1 or -1.
+    """
+    step = 1.0 if slope > 0.0 else -1.0
+    first = np.floor(start) + (1.0 if slope > 0.0 else 0.0)
+    last = np.floor(end) if slope > 0.0 else np.ceil(end)
+    n = int(step * (last - first)) + 1
+    for k in range(n):
+        rise = (first - start) + step * k
+        places[k] = 2.0 * rise / (slope + step * math.sqrt(slope * slope + 4.0 * curvature * rise))
+    places[n] = np.inf
+    return step
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _turns(slope: float, curvature: float, length: float, guard: float) -> bool:
-    """Whether a parabola turns within `length` pixels or is too flat there to resolve the guard."""
+    """Whether a parabola turns within `length` pixels, is too flat for the guard, or passes over a cell a pixel."""
     last = slope + 2.0 * curvature * length
-    return slope * last <= 0.0 or min(abs(slope), abs(last)) < guard / DOUBT
+    low, high = min(abs(slope), abs(last)), max(abs(slope), abs(last))
+    return slope * last <= 0.0 or low < guard / DOUBT or high > 1.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -116,6 +116,7 @@ def trace(start, stop, columns, leaves, shape, guard, box_cells, exact_cells, fi
     """
     count = 0
     room = first.size - 2
+    x_edges, y_edges = np.empty(columns + 3), np.empty(columns + 3)
     for row in range(start, stop):
         row_start[row - start] = count
         last = -9
@@ -146,48 +147,51 @@ def trace(start, stop, columns, leaves, shape, guard, box_cells, exact_cells, fi
             y2 = shape[1, k, 0, 2] + v * (shape[1, k, 1, 2] + v * shape[1, k, 2, 2])
             half = 0.5 * (width - 1)
             near = guard[k]
-            by_pixel = _turns(x1 - 2.0 * x2 * half, x2, width, near) or _turns(
-                y1 - 2.0 * y2 * half, y2, width, near
-            )
+            xs, ys = x1 - 2.0 * x2 * half, y1 - 2.0 * y2 * half
+            x, y = x0 - half * (x1 - half * x2), y0 - half * (y1 - half * y2)
+            by_pixel = _turns(xs, x2, width, near) or _turns(ys, y2, width, near)
+            right, up, before_x, before_y = 0.0, 0.0, 0, 0
+            if not by_pixel:
+                u = half + 0.5
+                right = _crossings(x, x0 + u * (x1 + u * x2), xs, x2, x_edges)
+                up = _crossings(y, y0 + u * (y1 + u * y2), ys, y2, y_edges)
+            first_x, first_y = np.floor(x), np.floor(y)
             offset, box_width, box_height = leaves[k, 5], leaves[k, 8], leaves[k, 9]
-            c = 0
+            c, in_doubt = 0, True
             while c < width:
-                u = c - half
-                x = x0 + u * (x1 + u * x2)
-                y = y0 + u * (y1 + u * y2)
+                column, line = first_x + right * before_x, first_y + up * before_y
+                if in_doubt:
+                    u = c - half
+                    x = x0 + u * (x1 + u * x2)
+                    y = y0 + u * (y1 + u * y2)
+                    column, line = np.floor(x), np.floor(y)
                 if count > room:
                     return -1
-                if abs(x - np.floor(x + 0.5)) < near or abs(y - np.floor(y + 0.5)) < near:
-                    first[count] = begin + c
-                    cell[count] = OPEN
-                    count += 1
-                    last = OPEN
-                    c += 1
-                    continue
-                end = c + 1
-                if not by_pixel:
-                    x_slope = x1 + 2.0 * x2 * u
-                    y_slope = y1 + 2.0 * y2 * u
-                    dx = _to_next_edge(x, x_slope, x2)
-                    dy = _to_next_edge(y, y_slope, y2)
-                    reach = (
-                        min(dx, dy) - DOUBT
-                    )  # a pixel in doubt just before the edge is looked at by itself
-                    if reach >= width - c:
-                        end = width
-                    elif reach > 0.0:
-                        end = c + 1 + int(reach)
-                ix = int(np.floor(x))
-                iy = int(np.floor(y))
-                if ix < 0 or iy < 0 or ix >= box_width or iy >= box_height:
-                    return -2
-                now = box_cells[offset + iy * box_width + ix]
-                if now != last:
+                if in_doubt and (abs(x - np.floor(x + 0.5)) < near or abs(y - np.floor(y + 0.5)) < near):
+                    now = np.int32(OPEN)
+                else:
+                    ix, iy = int(column), int(line)
+                    if ix < 0 or iy < 0 or ix >= box_width or iy >= box_height:
+                        return -2
+                    now = box_cells[offset + iy * box_width + ix]
+                if now != last or now == OPEN:
                     first[count] = begin + c
                     cell[count] = now
                     count += 1
                     last = now
-                c = end
+                c += 1
+                if by_pixel:
+                    continue
+                sure = min(x_edges[before_x], y_edges[before_y]) - DOUBT
+                if now != OPEN and sure > c:
+                    if sure > width - 1.0:
+                        break
+                    c = int(np.ceil(sure))
+                while x_edges[before_x] < c - DOUBT:
+                    before_x += 1
+                while y_edges[before_y] < c - DOUBT:
+                    before_y += 1
+                in_doubt = min(x_edges[before_x], y_edges[before_y]) <= c + DOUBT
     row_start[stop - start] = count
     return count
 

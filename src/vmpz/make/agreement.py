@@ -17,8 +17,8 @@ from vmpz.products import ProductKey, Scalar
 __all__ = ["Agreement", "Head"]
 
 MUST_AGREE = (
-    "BITSEL", "BITTABLE", "BITTABVR", "DEGRULE", "WGTKIND", "STATIST", "SAMPLE", "INFOSRC", "INFO", "DEPTHEST",
-    "SNRLEVEL", "APERDIAM", "CORRFAC", "EXTCORR", "EXTLAW", "PSFKIND", "SRCPROF", "EFFRULE", "FILTLST",
+    "BITSEL", "BITTABLE", "BITTABVR", "DEGRULE", "WGTKIND", "STATIST", "SAMPLE", "INFO", "DEPTHEST", "SNRLEVEL",
+    "APERDIAM", "CORRFAC", "EXTCORR", "EXTLAW", "PSFKIND", "SRCPROF", "EFFRULE", "FILTLST",
 )  # fmt: skip
 SOFTWARE = ("SOFTNAME", "SOFTVERS")
 """Must agree where both say it: other software need not sign."""

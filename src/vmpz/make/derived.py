@@ -37,6 +37,8 @@ Columns = dict[str, Array]
 
 FLUXES = {"Noise": 1.0, "Background": 1.0, "Weight": -2.0}
 """Scalars in units of flux, and the power of the unit in them."""
+OF_SPACECRAFT = ("PositionX", "SAA")
+"""Scalars that no exposure from the ground has."""
 SECONDS_PER_DAY = 86_400.0
 
 
@@ -130,8 +132,10 @@ def _widths(table: Mapping[str, Array], exposures: Exposures, band: str, paramet
 def _atmosphere(
     table: Mapping[str, Array], exposures: Exposures, band: str, parameters: Parameters
 ) -> Columns:
-    """From site, time and pointing, as far as they are known."""
+    """From site, time and pointing, as far as they are known; nothing above the atmosphere."""
     unknown = np.full(len(exposures), np.nan)
+    if any(np.isfinite(table.get(name, unknown)).any() for name in OF_SPACECRAFT):
+        return {}
     site = {
         "site_lon_deg": _else(table.get("SiteLon"), parameters.site.lon_deg, unknown),
         "site_lat_deg": _else(table.get("SiteLat"), parameters.site.lat_deg, unknown),

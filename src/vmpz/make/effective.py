@@ -139,11 +139,12 @@ def make(
     MissingProductError
         A band of the effective coverage has no frame here, or what its rule needs was not given.
     InputError
-        JOINT, and the images of two bands do not share their pixels.
+        JOINT, and the images of two bands do not share their pixels; or a band is that of two instruments.
     """
     bands, rule, zeros = parameters.coverage.effective, parameters.coverage.rule, keeps_zeros(parameters.maps)
     used = [ref for ref in refs if ref.band in bands]
     _refuse_missing(key, bands, {ref.band for ref in used}, "a frame")
+    _refuse_shared_names(key, used)
     if rule != "JOINT":
         _refuse_missing(key, bands, set(coverages or ()), "a coverage")
         effective = combined_map([(coverages or {})[band] for band in bands], rule, cells, zeros=zeros)
@@ -161,6 +162,16 @@ def make(
         "FILTLST": ",".join(bands),
     }
     return Product(key, {"WEIGHT": effective}, keywords=keywords)
+
+
+def _refuse_shared_names(key: ProductKey, refs: Sequence[FrameRef]) -> None:
+    by_band = {ref.band: ref for ref in refs}
+    for ref in refs:
+        if by_band[ref.band].instrument != ref.instrument:
+            raise InputError(
+                f"{key}: a band of an effective coverage must be of one instrument, found {ref.band} of "
+                f"{ref.instrument} and {by_band[ref.band].instrument}"
+            )
 
 
 def _refuse_missing(key: ProductKey, bands: Sequence[str], there: set[str], what: str) -> None:

@@ -149,7 +149,7 @@ class ExposureTotals:
 
     def __init__(self, cells: CellSet, min_good: int = 1) -> None:
         self.cells, self.min_good = cells, min_good
-        self.areas: dict[str, Array] = {"found": np.zeros(len(cells))}
+        self.areas: dict[str, Array] = {name: np.zeros(len(cells)) for name in ("found", "valid", "usable")}
         self.moments: dict[str, dict[str, Array]] = {}
         self.pixels = np.zeros(len(cells), np.int64)
         self.weight, self.good, self.most = np.zeros((3, len(cells)))

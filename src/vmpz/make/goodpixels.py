@@ -109,7 +109,7 @@ def subcell_words(
         goodpixels.count_pixels(*where, found)
         goodpixels.count_rows(*where, good.bits[runs.start : runs.stop], counts)
     well = 2 * counts > found
-    if outline is not None:
+    if outline is not None and not _every_subcell_has_pixels(table):
         sub = table.cells.at_order(table.cells.order + SUBCELL_ORDERS)
         inside = np.zeros(well.size, np.bool_)
         inside[sub.index((cells_inside(outline, sub.order) & sub).cells())] = True
@@ -119,6 +119,11 @@ def subcell_words(
     place = cells.index(table.cells.cells())
     words[place[place >= 0]] = bits.reshape(-1, 8).view("<u8")[place >= 0, 0]
     return words
+
+
+def _every_subcell_has_pixels(table: RunTable) -> bool:
+    """Whether pixels are so small that each sub-cell whose centre the image holds has the centre of a pixel."""
+    return table.leaves.longest_step * (1 << (table.cells.order + SUBCELL_ORDERS)) < 1.0
 
 
 def _as_around(counts: NDArray[np.int64], found: NDArray[np.int64]) -> NDArray[np.bool_]:

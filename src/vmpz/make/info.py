@@ -40,8 +40,8 @@ the least observed point of a cell was observed.
 none. **VALUE** is an error where the samples of a cell differ. Means of ParallacticAngle are directions of mean
 vectors; other angles do not wrap within a survey and are averaged as numbers.
 
-**Unit** of the quantity; **keywords** INFO, STATIST, SAMPLE, INFOSRC, WGTKIND = VALUE or COUNT, DEGRULE by quantity
-and statistic (NONE: the map cannot be degraded).
+**Unit** of the quantity; **keywords** INFO, STATIST, SAMPLE, INFOSRC ('-1' where the tiles of a patch differ),
+WGTKIND = VALUE or COUNT, DEGRULE by quantity and statistic (NONE: the map cannot be degraded).
 
 References: Euclid DPDD Q1, DpdHealpixInfoMapVMPZ.
 """
@@ -234,11 +234,15 @@ def section(key: ProductKey, ref: FrameRef, parameters: Parameters) -> dict[str,
         chosen["table"] = f"{table.name} {table.version}" if table else "-"
     if row.source == "exposure" or _of_exposures(row, ref, parameters):
         chosen["per"] = _per(row, key.statistic, parameters)
-        chosen["site"] = parameters.site.model_dump(mode="json")
-        chosen["zodiacal"] = parameters.zodiacal.model_dump(mode="json") if row.name == ZODIACAL else None
+        site, zodiacal = parameters.site, parameters.zodiacal
+        chosen["site"] = [site.lon_deg, site.lat_deg, site.extinction.get(ref.band)]
+        own = [zodiacal.model, zodiacal.wavelength_um.get(ref.band), zodiacal.solar_flux.get(ref.band)]
+        chosen["zodiacal"] = own if row.name == ZODIACAL else None
         chosen["position_origin"] = parameters.exposures.position_origin
     if row.source == "sky":
-        chosen["extinction"] = parameters.extinction.model_dump(mode="json", exclude={"map"})
+        law = parameters.extinction
+        chosen["extinction"] = law.model_dump(mode="json", exclude={"map", "coefficients"})
+        chosen["coefficient"] = law.coefficients.get(ref.band)
     if row.source == "catalogue":
         catalogue = outside.catalogue_of(row, parameters)
         chosen["catalogue"] = catalogue.model_dump(mode="json", exclude={"location"}) if catalogue else None

@@ -51,6 +51,18 @@ class Leaves:
         axis = {"shape": 1, "low": 1, "high": 1}
         return Leaves(*(np.take(a, chosen, axis=axis.get(k, 0)) for k, a in vars(self).items()))
 
+    @property
+    def longest_step(self) -> float:
+        """Bound on the change of x or y from a pixel to the next but one across its corner; infinite off the leaves."""
+        if not self.smooth.all():
+            return math.inf
+        power, less = np.arange(3), np.array([0, 0, 1])
+        half_v, half_u = (0.5 * (size[:, None] - 1.0) for size in (self.height, self.width))
+        v, u, dv, du = (half_v**power, half_u**power, power * half_v**less, power * half_u**less)
+        size = np.abs(self.shape)
+        change = np.einsum("anij,ni,nj->an", size, v, du) + np.einsum("anij,ni,nj->an", size, dv, u)
+        return float(change.max(initial=0.0))
+
     @staticmethod
     def join(parts: list["Leaves"]) -> "Leaves":
         axis = {"shape": 1, "low": 1, "high": 1}

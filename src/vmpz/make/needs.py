@@ -3,7 +3,7 @@
 A product key names its flag bits; the bit table of the frame turns names into numbers. Needs of several
 products add up, so one pass serves them all."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vmpz.bits import BitTable, Selection, bit_table
@@ -138,7 +138,8 @@ def _bitmask_selection(
 def table_for(ref: FrameRef, parameters: Parameters) -> BitTable | None:
     """The bit table of a frame: the one that the parameters name for its band or instrument, else the reader's.
 
-    The masks of the parameters are bits of every table.
+    The masks of the parameters are bits of every table. Where headers name the bits that there are, only those of them
+    are vetoed by default.
 
     Raises
     ------
@@ -146,8 +147,13 @@ def table_for(ref: FrameRef, parameters: Parameters) -> BitTable | None:
         A mask has the name of a flag bit.
     """
     named = parameters.bitmask.table
-    name = named.get(ref.band) or named.get(ref.instrument) or ref.bit_table
-    return _with_masks(None if name == "-" else bit_table(name), parameters)
+    name = named.get(ref.band) or named.get(ref.instrument)
+    if name is not None or ref.bit_table == "-":
+        return _with_masks(None if name is None or name == "-" else bit_table(name), parameters)
+    table, stated = bit_table(ref.bit_table), ref.options.get("flag_bits")
+    if stated:
+        table = replace(table, default=tuple(one for one in table.default if one in stated))
+    return _with_masks(table, parameters)
 
 
 def _with_masks(table: BitTable | None, parameters: Parameters) -> BitTable | None:

@@ -28,6 +28,8 @@ __all__ = ["BLOCK_ROWS", "RunBlock", "RunTable", "Runs", "run_table", "subcell_r
 
 BLOCK_ROWS = LARGEST
 """Height of a row block: fixed, so that sums do not depend on threads or memory."""
+PIXELS_AT_ONCE = 1 << 23
+"""Pixels whose runs by sub-cells are made at once."""
 
 
 @dataclass(frozen=True)
@@ -201,10 +203,9 @@ def subcell_runs(table: RunTable, levels: int, *, threads: int = 1) -> Iterator[
     boxes = _Boxes.of(leaves, order, levels)
     exact = places(_exact_cells(positions, leaves, order))
     trace = _tracer(leaves, boxes, table.shape[1], boxes.children(table.cells, levels), exact)
+    height = BLOCK_ROWS * max(1, PIXELS_AT_ONCE // (BLOCK_ROWS * table.shape[1]))
     with _pool(threads) as every:
-        for runs in every(
-            lambda start: trace(start, min(start + BLOCK_ROWS, rows)), range(0, rows, BLOCK_ROWS)
-        ):
+        for runs in every(lambda start: trace(start, min(start + height, rows)), range(0, rows, height)):
             _decide(positions, [runs], order, places)
             yield runs
 

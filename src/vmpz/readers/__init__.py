@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol
 from vmpz.errors import InputError
 from vmpz.frames import Frame, FrameRef, Manifest, Refused
 from vmpz.readers import decam, euclid, exposures, generic, kids, lsst, nir, vis
-from vmpz.readers.common import exposure_of_image
+from vmpz.readers.detectors import exposure_of_image
 from vmpz.readers.headerbits import bits_of
 from vmpz.readers.tables import read_star_masks
 

@@ -1,7 +1,7 @@
 """What readers share: file references, canonical planes, one pixel grid for all planes of a frame, strict options."""
 
-import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,20 +12,25 @@ from vmpz.files.fits import MAX_PIXELS, FitsFile
 from vmpz.files.hdu import Hdu
 from vmpz.files.planes import BlockReader, open_plane
 from vmpz.files.wcs import CelestialWcs, read_wcs, wcs_images
-from vmpz.frames import Exposures, FileRef, FrameRef, Plane, outline_corners
+from vmpz.frames import FileRef, FrameRef, Plane
 
 __all__ = [
-    "FLOAT_BITPIX",
+    "SECONDS_PER_DAY",
     "UNOBSERVED_RMS",
     "GridCheck",
     "canonical_plane",
     "check_options",
-    "exposure_of_image",
-    "exposure_plane",
+    "check_texts",
+    "choice_option",
     "file_ref",
     "grid_of",
+    "is_selected",
     "is_wanted",
     "number_option",
+    "open_planes",
+    "pixel_limit",
+    "require_integers",
+    "require_listed",
     "rms_of",
 ]
 
@@ -35,14 +40,9 @@ FLOAT_BITPIX, FLAG_BITPIX = -32, 32
 SELECTION = ("bands", "instruments", "tiles", "planes")
 """Options of every reader: what to take; None or absent = all. Tables beside the planes are always listed."""
 SAME_GRID_PX = 1e-3
-OUTLINE_SAMPLES = 8
-IMAGE_SCALARS = {
-    "zero_point": "Zeropoint",
-    "pixel_scale_arcsec": "PixelScale",
-    "exposure_time_s": "ExposureTime",
-    "psf_fwhm_arcsec": "PSF",
-}
-"""Scalar of an image to that of an exposure."""
+SECONDS_PER_DAY = 86_400.0
+
+Convert = Callable[[NDArray[Any]], NDArray[Any]]
 
 
 def check_options(options: Mapping[str, Any], known: Collection[str], reader: str) -> None:
@@ -74,10 +74,50 @@ def number_option(options: Mapping[str, Any], key: str, default: float) -> float
     return value
 
 
+def pixel_limit(options: Mapping[str, Any]) -> int:
+    """The option `max_pixels`: larger images are refused."""
+    return int(number_option(options, "max_pixels", MAX_PIXELS))
+
+
+def choice_option(options: Mapping[str, Any], key: str, choices: Sequence[str]) -> str:
+    """One of some words among the options, the first where it is not given.
+
+    Raises
+    ------
+    InputError
+        It is none of them.
+    """
+    value = options.get(key, choices[0])
+    if value not in choices:
+        raise InputError(f"reader option {key} must be one of {', '.join(choices)}, found {value!r}")
+    return str(value)
+
+
+def check_texts(options: Mapping[str, Any], keys: Collection[str]) -> None:
+    """Refuse options that must be texts and are something else.
+
+    Raises
+    ------
+    InputError
+        One is.
+    """
+    for key in keys:
+        if not isinstance(options.get(key) or "", str):
+            raise InputError(f"reader option {key} must be text, found {options[key]!r}")
+
+
 def is_wanted(options: Mapping[str, Any], key: str, name: str) -> bool:
     """Whether the selection `key` (bands, instruments, tiles, planes) includes a name."""
     chosen = options.get(key)
     return chosen is None or name in chosen
+
+
+def is_selected(
+    options: Mapping[str, Any], *, area: str = "-", instrument: str = "-", band: str = "-"
+) -> bool:
+    """Whether the selection includes a frame; '-' is what is not known yet."""
+    named = {"tiles": area, "instruments": instrument, "bands": band}
+    return all(value == "-" or is_wanted(options, key, value) for key, value in named.items())
 
 
 def file_ref(file: FitsFile, hdu: Hdu) -> FileRef:
@@ -87,19 +127,16 @@ def file_ref(file: FitsFile, hdu: Hdu) -> FileRef:
     )
 
 
-def exposure_plane(file: FitsFile, hdus: Sequence[Hdu]) -> FileRef:
-    """Reference to one plane of an exposure: its HDUs of all detectors, in that order."""
-    parts = [file_ref(file, hdu) for hdu in hdus]
-    identity = hashlib.sha256("\n".join(part.identity for part in parts).encode()).hexdigest()
-    return FileRef(file.location, 0, file.size, identity, all(part.verifiable for part in parts))
+def require_listed(found: str, listed: str, where: str) -> None:
+    """Refuse a file whose identity is no longer the one that was listed.
 
-
-def exposure_of_image(ref: FrameRef) -> Exposures:
-    """An image, a coadd for instance, as one exposure: those of its scalars that go by the names of quantities, and
-    those of every image under theirs."""
-    named = {IMAGE_SCALARS.get(name, name): value for name, value in ref.scalars.items()}
-    scalars = {name: np.array([value]) for name, value in named.items() if name[0].isupper()}
-    return Exposures((ref.area,), outline_corners(ref.wcs, ref.shape, OUTLINE_SAMPLES)[None], scalars)
+    Raises
+    ------
+    InputError
+        It is another.
+    """
+    if found != listed:
+        raise InputError(f"{where}: must be the file that was listed, found other header cards or size")
 
 
 class GridCheck(NamedTuple):
@@ -137,8 +174,15 @@ class GridCheck(NamedTuple):
             )
 
 
-def grid_of(hdu: Hdu, known: Sequence[GridCheck]) -> GridCheck:
+def grid_of(hdu: Hdu, known: Sequence[GridCheck], *, may_lack_wcs: bool = False) -> GridCheck:
     """Grid of a plane, which must be that of the first known one.
+
+    Parameters
+    ----------
+    hdu : Hdu
+    known : sequence of GridCheck
+    may_lack_wcs : bool
+        Whether a plane without any WCS card takes the mapping of the first.
 
     Raises
     ------
@@ -147,14 +191,27 @@ def grid_of(hdu: Hdu, known: Sequence[GridCheck]) -> GridCheck:
     """
     images = wcs_images(hdu.header_bytes)
     same = known and (known[0].images, known[0].shape) == (images, hdu.shape)
-    wcs = known[0].wcs if same else read_wcs(hdu.cards, hdu.shape)
+    taken = same or (known and may_lack_wcs and not images)
+    wcs = known[0].wcs if taken else read_wcs(hdu.cards, hdu.shape)
     grid = GridCheck(hdu.where, hdu.shape, wcs, images)
     if known:
         known[0].require_same(grid)
     return grid
 
 
-def rms_of(kind: str) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+def require_integers(hdu: Hdu) -> None:
+    """Refuse a flag plane of other numbers.
+
+    Raises
+    ------
+    InputError
+        BITPIX is that of floating-point numbers.
+    """
+    if hdu.bitpix < 0:
+        raise hdu.cards.error("BITPIX", "of a flag plane must be one of integers")
+
+
+def rms_of(kind: str) -> Convert:
     """Conversion of a plane of that kind to noise sigma: rms, variance, weight, inverse_variance.
 
     Pixels without a positive finite value become the sentinel 1e16. A relative weight is taken as an inverse variance.
@@ -170,10 +227,42 @@ def rms_of(kind: str) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
     return convert
 
 
+def open_planes(
+    ref: FrameRef, planes: Collection[str], convert: Mapping[str, Convert] | None = None
+) -> dict[str, Plane]:
+    """Open the planes of an image that are asked for and there, all or none.
+
+    Parameters
+    ----------
+    ref : FrameRef
+        Its option `max_pixels` limits them.
+    planes : collection of str
+        Canonical names.
+    convert : mapping of str to callable, optional
+        Plane to what brings it from stored physical values to canonical ones.
+
+    Raises
+    ------
+    InputError
+        A file is not what it must be or changed since it was listed.
+    """
+    limit = int(ref.options.get("max_pixels", MAX_PIXELS))
+    opened: dict[str, Plane] = {}
+    with ExitStack() as stack:
+        for name in [name for name in ref.planes if name in planes]:
+            plane = canonical_plane(ref.planes[name], name, (convert or {}).get(name), limit)
+            stack.callback(plane.close)
+            if plane.shape != ref.shape:
+                raise InputError(f"{plane.where}: shape must be {ref.shape}, found {plane.shape}")
+            opened[name] = plane
+        stack.pop_all()
+    return opened
+
+
 def canonical_plane(
     ref: FileRef,
     name: str,
-    convert: Callable[[NDArray[Any]], NDArray[Any]] | None = None,
+    convert: Convert | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> Plane:
     """Open a plane in its canonical type: 32-bit integers for FLAG, 32-bit floating point for all others.
@@ -219,9 +308,7 @@ class _Converted:
 
     datasum: int | None = None
 
-    def __init__(
-        self, plane: BlockReader, convert: Callable[[NDArray[Any]], NDArray[Any]], dtype: np.dtype[Any]
-    ) -> None:
+    def __init__(self, plane: BlockReader, convert: Convert, dtype: np.dtype[Any]) -> None:
         self.name, self.shape, self.where = plane.name, plane.shape, plane.where
         self.sequential = plane.sequential
         self.dtype = dtype
@@ -242,7 +329,7 @@ def _to_single(values: NDArray[Any]) -> NDArray[np.float32]:
         return values.astype(np.float32)
 
 
-def _to_words(where: str) -> Callable[[NDArray[Any]], NDArray[np.int32]]:
+def _to_words(where: str) -> Convert:
     def convert(values: NDArray[Any]) -> NDArray[np.int32]:
         if values.dtype.itemsize < 4:
             return values.astype(np.int32)

@@ -13,49 +13,46 @@ Options: `forms` (which to take, None = all), `bit_table` (a name, or names by f
 """
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vmpz.bits import bit_table
 from vmpz.errors import InputError
 from vmpz.files.cards import Cards
-from vmpz.files.fits import MAX_PIXELS, FitsFile, open_fits
+from vmpz.files.fits import FitsFile, open_fits
 from vmpz.files.hdu import Hdu
-from vmpz.frames import FileRef, Frame, FrameRef, Plane, Refused
+from vmpz.frames import FileRef, Frame, FrameRef, Refused
 from vmpz.readers import desdm
 from vmpz.readers.common import (
-    canonical_plane,
+    Convert,
     check_options,
-    exposure_plane,
     file_ref,
+    is_selected,
     is_wanted,
-    number_option,
+    open_planes,
+    pixel_limit,
+    require_listed,
     rms_of,
 )
 from vmpz.readers.decamccd import (
     BANDS,
     INSTRUMENT,
-    PLANES,
     Ccd,
     Headers,
     band_of,
     ccd_of,
     exposure_of,
     image_of,
-    is_selected,
     missing_planes,
-    names_of,
     the_file,
     wanted_planes,
 )
-from vmpz.readers.folders import iso_time, walk
+from vmpz.readers.detectors import detector_names, exposure_plane
+from vmpz.readers.folders import grouped, iso_time, walk
 from vmpz.readers.headerbits import bits_of
 
 __all__ = ["detectors", "open_frame", "scan"]
@@ -145,13 +142,10 @@ def detectors(ref: FrameRef, rows: Sequence[int]) -> Sequence[FrameRef]:
     """
     if ref.options["form"] == "desdm":
         return desdm.detectors(ref, rows)
-    names = names_of(ref, rows)
+    names = detector_names(ref, rows)
     read = _read_files(ref.options["files"], int(ref.options["max_pixels"]))
     for plane, file in ref.planes.items():
-        if read[plane].whole.identity != file.identity:
-            raise InputError(
-                f"{file.location}: must be the file that was listed, found other header cards or size"
-            )
+        require_listed(read[plane].whole.identity, file.identity, file.location)
     return [image_of(ref, row, _ccd(name, read)) for row, name in zip(rows, names, strict=True)]
 
 
@@ -165,20 +159,11 @@ def open_frame(ref: FrameRef, planes: Collection[str]) -> Frame:
     """
     if not ref.has_grid:
         return Frame(ref, {}, exposures=ref.exposures, bits=bits_of(ref))
-    with ExitStack() as stack:
-        opened: dict[str, Plane] = {}
-        for name in [name for name in PLANES if name in planes and name in ref.planes]:
-            convert = _to_rms(float(ref.options["smallest_weight"])) if name == "RMS" else None
-            plane = canonical_plane(ref.planes[name], name, convert, int(ref.options["max_pixels"]))
-            opened[name] = plane
-            stack.callback(plane.close)
-            if plane.shape != ref.shape:
-                raise InputError(f"{plane.where}: shape must be {ref.shape}, found {plane.shape}")
-        stack.pop_all()
-    return Frame(ref, opened, bits=bits_of(ref))
+    convert = {"RMS": _to_rms(float(ref.options["smallest_weight"]))}
+    return Frame(ref, open_planes(ref, planes, convert), bits=bits_of(ref))
 
 
-def _to_rms(smallest: float) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+def _to_rms(smallest: float) -> Convert:
     """Noise of a plane of inverse variances, those below the smallest being 0."""
     convert = rms_of("inverse_variance")
     return lambda weights: (
@@ -207,25 +192,27 @@ def _order(item: FrameRef | Refused) -> tuple[str, ...]:
 def _community(
     index: Mapping[str, Sequence[Path]], options: Mapping[str, Any]
 ) -> Iterator[FrameRef | Refused]:
-    found: dict[tuple[str, str, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for name, paths in index.items():
+    def told(name: str) -> tuple[tuple[str, str, str], str] | None:
         match = NAME.fullmatch(name)
-        if match is None or not is_selected(match["area"], f"{INSTRUMENT}_{match['band']}", options):
-            continue
-        key = match["area"], f"{INSTRUMENT}_{match['band']}", match["version"]
-        found[key][KINDS[match["kind"]]] += map(str, paths)
-    for (area, band, version), files in sorted(found.items()):
+        if match is None:
+            return None
+        area, band = match["area"], f"{INSTRUMENT}_{match['band']}"
+        if not is_selected(options, area=area, instrument=INSTRUMENT, band=band):
+            return None
+        return (area, band, match["version"]), KINDS[match["kind"]]
+
+    for (area, band, version), files in grouped(index, told):
         try:
             one = _Files(area, band, version, {})
             for plane in wanted_planes(files, options):
-                one.files[plane] = the_file(files[plane], f"{area}: {plane}", one.notes)
+                one.files[plane] = the_file(map(str, files[plane]), f"{area}: {plane}", one.notes)
             yield _exposure(one, options)
         except InputError as error:
             yield Refused(area, INSTRUMENT, band, str(error))
 
 
 def _exposure(one: _Files, options: Mapping[str, Any]) -> FrameRef:
-    limit = int(number_option(options, "max_pixels", MAX_PIXELS))
+    limit = pixel_limit(options)
     read = _read_files(one.files, limit)
     primary = _common_primary(one, read)
     return exposure_of(

@@ -22,9 +22,16 @@ from vmpz.errors import InputError
 from vmpz.files.cards import Cards
 from vmpz.files.fits import FitsFile
 from vmpz.files.hdu import Hdu
-from vmpz.frames import Exposures, FileRef, FrameRef, outline_corners
-from vmpz.readers.common import GridCheck, grid_of, is_wanted
-from vmpz.sky.regions import Polygon
+from vmpz.frames import Exposures, FileRef, FrameRef
+from vmpz.readers.common import SECONDS_PER_DAY, GridCheck, grid_of, is_wanted, require_integers
+from vmpz.readers.detectors import (
+    image_scalars,
+    mean_scale_arcsec,
+    outline_of,
+    row_scalars,
+    rows_of,
+    stacked_outlines,
+)
 
 __all__ = [
     "BANDS",
@@ -38,9 +45,7 @@ __all__ = [
     "ccd_of",
     "exposure_of",
     "image_of",
-    "is_selected",
     "missing_planes",
-    "names_of",
     "one_grid",
     "the_file",
     "wanted_planes",
@@ -50,18 +55,8 @@ INSTRUMENT, TELESCOPE = "DECAM", "NOAO"
 PLANES = ("IMAGE", "FLAG", "RMS")
 BANDS = "u|g|r|i|z|Y|VR"
 """Filters of the camera, as a pattern."""
-SAMPLES = 8
-"""Points an edge of the outline of a distorted CCD."""
 SMALLEST_WEIGHT = 0.01
 """Of a weight plane compressed with losses, the share of 1/sigma^2 below which a weight is meant to be 0."""
-SECONDS_PER_DAY = 86400.0
-IMAGE_SCALARS = {
-    "Zeropoint": "zero_point",
-    "PixelScale": "pixel_scale_arcsec",
-    "ExposureTime": "exposure_time_s",
-    "Seeing": "psf_fwhm_arcsec",
-}
-"""Scalar of exposures to that of an image."""
 NAN = float("nan")
 
 
@@ -126,15 +121,6 @@ class Ccd:
     scalars: Mapping[str, float]
     saturate: float
     smallest_weight: float
-
-
-def is_selected(area: str, band: str, options: Mapping[str, Any]) -> bool:
-    """Whether the selection of tiles, bands and instruments includes a frame."""
-    return (
-        is_wanted(options, "tiles", area)
-        and is_wanted(options, "bands", band)
-        and is_wanted(options, "instruments", INSTRUMENT)
-    )
 
 
 def wanted_planes(found: Collection[str], options: Mapping[str, Any]) -> list[str]:
@@ -249,8 +235,8 @@ def one_grid(hdus: Mapping[str, Hdu]) -> GridCheck:
     grids: list[GridCheck] = []
     for plane, hdu in hdus.items():
         grids.append(grid_of(hdu, grids))
-        if plane == "FLAG" and hdu.bitpix < 0:
-            raise hdu.cards.error("BITPIX", "of a flag plane must be one of integers")
+        if plane == "FLAG":
+            require_integers(hdu)
     return grids[0]
 
 
@@ -282,9 +268,9 @@ def ccd_of(
         A card is missing or not what it must be, or the planes do not belong together.
     """
     grid = one_grid(hdus)
-    corners = outline_corners(grid.wcs.wcs, grid.shape, SAMPLES)
+    corners = outline_of(grid.wcs.wcs, grid.shape)
     # The mean area of a pixel: the matrix alone is the scale at the reference point, off the CCD.
-    scale = 3600.0 * math.sqrt(Polygon(corners).area_deg2 / (grid.shape[0] * grid.shape[1]))
+    scale = mean_scale_arcsec(corners, grid.shape)
     level, sigma = sky
     noise = headers.positive(sigma)
     scalars = {
@@ -376,8 +362,6 @@ def exposure_of(
 
 
 def _exposures_of(area: str, ccds: Sequence[Ccd], notes: list[str]) -> Exposures:
-    most = max(len(ccd.corners) for ccd in ccds)
-    corners = [np.pad(ccd.corners, ((0, most - len(ccd.corners)), (0, 0)), "edge") for ccd in ccds]
     scalars: dict[str, NDArray[np.float64]] = {}
     for name in ccds[0].scalars:
         values = np.array([ccd.scalars[name] for ccd in ccds], np.float64)
@@ -393,27 +377,23 @@ def _exposures_of(area: str, ccds: Sequence[Ccd], notes: list[str]) -> Exposures
         notes.append(
             f"weights below {SMALLEST_WEIGHT:g} / sigma^2 of the sky are taken as 0 (quantised by fpack)"
         )
-    return Exposures(tuple(f"{area}[{ccd.name}]" for ccd in ccds), np.stack(corners), scalars)
-
-
-def names_of(exposure: FrameRef, rows: Sequence[int]) -> list[str]:
-    """Names of the CCDs of some rows of an exposure."""
-    ids = () if exposure.exposures is None else exposure.exposures.ids
-    return [ids[row].removeprefix(f"{exposure.area}[").removesuffix("]") for row in rows]
+    return Exposures(
+        tuple(f"{area}[{ccd.name}]" for ccd in ccds), stacked_outlines([ccd.corners for ccd in ccds]), scalars
+    )
 
 
 def image_of(exposure: FrameRef, row: int, ccd: Ccd) -> FrameRef:
     """The image of one CCD, that of a row of an exposure."""
-    listed = {} if exposure.exposures is None else exposure.exposures.scalars
-    known = {quantity: float(listed[name][row]) for name, quantity in IMAGE_SCALARS.items() if name in listed}
-    known["saturate"] = ccd.saturate
+    known = image_scalars(row_scalars(rows_of(exposure), row))
+    if math.isfinite(ccd.saturate):
+        known["saturate"] = ccd.saturate
     return replace(
         exposure,
         area=f"{exposure.area}[{ccd.name}]",
         shape=ccd.grid.shape,
         wcs_cards=ccd.grid.wcs.cards,
         planes={plane: ccd.planes[plane] for plane in exposure.planes},
-        scalars={name: value for name, value in known.items() if math.isfinite(value)},
+        scalars=known,
         notes=ccd.grid.wcs.notes,
         options={"max_pixels": exposure.options["max_pixels"], "smallest_weight": ccd.smallest_weight},
         exposures=None,

@@ -18,7 +18,7 @@ from vmpz.frames import FileRef
 from vmpz.sky.cells import CellSet
 from vmpz.sky.regions import Polygon
 
-__all__ = ["Mosaic", "read_mosaic", "read_tiles", "tile_of", "xml_ref"]
+__all__ = ["Mosaic", "number_at", "read_mosaic", "read_tiles", "tile_of", "xml_ref"]
 
 MOSAICS = ("DpdMerBksMosaic", "DpdMerMosaic")
 STORAGES = {
@@ -31,6 +31,7 @@ STORAGES = {
     "BrightStarMasksStorage": "STARMASK",
 }
 """Element of Data to the kind of file it names."""
+LARGEST_NUMBER = 1e6
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,7 @@ def read_mosaic(location: str) -> Mosaic | str:
         instrument=text_at(root, "Data/Instrument/Name", location)
         or text_at(root, "Data/Instrument", location)
         or "-",
-        zero_point=_number(root, "Data/ZeroPoint/Value", location)
-        or _number(root, "Data/ZeroPoint", location),
+        zero_point=number_at(root, location, "Data/ZeroPoint/Value", "Data/ZeroPoint"),
         footprint=tuple(_vertices(root, "Data/ImgSpatialFootprint", location)),
         release=text_at(root, "Header/DataSetRelease", location) or "-1",
         created=text_at(root, "Header/CreationDate", location) or "-1",
@@ -136,6 +136,28 @@ def tile_of(location: str) -> str:
         return _tile_id(parse_xml(location), location)
     except InputError:
         return "-"
+
+
+def number_at(root: Element, where: str, *paths: str) -> float | None:
+    """The number at the first of some paths that has a text; None where none has.
+
+    Raises
+    ------
+    InputError
+        The text is no number below 1e6 in size, or there are several.
+    """
+    for path in paths:
+        text = text_at(root, path, where)
+        if text is None:
+            continue
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not abs(value) < LARGEST_NUMBER:
+            raise InputError(f"{where}: {path} must be a finite number, found {text[:80]!r}")
+        return value
+    return None
 
 
 def xml_ref(location: str) -> FileRef:
@@ -196,19 +218,6 @@ def _tile_id(root: Element, where: str) -> str:
     if not re.fullmatch(r"\d{1,12}", text):
         raise InputError(f"{where}: TileIndex must be a number, found {text[:80]!r}")
     return text
-
-
-def _number(root: Element, path: str, where: str) -> float | None:
-    text = text_at(root, path, where)
-    if text is None:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not abs(value) < 1e6:
-        raise InputError(f"{where}: {path} must be a finite number, found {text[:80]!r}")
-    return value
 
 
 def _vertices(root: Element, path: str, where: str) -> Iterable[tuple[float, float]]:

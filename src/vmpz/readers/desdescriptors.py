@@ -1,19 +1,19 @@
 """XML descriptors of DES frames in Euclid form: DpdExtDesCalibratedFrame (a CCD) and DpdExtDesStackedFrame (a coadd).
 
 Elements are looked up by local name. A descriptor names one FITS file with image, flag and weight, and repeats of its
-headers the zero point, the number of the CCD, the saturation level and the pointing and air mass of the observation.
+headers the zero point, the number of the CCD and the pointing and air mass of the observation.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from vmpz.errors import InputError
-from vmpz.files.xml import Element, confined, parse_xml, text_at
+from vmpz.files.xml import Element, parse_xml, text_at
 from vmpz.frames import FileRef, Refused
 from vmpz.readers.decamccd import INSTRUMENT, angle_deg
-from vmpz.readers.descriptors import xml_ref
+from vmpz.readers.descriptors import number_at, xml_ref
+from vmpz.readers.folders import file_named, xml_files
 
 __all__ = ["Descriptor", "read_descriptors"]
 
@@ -35,7 +35,7 @@ class Descriptor:
     path : str
         The file.
     ccd : int or None
-    zero_point, saturate : float or None
+    zero_point : float or None
     scalars : mapping of str to float
         Of the observation, by quantity.
     """
@@ -46,7 +46,6 @@ class Descriptor:
     path: str
     ccd: int | None
     zero_point: float | None
-    saturate: float | None
     scalars: Mapping[str, float]
     release: str
     created: str
@@ -54,7 +53,7 @@ class Descriptor:
 
 def read_descriptors(index: Mapping[str, Sequence[Path]], root: Path) -> Iterator[Descriptor | Refused]:
     """Descriptors of DES frames among the files of a folder, in order of their names."""
-    for path in [path for name, paths in sorted(index.items()) if name.endswith(".xml") for path in paths]:
+    for path in xml_files(dict(sorted(index.items()))):
         try:
             found = _read(str(path), index, root)
         except InputError as error:
@@ -76,29 +75,18 @@ def _read(location: str, index: Mapping[str, Sequence[Path]], root: Path) -> Des
         or text_at(tree, "Data/Filter", location, required=True)
         or ""
     )
-    ccd = _number(tree, "Data/CCDNumber", location)
+    ccd = number_at(tree, location, "Data/CCDNumber")
     return Descriptor(
         ref=xml_ref(location),
         form=form,
         band=band if band.startswith(f"{INSTRUMENT}_") else f"{INSTRUMENT}_{band}",
-        path=str(_named_file(name, location, index, root)),
+        path=file_named(name, index, location, root),
         ccd=None if ccd is None else round(ccd),
-        zero_point=_number(tree, "Data/ZeroPoint/Value", location)
-        or _number(tree, "Data/ZeroPoint", location),
-        saturate=_number(tree, "Data/Saturate", location),
+        zero_point=number_at(tree, location, "Data/ZeroPoint/Value", "Data/ZeroPoint"),
         scalars=dict(_observation(tree, location)),
         release=text_at(tree, "Header/DataSetRelease", location) or "-1",
         created=text_at(tree, "Header/CreationDate", location) or "-1",
     )
-
-
-def _named_file(name: str, where: str, index: Mapping[str, Sequence[Path]], root: Path) -> Path:
-    """The file that a descriptor means: beside it, in its data folder, or the only one of that name below the root."""
-    folder = Path(where).parent
-    elsewhere = [path for path in index.get(name, []) if path.parent != folder]
-    if not (folder / name).exists() and len(elsewhere) == 1:
-        folder = elsewhere[0].parent
-    return confined(folder, name, where, root)
 
 
 def _observation(tree: Element, where: str) -> Iterator[tuple[str, float]]:
@@ -106,15 +94,7 @@ def _observation(tree: Element, where: str) -> Iterator[tuple[str, float]]:
         name = OBSERVATION.get(str(element.tag).lower().replace("_", ""))
         text = (element.text or "").strip()
         if name and text:
-            yield name, _finite(angle_deg(text, name == "PointingLon"), str(element.tag), where, text)
-
-
-def _number(tree: Element, path: str, where: str) -> float | None:
-    text = text_at(tree, path, where)
-    return None if text is None else _finite(angle_deg(text, False), path, where, text)
-
-
-def _finite(value: float, what: str, where: str, text: Any) -> float:
-    if not abs(value) < 1e9:
-        raise InputError(f"{where}: {what} must be a finite number, found {text[:80]!r}")
-    return value
+            value = angle_deg(text, name == "PointingLon")
+            if not abs(value) < 1e9:
+                raise InputError(f"{where}: {element.tag} must be a finite number, found {text[:80]!r}")
+            yield name, value

@@ -15,7 +15,6 @@ A descriptor may give any file name; its zero point, which must agree with the h
 its pointing fill what the headers lack.
 """
 
-import hashlib
 import math
 import re
 from collections import defaultdict
@@ -25,10 +24,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vmpz.errors import InputError
-from vmpz.files.fits import MAX_PIXELS, FitsFile, open_fits
+from vmpz.files.fits import FitsFile, open_fits
 from vmpz.files.hdu import Hdu
 from vmpz.frames import FileRef, FrameRef, Refused
-from vmpz.readers.common import file_ref, is_wanted, number_option
+from vmpz.readers.common import (
+    file_ref,
+    is_selected,
+    is_wanted,
+    pixel_limit,
+    require_listed,
+)
 from vmpz.readers.decamccd import (
     BANDS,
     INSTRUMENT,
@@ -39,14 +44,13 @@ from vmpz.readers.decamccd import (
     ccd_of,
     exposure_of,
     image_of,
-    is_selected,
     missing_planes,
-    names_of,
     one_grid,
     the_file,
     wanted_planes,
 )
 from vmpz.readers.desdescriptors import Descriptor, read_descriptors
+from vmpz.readers.detectors import detector_names, joined_plane, joint_identity
 from vmpz.readers.folders import iso_time
 
 __all__ = ["detectors", "is_named", "scan"]
@@ -133,11 +137,10 @@ def detectors(ref: FrameRef, rows: Sequence[int]) -> Sequence[FrameRef]:
     """
     limit, selection = int(ref.options["max_pixels"]), {"planes": tuple(ref.planes)}
     images = []
-    for row, name in zip(rows, names_of(ref, rows), strict=True):
+    for row, name in zip(rows, detector_names(ref, rows), strict=True):
         path, identity = ref.options["files"][name]
         ccd, _ = _ccd(_Named(path, ref.area, ref.band, ref.release, None, None), selection, limit)
-        if _identity(ccd.planes.values()) != identity:
-            raise InputError(f"{path}: must be the file that was listed, found other header cards or size")
+        require_listed(joint_identity(ccd.planes.values()), identity, path)
         images.append(image_of(ref, row, ccd))
     return images
 
@@ -178,13 +181,11 @@ def _named_exposures(
         if match is None:
             continue
         area, band = f"D{match['number']}", f"{INSTRUMENT}_{match['band']}"
-        if is_selected(area, band, options):
+        if is_selected(options, area=area, instrument=INSTRUMENT, band=band):
             for path in map(str, paths):
                 yield _Named(path, area, band, match["release"], int(match["ccd"]), descriptors.get(path))
     for path, descriptor in descriptors.items():
-        chosen = is_wanted(options, "bands", descriptor.band) and is_wanted(
-            options, "instruments", INSTRUMENT
-        )
+        chosen = is_selected(options, instrument=INSTRUMENT, band=descriptor.band)
         if descriptor.form != "desdm" or EXPOSURE.fullmatch(Path(path).name) or not chosen:
             continue
         try:
@@ -199,7 +200,7 @@ def _named_exposures(
 
 
 def _exposure(one: _Exposure, options: Mapping[str, Any], table: str) -> FrameRef:
-    limit = int(number_option(options, "max_pixels", MAX_PIXELS))
+    limit = pixel_limit(options)
     read = [_ccd(file, options, limit) for file in one.files.values()]
     ccds, (first, begin) = [ccd for ccd, _ in read], read[0]
     for ccd in ccds:
@@ -208,7 +209,7 @@ def _exposure(one: _Exposure, options: Mapping[str, Any], table: str) -> FrameRe
                 f"{ccd.grid.where}: must have planes {', '.join(first.planes)}, found {', '.join(ccd.planes)}"
             )
     files = {
-        ccd.name: [file.path, _identity(ccd.planes.values())]
+        ccd.name: [file.path, joint_identity(ccd.planes.values())]
         for ccd, file in zip(ccds, one.files.values(), strict=True)
     }
     created = [file.descriptor.created for file in one.files.values() if file.descriptor]
@@ -218,7 +219,7 @@ def _exposure(one: _Exposure, options: Mapping[str, Any], table: str) -> FrameRe
         one.band,
         ccds,
         planes={
-            plane: _whole([ccd.planes[plane] for ccd in ccds])
+            plane: joined_plane([ccd.planes[plane] for ccd in ccds])
             for plane in first.planes
             if is_wanted(options, "planes", plane)
         },
@@ -306,21 +307,6 @@ def _zero_point(headers: Headers, descriptor: Descriptor | None) -> float:
     return values[0] if values else float("nan")
 
 
-def _whole(planes: Sequence[FileRef]) -> FileRef:
-    """One plane of all CCDs: the first file stands for all, its size is that of all."""
-    return FileRef(
-        planes[0].location,
-        0,
-        sum(plane.size for plane in planes),
-        _identity(planes),
-        all(plane.verifiable for plane in planes),
-    )
-
-
-def _identity(planes: Collection[FileRef]) -> str:
-    return hashlib.sha256("\n".join(plane.identity for plane in planes).encode()).hexdigest()
-
-
 # -- coadded tiles ------------------------------------------------------------------------------------------------
 
 
@@ -333,8 +319,11 @@ def _coadds(
     named: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for name, paths in index.items():
         match = COADD.fullmatch(name)
-        if match and is_selected(match["tile"], f"{INSTRUMENT}_{match['band']}", options):
-            named[match["tile"], f"{INSTRUMENT}_{match['band']}", match["release"]] += map(str, paths)
+        if match is None:
+            continue
+        tile, band = match["tile"], f"{INSTRUMENT}_{match['band']}"
+        if is_selected(options, area=tile, instrument=INSTRUMENT, band=band):
+            named[tile, band, match["release"]] += map(str, paths)
     for (tile, band, release), found in sorted(named.items()):
         notes: list[str] = []
         try:
@@ -344,9 +333,7 @@ def _coadds(
         except InputError as error:
             yield Refused(tile, INSTRUMENT, band, str(error))
     for path, descriptor in descriptors.items():
-        chosen = is_wanted(options, "bands", descriptor.band) and is_wanted(
-            options, "instruments", INSTRUMENT
-        )
+        chosen = is_selected(options, instrument=INSTRUMENT, band=descriptor.band)
         if descriptor.form != "coadd" or COADD.fullmatch(Path(path).name) or not chosen:
             continue
         try:
@@ -361,7 +348,7 @@ def _coadds(
 
 
 def _coadd(file: _Named, notes: list[str], options: Mapping[str, Any], table: str) -> FrameRef:
-    limit = int(number_option(options, "max_pixels", MAX_PIXELS))
+    limit = pixel_limit(options)
     headers, hdus, planes = _open(file.path, options, limit)
     tile = _coadd_tile(file, headers)
     grid = one_grid(hdus)

@@ -10,24 +10,24 @@ Options: `bit_table` (a name, or names by band or instrument), `max_pixels`, `ve
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vmpz.bits import bit_table
 from vmpz.errors import InputError
-from vmpz.files.fits import MAX_PIXELS, open_fits, open_regular
+from vmpz.files.fits import open_fits, open_regular
 from vmpz.files.hdu import Hdu
-from vmpz.frames import FileRef, Frame, FrameRef, Plane, PsfStamps, Refused
+from vmpz.frames import FileRef, Frame, FrameRef, PsfStamps, Refused
 from vmpz.readers.common import (
     GridCheck,
-    canonical_plane,
     check_options,
     file_ref,
     grid_of,
     is_wanted,
-    number_option,
+    open_planes,
+    pixel_limit,
+    require_integers,
 )
 from vmpz.readers.descriptors import xml_ref
 from vmpz.readers.folders import PLANES, Band, Group, band_named, find_groups
@@ -99,28 +99,14 @@ def open_frame(ref: FrameRef, planes: Collection[str]) -> Frame:
     InputError
         A file is not what it must be or changed since it was listed.
     """
-    with ExitStack() as stack:
-        opened: dict[str, Plane] = {}
-        for name in [name for name in PLANES if name in planes and name in ref.planes]:
-            _verify_md5(ref, name)
-            limit = int(ref.options.get("max_pixels", MAX_PIXELS))
-            opened[name] = canonical_plane(ref.planes[name], name, max_pixels=limit)
-            stack.callback(opened[name].close)
-            if opened[name].shape != ref.shape:
-                raise InputError(
-                    f"{opened[name].where}: shape must be {ref.shape}, found {opened[name].shape}"
-                )
-        wanted = {name: table for name, table in ref.tables.items() if name in planes}
-        frame = Frame(
-            ref,
-            opened,
-            exposures=read_layers(wanted["LAYERS"]) if "LAYERS" in wanted else None,
-            psf=_psf(ref, wanted),
-            star_masks=read_star_masks(wanted["STARMASK"]) if "STARMASK" in wanted else None,
-            bits=bits_of(ref),
-        )
-        stack.pop_all()
-    return frame
+    wanted = {name: table for name, table in ref.tables.items() if name in planes}
+    exposures = read_layers(wanted["LAYERS"]) if "LAYERS" in wanted else None
+    star_masks = read_star_masks(wanted["STARMASK"]) if "STARMASK" in wanted else None
+    psf, bits = _psf(ref, wanted), bits_of(ref)
+    for name in [name for name in ref.planes if name in planes]:
+        _verify_md5(ref, name)
+    opened = open_planes(ref, planes)
+    return Frame(ref, opened, exposures=exposures, psf=psf, star_masks=star_masks, bits=bits)
 
 
 def _psf(ref: FrameRef, wanted: Mapping[str, FileRef]) -> PsfStamps | None:
@@ -180,7 +166,7 @@ def _frame(group: Group, options: Mapping[str, Any]) -> FrameRef:
             "flag_bits": found.flag_bits,
             "md5": _stated_md5(group),
             "verify_md5": bool(options.get("verify_md5", False)),
-            "max_pixels": int(number_option(options, "max_pixels", MAX_PIXELS)),
+            "max_pixels": pixel_limit(options),
         },
     )
 
@@ -195,7 +181,7 @@ def _stated_md5(group: Group) -> dict[str, str]:
 def _read_planes(group: Group, band: Band, options: Mapping[str, Any]) -> _Collected:
     """Headers of the planes: one grid, one filter, one zero point."""
     found = _Collected({}, [], {}, {}, "-1", [])
-    limit = int(number_option(options, "max_pixels", MAX_PIXELS))
+    limit = pixel_limit(options)
     for kind in [kind for kind in PLANES if kind in group.files]:
         with open_fits(group.files[kind], limit) as file:
             hdu = file.image()
@@ -221,8 +207,7 @@ def _read_cards(hdu: Hdu, kind: str, band: Band, found: _Collected) -> None:
         found.zero_points[hdu.where] = value
     if kind == "FLAG":
         found.flag_bits = header_bits(cards)
-        if hdu.bitpix < 0:
-            raise cards.error("BITPIX", "of a flag plane must be one of integers")
+        require_integers(hdu)
     if found.release == "-1":
         found.release = cards.optional_text("DATASETR") or "-1"
 

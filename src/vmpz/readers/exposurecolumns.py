@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmpz.errors import InputError
+from vmpz.physics.moments import FWHM_PER_SIGMA
 from vmpz.quantities import QUANTITIES
+from vmpz.readers.common import SECONDS_PER_DAY
 from vmpz.readers.lsstheaders import utc_of_tai
 from vmpz.readers.plaintables import PlainTable
-from vmpz.readers.visits import FWHM_PER_SIGMA
 
 __all__ = ["COLUMNS", "MJD_IS", "TIME_SCALES", "Scalars", "read_scalars", "scalar_columns"]
 
@@ -100,7 +101,6 @@ PIXELS = ("pixel", "pixels", "pix")
 JD_OF_MJD = 2_400_000.5
 MJD_RANGE = (15_000.0, 100_000.0)
 """From 1899 to 2132: Julian dates and seconds lie outside."""
-SECONDS_PER_DAY = 86_400.0
 BETTER = {
     "PsfSigma": {"Seeing"},
     "Variance": {"Noise"},

@@ -38,7 +38,8 @@ from numpy.typing import NDArray
 
 from vmpz.errors import InputError
 from vmpz.frames import Exposures, FileRef, Frame, FrameRef, Refused
-from vmpz.readers.common import check_options, is_wanted
+from vmpz.readers.common import SECONDS_PER_DAY, check_options, check_texts, is_wanted
+from vmpz.readers.detectors import middles_deg
 from vmpz.readers.exposurecolumns import Scalars, read_scalars
 from vmpz.readers.lsstheaders import to_iso
 from vmpz.readers.outlinecolumns import Outlines, read_outlines
@@ -69,13 +70,11 @@ NAMES = {
     "detector": ("detector", "ccdnum", "ccd", "ccdname", "detector_id", "det_id", "extname", "chip"),
 }
 """What a row is called to the columns that may tell."""
-OTHER_UNITS = ("corners", "width", "height", "position_angle")
 ENDINGS = (*PARQUET, *CSV, ".fits", ".fit", ".fits.gz", ".fit.gz")
 PART_ORDER = 3
 SHOWN = 5
 SAME_OUTLINE_ARCSEC = 1.0
 """Tables of the inputs of coadds have the astrometry of each coadd: tens of milliarcsec apart."""
-SECONDS_PER_DAY = 86_400.0
 
 Rows = NDArray[np.int64]
 Texts = NDArray[np.str_]
@@ -149,9 +148,7 @@ def open_frame(ref: FrameRef, planes: Collection[str]) -> Frame:
 
 def _check(options: Mapping[str, Any]) -> None:
     check_options(options, OPTIONS, "exposures")
-    for key in TEXTS:
-        if not isinstance(options.get(key) or "", str):
-            raise InputError(f"reader option {key} must be text, found {options[key]!r}")
+    check_texts(options, TEXTS)
     for key in ("columns", "units", "band_names"):
         if not isinstance(options.get(key) or {}, Mapping):
             raise InputError(f"reader option {key} must be a table, found {options[key]!r}")
@@ -351,10 +348,7 @@ def _cells(corners: NDArray[np.float64]) -> Rows:
     """Cells of the middles of outlines."""
     if not len(corners):
         return np.empty(0, np.int64)
-    x, y, z = unit_vectors(corners[..., 0], corners[..., 1]).sum(axis=1).T
-    return hpx.cells_at(
-        np.degrees(np.arctan2(y, x)) % 360.0, np.degrees(np.arctan2(z, np.hypot(x, y))), PART_ORDER
-    )
+    return hpx.cells_at(*middles_deg(corners), PART_ORDER)
 
 
 def _exposures(ids: list[str], rows: Rows, read: _Read) -> Exposures:

@@ -9,16 +9,16 @@ import filecmp
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from vmpz.errors import InputError
 from vmpz.files.fits import open_fits
 from vmpz.files.xml import confined
 from vmpz.frames import Refused
-from vmpz.readers.common import is_wanted
+from vmpz.readers.common import is_selected, is_wanted
 from vmpz.readers.descriptors import Mosaic, read_mosaic, tile_of
 
 __all__ = [
@@ -29,11 +29,15 @@ __all__ = [
     "band_named",
     "file_named",
     "find_groups",
+    "grouped",
     "iso_time",
     "newest",
     "time_in_name",
     "walk",
+    "xml_files",
 ]
+
+Key = TypeVar("Key", bound=tuple[Any, ...])
 
 PLANES = ("IMAGE", "RMS", "FLAG", "BACKGROUND")
 MAIN_PLANES = {"IMAGE", "RMS", "FLAG"}
@@ -145,6 +149,37 @@ def walk(root: Path) -> dict[str, list[Path]]:
     return dict(index)
 
 
+def xml_files(index: Mapping[str, Sequence[Path]]) -> list[Path]:
+    """The XML files among those of a folder."""
+    return [path for name, paths in index.items() if name.endswith(".xml") for path in paths]
+
+
+def grouped(
+    index: Mapping[str, Sequence[Path]],
+    told: Callable[[str], tuple[Key, str] | None],
+    taken: Collection[str] = (),
+) -> list[tuple[Key, dict[str, list[Path]]]]:
+    """Files joined by what their names tell, in order of keys.
+
+    Parameters
+    ----------
+    index : mapping of str to paths
+        File name to where it is.
+    told : callable
+        From a name to the key of its frame and its kind; None leaves it out.
+    taken : collection of str
+        Paths that are left out.
+    """
+    found: dict[Key, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
+    for name, paths in index.items():
+        one = told(name)
+        left = [path for path in paths if str(path) not in taken]
+        if one is not None and left:
+            key, kind = one
+            found[key][kind] += left
+    return [(key, dict(found[key])) for key in sorted(found)]
+
+
 def _parse_name(name: str) -> tuple[str, re.Match[str] | None]:
     """Kind of a file, and its band, tile and time, from a published name."""
     for kind, pattern in KINDS.items():
@@ -163,11 +198,7 @@ def _name(group: Group | Refused) -> str:
 
 
 def _is_selected(tile: str, band: Band, options: Mapping[str, Any]) -> bool:
-    return (
-        is_wanted(options, "tiles", tile)
-        and is_wanted(options, "bands", band.name)
-        and is_wanted(options, "instruments", band.instrument)
-    )
+    return is_selected(options, area=tile, instrument=band.instrument, band=band.name)
 
 
 def _is_kind_wanted(kind: str, options: Mapping[str, Any]) -> bool:
@@ -179,7 +210,7 @@ def _read_descriptors(
     index: dict[str, list[Path]], options: Mapping[str, Any]
 ) -> tuple[list[Mosaic], list[Refused]]:
     mosaics, refused = [], []
-    for path in [path for name, paths in index.items() if name.endswith(".xml") for path in paths]:
+    for path in xml_files(index):
         token = re.search(r"TILE(\d{1,12})", path.name)
         if token and not is_wanted(options, "tiles", token[1]):
             continue
@@ -220,7 +251,7 @@ def _described(
             )
 
 
-def file_named(name: str, index: Mapping[str, list[Path]], where: str, root: Path) -> str:
+def file_named(name: str, index: Mapping[str, Sequence[Path]], where: str, root: Path) -> str:
     """The file that a descriptor (`where`) means: beside it, in its data folder, or the only one of that name.
 
     Archives compress files without touching their descriptors, so where the name is nowhere, that with or without
@@ -249,7 +280,7 @@ def _loose(
 ) -> Iterator[Group | Refused]:
     """Frames of files that no descriptor names; a band whose descriptor was refused is not tried without it."""
     shut = {(item.area, item.band) for item in refused}
-    for (tile, name), files in sorted(_by_frame(index, named, options).items()):
+    for (tile, name), files in _by_frame(index, named, options):
         if not MAIN_PLANES & set(files) or shut & {(tile, name), (tile, "-")}:
             continue
         try:
@@ -283,18 +314,17 @@ def _without_remnants(
 
 def _by_frame(
     index: dict[str, list[Path]], named: set[str], options: Mapping[str, Any]
-) -> dict[tuple[str, str], dict[str, list[Path]]]:
+) -> list[tuple[tuple[str, str], dict[str, list[Path]]]]:
     """(tile, band) to kind to files, of what is selected and not named by a descriptor."""
-    found: dict[tuple[str, str], dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
-    for name, paths in index.items():
+
+    def told(name: str) -> tuple[tuple[str, str], str] | None:
         kind, match = _parse_name(name)
-        left = [path for path in paths if str(path) not in named]
-        if match is None or not left:
-            continue
+        if match is None or not _is_kind_wanted(kind, options):
+            return None
         band = band_named(match["band"])
-        if _is_selected(match["tile"], band, options) and _is_kind_wanted(kind, options):
-            found[match["tile"], band.name][kind] += left
-    return found
+        return ((match["tile"], band.name), kind) if _is_selected(match["tile"], band, options) else None
+
+    return grouped(index, told, named)
 
 
 def _by_release(files: Mapping[str, list[Path]]) -> list[dict[str, list[Path]]]:

@@ -43,28 +43,26 @@ Tiles of UNIONS in the r band (CFIS, MegaPipe: fluxes at zero point 30)::
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from vmpz.bits import bit_table
 from vmpz.errors import InputError
-from vmpz.files.fits import MAX_PIXELS, open_fits
-from vmpz.files.hdu import Hdu
-from vmpz.files.wcs import wcs_images
-from vmpz.frames import FileRef, Frame, FrameRef, Plane, Refused
+from vmpz.files.fits import open_fits
+from vmpz.frames import FileRef, Frame, FrameRef, Refused
 from vmpz.readers.common import (
     GridCheck,
-    canonical_plane,
     check_options,
-    exposure_of_image,
     file_ref,
     grid_of,
     is_wanted,
-    number_option,
+    open_planes,
+    pixel_limit,
+    require_integers,
     rms_of,
 )
+from vmpz.readers.detectors import exposure_of_image
 from vmpz.readers.genericexposure import EVERY, NOISE, PLANES, detector_images, exposure
 from vmpz.readers.headerbits import bits_of, header_bits, join_table
 from vmpz.readers.optionvalues import (
@@ -161,16 +159,9 @@ def open_frame(ref: FrameRef, planes: Collection[str]) -> Frame:
     """
     if not ref.has_grid:
         return Frame(ref, {}, exposures=ref.exposures, bits=bits_of(ref))
-    limit = int(ref.options["max_pixels"])
     alone = exposure_of_image(ref) if "LAYERS" in planes and "LAYERS" in ref.tables else None
-    with ExitStack() as stack:
-        opened: dict[str, Plane] = {}
-        for name in [name for name in ref.planes if name in planes]:
-            noise = ref.options["noise"]
-            convert = rms_of(noise) if name == "RMS" and noise != "rms" else None
-            opened[name] = canonical_plane(ref.planes[name], name, convert, limit)
-            stack.callback(opened[name].close)
-        stack.pop_all()
+    noise = ref.options["noise"]
+    opened = open_planes(ref, planes, {} if noise == "rms" else {"RMS": rms_of(noise)})
     return Frame(ref, opened, exposures=alone, bits=bits_of(ref))
 
 
@@ -219,7 +210,7 @@ class _Collected:
 
 
 def _frame(area: str, folder: Path, patterns: Mapping[str, Pattern], options: Mapping[str, Any]) -> FrameRef:
-    limit = int(number_option(options, "max_pixels", MAX_PIXELS))
+    limit = pixel_limit(options)
     wanted = {key: pattern for key, pattern in patterns.items() if is_wanted(options, "planes", PLANES[key])}
     paths = {option: pattern.path(folder, area) for option, pattern in wanted.items()}
     there = {option: path for n, (option, path) in enumerate(paths.items()) if n == 0 or path.exists()}
@@ -270,22 +261,12 @@ def _read_header(
     """One plane: its place, its grid, and of the first one the values that the options ask for."""
     with open_fits(str(path), limit) as file:
         hdu = file.image() if which is None else file.hdu(which)
-        found.grids.append(_grid(hdu, found.grids))
+        found.grids.append(grid_of(hdu, found.grids, may_lack_wcs=True))
         found.planes[PLANES[option]] = file_ref(file, hdu)
         if option == "flag":
             found.flag_bits = header_bits(hdu.cards)
-            if hdu.bitpix < 0:
-                raise hdu.cards.error("BITPIX", "of a flag plane must be one of integers")
+            require_integers(hdu)
         if len(found.grids) == 1:
             found.texts = texts_of(file, hdu, options)
             found.scalars = numbers_of(file, hdu, options, (*SCALARS, *quantities_in(options)))
             middle_of_exposure(found.scalars, options)
-
-
-def _grid(hdu: Hdu, grids: list[GridCheck]) -> GridCheck:
-    """Grid of a plane; one without any WCS card takes that of the first plane if the shape agrees."""
-    if not grids or wcs_images(hdu.header_bytes):
-        return grid_of(hdu, grids)
-    grid = grids[0]._replace(where=hdu.where, shape=hdu.shape)
-    grids[0].require_same(grid)
-    return grid

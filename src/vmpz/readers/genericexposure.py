@@ -9,7 +9,6 @@ Numbers that options take from headers are looked up for every detector. Without
 pixel scale is the root of the mean area of a pixel.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,18 +20,23 @@ from vmpz.bits import bit_table
 from vmpz.errors import InputError
 from vmpz.files.fits import open_fits
 from vmpz.files.hdu import Hdu
-from vmpz.frames import Exposures, FileRef, FrameRef, outline_corners
+from vmpz.frames import Exposures, FileRef, FrameRef
 from vmpz.readers.common import (
-    IMAGE_SCALARS,
-    OUTLINE_SAMPLES,
     GridCheck,
-    exposure_plane,
     file_ref,
     grid_of,
+    require_integers,
+    require_listed,
+)
+from vmpz.readers.detectors import (
+    IMAGE_SCALARS,
+    exposure_plane,
+    mean_scale_arcsec,
+    outline_of,
+    stacked_outlines,
 )
 from vmpz.readers.headerbits import header_bits, join_table
 from vmpz.readers.optionvalues import SCALARS, middle_of_exposure, numbers_of, quantities_in, texts_of
-from vmpz.sky.regions import Polygon
 
 __all__ = ["EVERY", "NOISE", "PLANES", "detector_images", "exposure"]
 
@@ -130,10 +134,7 @@ def detector_images(ref: FrameRef, rows: Sequence[int]) -> list[FrameRef]:
     files = {option: Path(path) for option, path in ref.options["files"].items()}
     read = _read(files, ref.options["given"], int(ref.options["max_pixels"]))
     for name, plane in read.planes.items():
-        if plane.identity != ref.planes[name].identity:
-            raise InputError(
-                f"{plane.location}: must be the file that was listed, found other header cards or size"
-            )
+        require_listed(plane.identity, ref.planes[name].identity, plane.location)
     return [
         FrameRef(
             reader="generic",
@@ -158,9 +159,7 @@ def detector_images(ref: FrameRef, rows: Sequence[int]) -> list[FrameRef]:
 
 
 def _exposures(area: str, detectors: Sequence[_Detector], columns: Mapping[str, Any]) -> Exposures:
-    outlines = [outline_corners(one.grid.wcs.wcs, one.grid.shape, OUTLINE_SAMPLES) for one in detectors]
-    most = max(map(len, outlines))
-    corners = np.stack([np.pad(one, ((0, most - len(one)), (0, 0)), "edge") for one in outlines])
+    corners = stacked_outlines([outline_of(one.grid.wcs.wcs, one.grid.shape) for one in detectors])
     named = {IMAGE_SCALARS.get(name, name): values for name, values in columns.items()}
     scalars = {name: values for name, values in named.items() if name[0].isupper()}
     return Exposures(tuple(f"{area}[{one.name}]" for one in detectors), corners, scalars)
@@ -195,8 +194,8 @@ def _names(options: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _scalars(grid: GridCheck, scalars: dict[str, float], options: Mapping[str, Any]) -> dict[str, float]:
     middle_of_exposure(scalars, options)
-    area = Polygon(outline_corners(grid.wcs.wcs, grid.shape, OUTLINE_SAMPLES)).area_deg2
-    return {**scalars, "pixel_scale_arcsec": 3600.0 * math.sqrt(area / (grid.shape[0] * grid.shape[1]))}
+    scale = mean_scale_arcsec(outline_of(grid.wcs.wcs, grid.shape), grid.shape)
+    return {**scalars, "pixel_scale_arcsec": scale}
 
 
 def _named(hdus: Sequence[Hdu]) -> list[tuple[str, Hdu]]:
@@ -226,6 +225,6 @@ def _flag_bits(hdus: Sequence[Hdu]) -> dict[str, int]:
     for hdu, bits in zip(hdus[1:], others, strict=True):
         if bits != first:
             raise InputError(f"{hdu.where}: flags must be numbered as in {hdus[0].where}, found other bits")
-    if any(hdu.bitpix < 0 for hdu in hdus):
-        raise hdus[0].cards.error("BITPIX", "of a flag plane must be one of integers")
+    for hdu in hdus:
+        require_integers(hdu)
     return first

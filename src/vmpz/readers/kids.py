@@ -32,36 +32,34 @@ Further option: `max_pixels`.
 
 import math
 import re
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vmpz.bits import bit_table
 from vmpz.errors import InputError
 from vmpz.files.cards import Cards
-from vmpz.files.fits import MAX_PIXELS, open_fits
+from vmpz.files.fits import open_fits
 from vmpz.files.hdu import Hdu
-from vmpz.frames import FileRef, Frame, FrameRef, Plane, Refused, outline_corners
+from vmpz.frames import FileRef, Frame, FrameRef, Refused, outline_corners
 from vmpz.physics.atmosphere import airmass, zenith_distance_deg
 from vmpz.readers.common import (
+    SECONDS_PER_DAY,
     GridCheck,
-    canonical_plane,
     check_options,
-    exposure_of_image,
     file_ref,
     grid_of,
+    is_selected,
     is_wanted,
-    number_option,
+    open_planes,
+    pixel_limit,
+    require_integers,
     rms_of,
 )
-from vmpz.readers.folders import newest, walk
+from vmpz.readers.detectors import exposure_of_image, middles_deg
+from vmpz.readers.folders import grouped, newest, walk
 from vmpz.readers.headerbits import bits_of, header_bits, join_table
-from vmpz.sky.covers import unit_vectors
 
 __all__ = ["INSTRUMENT", "KEYWORDS", "SITE_DEG", "open_frame", "scan"]
 
@@ -101,7 +99,6 @@ POSITIVE = {
 OPTIONS = ("keywords", "bit_table", "max_pixels")
 DEFAULT_TABLE = "kids"
 TABLE_NOTE = "flags are read with the table kids, published for KiDS-ESO-DR1"
-SECONDS_PER_DAY = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -165,15 +162,8 @@ def open_frame(ref: FrameRef, planes: Collection[str]) -> Frame:
     InputError
         A file is not what it must be or changed since it was listed.
     """
-    limit = int(ref.options["max_pixels"])
     exposures = exposure_of_image(ref) if "LAYERS" in planes else None
-    with ExitStack() as stack:
-        opened: dict[str, Plane] = {}
-        for name in [name for name in PLANES.values() if name in planes and name in ref.planes]:
-            convert = rms_of("inverse_variance") if name == "RMS" else None
-            opened[name] = canonical_plane(ref.planes[name], name, convert, limit)
-            stack.callback(opened[name].close)
-        stack.pop_all()
+    opened = open_planes(ref, planes, {"RMS": rms_of("inverse_variance")})
     return Frame(ref, opened, exposures=exposures, bits=bits_of(ref))
 
 
@@ -195,16 +185,17 @@ def _keywords(options: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 
 
 def _grouped(index: Mapping[str, Sequence[Path]], options: Mapping[str, Any]) -> Iterator[_Files | Refused]:
-    found: dict[tuple[str, str, str], dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
-    for name, paths in index.items():
+    def told(name: str) -> tuple[tuple[str, str, str], str] | None:
         match = NAME.fullmatch(name)
         if match is None:
-            continue
+            return None
         area, band = f"KIDS_{match['tile']}", f"KIDS_{match['filter']}"
-        wanted = {"tiles": area, "bands": band, "instruments": INSTRUMENT, "planes": PLANES[match["what"]]}
-        if all(is_wanted(options, key, value) for key, value in wanted.items()):
-            found[area, band, match["release"]][match["what"]] += paths
-    for (area, band, release), files in sorted(found.items()):
+        wanted = is_selected(options, area=area, instrument=INSTRUMENT, band=band)
+        if not wanted or not is_wanted(options, "planes", PLANES[match["what"]]):
+            return None
+        return (area, band, match["release"]), match["what"]
+
+    for (area, band, release), files in grouped(index, told):
         notes: list[str] = []
         try:
             chosen = {what: str(newest(files[what], notes)) for what in PLANES if what in files}
@@ -233,8 +224,8 @@ def _read(one: _Files, limit: int) -> _Read:
             hdu = file.image()
             read.grids.append(grid_of(hdu, read.grids))
             read.planes[PLANES[what]], read.hdus[what] = file_ref(file, hdu), hdu
-            if what == "msk" and hdu.bitpix < 0:
-                raise hdu.cards.error("BITPIX", "of a flag plane must be one of integers")
+            if what == "msk":
+                require_integers(hdu)
             _must_be(hdu.cards, one)
     return read
 
@@ -252,7 +243,7 @@ def _must_be(cards: Cards, one: _Files) -> None:
 def _reference(
     one: _Files, keywords: Mapping[str, Sequence[str]], table: str, options: Mapping[str, Any]
 ) -> FrameRef:
-    limit = int(number_option(options, "max_pixels", MAX_PIXELS))
+    limit = pixel_limit(options)
     read = _read(one, limit)
     first, cards = read.grids[0], next(iter(read.hdus.values())).cards
     wanted = [what for what, plane in PLANES.items() if is_wanted(options, "planes", plane)]
@@ -367,6 +358,5 @@ def _airmass(
 
 
 def _centre_deg(grid: GridCheck) -> tuple[float, float]:
-    lon, lat = np.transpose(outline_corners(grid.wcs.wcs, grid.shape, 1))
-    x, y, z = unit_vectors(lon, lat).sum(axis=0)
-    return math.degrees(math.atan2(y, x)) % 360.0, math.degrees(math.atan2(z, math.hypot(x, y)))
+    lon, lat = middles_deg(outline_corners(grid.wcs.wcs, grid.shape, 1))
+    return float(lon), float(lat)

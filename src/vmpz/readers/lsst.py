@@ -14,14 +14,12 @@ are those of `vmpz.readers.lsstnames`; a single file may have any.
 
 Options: `files` (a pattern like "visit_image_*.fits" instead of the known names), `summary` (the table of visits;
 below the location, or a path), `zero_point` (instead of what the files state), `band`, `instrument`, `bit_table` (for
-files without MP_ cards), `max_pixels`.
+files without ``MP_`` cards), `max_pixels`.
 """
 
 import filecmp
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +27,26 @@ import numpy as np
 
 from vmpz.bits import bit_table
 from vmpz.errors import InputError
-from vmpz.files.fits import MAX_PIXELS
-from vmpz.frames import Exposures, FileRef, Frame, FrameRef, Plane, Refused
-from vmpz.readers.common import canonical_plane, check_options, is_wanted, number_option, rms_of
+from vmpz.frames import Exposures, Frame, FrameRef, Refused
+from vmpz.readers.common import (
+    SECONDS_PER_DAY,
+    check_options,
+    check_texts,
+    is_selected,
+    number_option,
+    open_planes,
+    pixel_limit,
+    require_listed,
+    rms_of,
+)
+from vmpz.readers.detectors import (
+    image_scalars,
+    joined_plane,
+    joint_identity,
+    row_scalars,
+    rows_of,
+    stacked_outlines,
+)
 from vmpz.readers.headerbits import BY_NAME, bits_of
 from vmpz.readers.lsstheaders import to_iso
 from vmpz.readers.lsstimages import PLANES, Image, known_name, read_image
@@ -41,7 +56,7 @@ from vmpz.readers.visits import VisitTable, read_visits
 __all__ = ["detectors", "open_frame", "scan"]
 
 OPTIONS = ("files", "summary", "zero_point", "band", "instrument", "bit_table", "max_pixels")
-SAME_TIME_DAYS = 1.0 / 86400.0
+SAME_TIME_S = 1.0
 TELESCOPES = {"HSC": "Subaru"}
 
 
@@ -78,7 +93,7 @@ def scan(location: str, options: Mapping[str, Any]) -> Iterator[FrameRef | Refus
         except InputError as error:
             found.append(Refused(*known_name(path, options), str(error)))
             continue
-        if not _is_selected(options, image.area, image.instrument, image.band):
+        if not is_selected(options, area=image.area, instrument=image.instrument, band=image.band):
             continue
         if image.is_patch:
             found.append(_image_ref(image, options))
@@ -98,15 +113,12 @@ def detectors(ref: FrameRef, rows: Sequence[int]) -> list[FrameRef]:
     InputError
         A file is not what it must be, or is no longer what was listed.
     """
-    exposures = ref.exposures
-    if exposures is None:
-        raise InputError(f"{ref.name}: must be a visit, found an image")
+    exposures = rows_of(ref)
     options = {**ref.options["reader"], "planes": list(ref.planes)}
     images = []
     for row in rows:
-        image = read_image(Path(ref.options["files"][row]), None, options, known=_known(exposures, row))
-        if _digest(image, ref.planes) != ref.options["identities"][row]:
-            raise InputError(f"{image.where}: must be the file that was listed, found other headers or size")
+        image = read_image(Path(ref.options["files"][row]), None, options, known=row_scalars(exposures, row))
+        require_listed(_digest(image, ref.planes), ref.options["identities"][row], image.where)
         images.append(_image_ref(image, options))
     return images
 
@@ -121,24 +133,14 @@ def open_frame(ref: FrameRef, planes: Collection[str]) -> Frame:
     """
     if not ref.has_grid:
         return Frame(ref, {}, exposures=ref.exposures, bits=bits_of(ref))
-    limit = int(ref.options["max_pixels"])
-    with ExitStack() as stack:
-        opened: dict[str, Plane] = {}
-        for name in [name for name in PLANES if name in planes and name in ref.planes]:
-            convert = rms_of("variance") if name == "RMS" else None
-            opened[name] = canonical_plane(ref.planes[name], name, convert, limit)
-            stack.callback(opened[name].close)
-        stack.pop_all()
-    return Frame(ref, opened, bits=bits_of(ref))
+    return Frame(ref, open_planes(ref, planes, {"RMS": rms_of("variance")}), bits=bits_of(ref))
 
 
 # -- which files ----------------------------------------------------------------------------------------------
 
 
 def _check(options: Mapping[str, Any]) -> None:
-    for key in ("files", "summary", "band", "instrument", "bit_table"):
-        if not isinstance(options.get(key) or "", str):
-            raise InputError(f"reader option {key} must be text, found {options[key]!r}")
+    check_texts(options, ("files", "summary", "band", "instrument", "bit_table"))
     if options.get("bit_table"):
         bit_table(options["bit_table"])
     if options.get("zero_point") is not None:
@@ -165,14 +167,9 @@ def _files(location: Path, options: Mapping[str, Any]) -> Iterator[Path]:
         name = name_of(path)
         if not path.is_file() or (name is None and not pattern):
             continue
-        if name is None or _is_selected(options, *known_name(path, options)):
+        area, instrument, band = known_name(path, options) if name else ("-", "-", "-")
+        if is_selected(options, area=area, instrument=instrument, band=band):
             yield path
-
-
-def _is_selected(options: Mapping[str, Any], area: str, instrument: str, band: str) -> bool:
-    """Whether the selection includes an image; '-' is what is not known yet."""
-    named = {"tiles": area, "instruments": instrument, "bands": band}
-    return all(value == "-" or is_wanted(options, key, value) for key, value in named.items())
 
 
 # -- references -----------------------------------------------------------------------------------------------
@@ -180,12 +177,6 @@ def _is_selected(options: Mapping[str, Any], area: str, instrument: str, band: s
 
 def _image_ref(image: Image, options: Mapping[str, Any]) -> FrameRef:
     """One image: a patch or a detector."""
-    known = {
-        "zero_point": image.scalars["Zeropoint"],
-        "pixel_scale_arcsec": image.scalars["PixelScale"],
-        "exposure_time_s": image.scalars.get("ExposureTime"),
-        "psf_fwhm_arcsec": image.scalars.get("Seeing"),
-    }
     return FrameRef(
         reader="lsst",
         area=image.id,
@@ -194,7 +185,7 @@ def _image_ref(image: Image, options: Mapping[str, Any]) -> FrameRef:
         shape=image.shape,
         wcs_cards=image.wcs.cards,
         planes=image.planes,
-        scalars={key: value for key, value in known.items() if value is not None},
+        scalars=image_scalars(image.scalars),
         bit_table=image.bit_table,
         created=image.created,
         notes=image.notes,
@@ -240,7 +231,7 @@ def _check_one_exposure(rows: Sequence[Image]) -> None:
                 f"{image.where}: files of one visit must have one band, found {image.band}, {first.band} in "
                 f"{first.where}"
             )
-        for name, tolerance in (("ExposureTime", SAME_TIME_DAYS * 86400.0), ("MJD", SAME_TIME_DAYS)):
+        for name, tolerance in (("ExposureTime", SAME_TIME_S), ("MJD", SAME_TIME_S / SECONDS_PER_DAY)):
             one, other = (each.scalars.get(name) for each in (image, first))
             if one is not None and other is not None and abs(one - other) > tolerance:
                 raise InputError(
@@ -261,7 +252,7 @@ def _visit_ref(rows: Sequence[Image], notes: list[str], options: Mapping[str, An
         band=first.band,
         shape=(0, 0),
         wcs_cards="",
-        planes={name: _joined([image.planes[name] for image in rows]) for name in names},
+        planes={name: joined_plane([image.planes[name] for image in rows]) for name in names},
         scalars={"zero_point": zero_points.pop()} if len(zero_points) == 1 else {},
         bit_table=first.bit_table,
         created=max(image.created for image in rows),
@@ -282,36 +273,17 @@ def _visit_ref(rows: Sequence[Image], notes: list[str], options: Mapping[str, An
 
 
 def _exposures(rows: Sequence[Image]) -> Exposures:
-    most = max(len(image.corners) for image in rows)
-    corners = [np.pad(image.corners, ((0, most - len(image.corners)), (0, 0)), "edge") for image in rows]
     names = sorted({name for image in rows for name in image.scalars})
     return Exposures(
         tuple(image.id for image in rows),
-        np.stack(corners),
+        stacked_outlines([image.corners for image in rows]),
         {name: np.array([image.scalars.get(name, np.nan) for image in rows]) for name in names},
-    )
-
-
-def _known(exposures: Exposures, row: int) -> dict[str, float]:
-    """The scalars of a row that are known: read once, in the scan, with the table of visits."""
-    values = {name: float(column[row]) for name, column in exposures.scalars.items()}
-    return {name: value for name, value in values.items() if np.isfinite(value)}
-
-
-def _joined(files: Sequence[FileRef]) -> FileRef:
-    """One plane of all detectors: its first file, the bytes of all, the identities of all."""
-    return FileRef(
-        files[0].location,
-        0,
-        sum(file.size for file in files),
-        sha256("\n".join(file.identity for file in files).encode()).hexdigest(),
-        all(file.verifiable for file in files),
     )
 
 
 def _digest(image: Image, planes: Collection[str]) -> str:
     """What identifies these planes of a detector."""
-    return sha256("\n".join(image.planes[name].identity for name in sorted(planes)).encode()).hexdigest()
+    return joint_identity(image.planes[name] for name in sorted(planes))
 
 
 def _union(tables: Sequence[Mapping[str, int]], area: str) -> dict[str, int]:
@@ -339,7 +311,7 @@ def _dates(image: Image) -> tuple[str, str]:
     middle, length = image.scalars.get("MJD"), image.scalars.get("ExposureTime")
     if middle is None or length is None:
         return "-1", "-1"
-    half = 0.5 * length / 86400.0
+    half = 0.5 * length / SECONDS_PER_DAY
     return to_iso(middle - half), to_iso(middle + half)
 
 
@@ -350,4 +322,4 @@ def _telescope(image: Image) -> str:
 def _reader_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that opening needs again."""
     kept = {key: options[key] for key in ("band", "instrument", "bit_table") if options.get(key)}
-    return {**kept, "max_pixels": int(number_option(options, "max_pixels", MAX_PIXELS))}
+    return {**kept, "max_pixels": pixel_limit(options)}

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from vmpz.bits import bit_table
 from vmpz.errors import InputError
-from vmpz.files.fits import MAX_PIXELS, FitsFile, open_fits
+from vmpz.files.fits import FitsFile, open_fits
 from vmpz.files.hdu import Hdu
 from vmpz.files.wcs import CelestialWcs
-from vmpz.frames import FileRef, outline_corners
-from vmpz.readers.common import GridCheck, file_ref, grid_of, is_wanted, number_option
+from vmpz.frames import FileRef
+from vmpz.readers.common import GridCheck, file_ref, grid_of, is_wanted, pixel_limit, require_integers
+from vmpz.readers.detectors import outline_of
 from vmpz.readers.headerbits import header_bits, join_table
 from vmpz.readers.lsstheaders import Headers, image_hdus, middle_mjd, pointing, site, stated_zero_point
 from vmpz.readers.lsstnames import INSTRUMENTS, Name, band_named, instrument_named, name_of, patch_area
@@ -26,7 +27,6 @@ __all__ = ["PLANES", "Image", "known_name", "read_image"]
 PLANES = {"IMAGE": "IMAGE", "RMS": "VARIANCE", "FLAG": "MASK", "BACKGROUND": "BACKGROUND"}
 """Canonical plane to the HDU that holds it."""
 TABLE = "lsst"
-OUTLINE_SAMPLES = 8
 FILTER_CARDS = ("LSST BUTLER DATAID PHYSICAL_FILTER", "FILTER", "PHYSICALFILTER", "FILTER01", "FILTBAND",
                 "LSST BUTLER DATAID BAND")  # fmt: skip
 INSTRUMENT_CARDS = ("LSST BUTLER DATAID INSTRUMENT", "INSTRUMENT", "INSTRUME")
@@ -114,7 +114,7 @@ def read_image(
     InputError
         An HDU or a card is missing or not what it must be, or name and header tell different things.
     """
-    with open_fits(str(path), int(number_option(options, "max_pixels", MAX_PIXELS))) as file:
+    with open_fits(str(path), pixel_limit(options)) as file:
         units = image_hdus(file)
         image = units["IMAGE"]
         headers = Headers(file.hdus[0].cards, image.cards)
@@ -138,7 +138,7 @@ def read_image(
             band,
             grid.shape,
             grid.wcs,
-            outline_corners(grid.wcs.wcs, grid.shape, OUTLINE_SAMPLES),
+            outline_of(grid.wcs.wcs, grid.shape),
             planes,
             flag_bits,
             table,
@@ -259,8 +259,7 @@ def _planes(
 def _flags(
     hdu: Hdu, instrument: str, options: Mapping[str, Any], notes: list[str]
 ) -> tuple[dict[str, int], str]:
-    if hdu.bitpix < 0:
-        raise hdu.cards.error("BITPIX", "of a flag plane must be one of integers")
+    require_integers(hdu)
     flag_bits, given = header_bits(hdu.cards), options.get("bit_table")
     if not flag_bits and not given:
         raise InputError(

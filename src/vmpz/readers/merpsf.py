@@ -14,15 +14,13 @@ from vmpz.files.fits import open_fits
 from vmpz.files.planes import open_plane
 from vmpz.files.tables import Table
 from vmpz.frames import FileRef, PsfStamps
-from vmpz.physics.moments import adaptive_moments, rotate
+from vmpz.physics.moments import FWHM_PER_SIGMA, adaptive_moments, rotate
 from vmpz.readers.stamps import pixel_jacobian
 from vmpz.readers.tables import listed_table
 
 __all__ = ["read_psf", "with_moments"]
 
 Array = NDArray[np.float64]
-
-FWHM_PER_SIGMA = float(np.sqrt(8.0 * np.log(2.0)))
 
 
 def read_psf(ref: FileRef, wcs: WCS) -> PsfStamps:

@@ -18,7 +18,6 @@ Options: `bit_table`, `psf`, `max_pixels`.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,16 +29,27 @@ from numpy.typing import NDArray
 from vmpz.bits import bit_table
 from vmpz.errors import InputError
 from vmpz.files.cards import Cards
-from vmpz.files.fits import MAX_PIXELS, FitsFile, open_fits
+from vmpz.files.fits import FitsFile, open_fits
 from vmpz.files.hdu import Hdu
-from vmpz.frames import Exposures, FileRef, Frame, FrameRef, Plane, Refused, outline_corners
+from vmpz.frames import Exposures, FileRef, Frame, FrameRef, Refused
 from vmpz.readers.common import (
-    canonical_plane,
+    SECONDS_PER_DAY,
     check_options,
-    exposure_plane,
+    choice_option,
     file_ref,
     is_wanted,
-    number_option,
+    open_planes,
+    pixel_limit,
+    require_listed,
+)
+from vmpz.readers.detectors import (
+    detector_names,
+    exposure_plane,
+    image_scalars,
+    outline_of,
+    row_scalars,
+    rows_of,
+    stacked_outlines,
 )
 from vmpz.readers.headerbits import bits_of, join_table
 from vmpz.readers.nirfiles import INSTRUMENT, Exposure, find_exposures, missing_exposures
@@ -51,9 +61,7 @@ __all__ = ["detectors", "open_frame", "scan"]
 OPTIONS = ("bit_table", "psf", "max_pixels")
 DEFAULT_TABLE = "nir"
 DETECTORS = 16
-OUTLINE_SAMPLES = 8
 ZERO_POINT_TOLERANCE_MAG = 1e-4
-SECONDS_PER_DAY = 86_400.0
 ANGLES = {"SAA": "SAA", "ALPHA": "AA", "BETA": "BA"}
 ORBIT = {"POS_X": "PositionX", "POS_Y": "PositionY", "POS_Z": "PositionZ"}
 UNKNOWN = {"ExposureTime": "EXPTIME", "MJD": "MJD-OBS"}
@@ -84,10 +92,7 @@ def scan(location: str, options: Mapping[str, Any]) -> Iterator[FrameRef | Refus
     """
     check_options(options, OPTIONS, "euclid-nir")
     bit_table(_table_name(options))
-    if options.get("psf", PSF_CHOICES[0]) not in PSF_CHOICES:
-        raise InputError(
-            f"reader option psf must be one of {', '.join(PSF_CHOICES)}, found {options['psf']!r}"
-        )
+    choice_option(options, "psf", PSF_CHOICES)
     taken: dict[tuple[Any, ...], str] = {}
     for exposure in find_exposures(Path(location), options):
         if isinstance(exposure, Refused):
@@ -114,7 +119,7 @@ def detectors(ref: FrameRef, rows: Sequence[int]) -> Sequence[FrameRef]:
     InputError
         A file is not what it must be, or is no longer what was listed.
     """
-    names = [_detector_name(ref, row) for row in rows]
+    names = [name.removeprefix("DET") for name in detector_names(ref, rows)]
     found: list[dict[str, FileRef]] = [{} for _ in rows]
     with open_fits(str(ref.options["image"]), int(ref.options["max_pixels"])) as file:
         known = {one.name: one for one in detectors_in(file)}
@@ -140,20 +145,14 @@ def open_frame(ref: FrameRef, planes: Collection[str]) -> Frame:
     if not ref.has_grid:
         stamps = read_psf(ref, _sky(ref)) if "PSF" in planes and "PSF" in ref.tables else None
         return Frame(ref, {}, exposures=ref.exposures, psf=stamps, bits=bits_of(ref))
-    with ExitStack() as stack:
-        opened: dict[str, Plane] = {}
-        for name in [name for name in ref.planes if name in planes]:
-            opened[name] = canonical_plane(ref.planes[name], name, max_pixels=int(ref.options["max_pixels"]))
-            stack.callback(opened[name].close)
-        stack.pop_all()
-    return Frame(ref, opened, bits=bits_of(ref))
+    return Frame(ref, open_planes(ref, planes), bits=bits_of(ref))
 
 
 # -- an exposure ------------------------------------------------------------------------------------------------
 
 
 def _frame(exposure: Exposure, options: Mapping[str, Any], taken: dict[tuple[Any, ...], str]) -> FrameRef:
-    limit = int(number_option(options, "max_pixels", MAX_PIXELS))
+    limit = pixel_limit(options)
     with open_fits(exposure.files["IMAGE"], limit) as file:
         primary = file.hdus[0].cards
         _check_identity(exposure, primary, required=True)
@@ -198,7 +197,7 @@ def _frame(exposure: Exposure, options: Mapping[str, Any], taken: dict[tuple[Any
         options={
             "image": exposure.files["IMAGE"], "psf": psf.source, "flag_bits": bits, "max_pixels": limit
         },
-        exposures=Exposures(ids, _corners(found), scalars),
+        exposures=Exposures(ids, stacked_outlines([outline_of(one.mapping, one.shape) for one in found]), scalars),
     )  # fmt: skip
 
 
@@ -284,12 +283,6 @@ def _zero_point(exposure: Exposure, one: Detector, primary: Cards) -> float:
     return stated
 
 
-def _corners(found: Sequence[Detector]) -> Array:
-    outlines = [outline_corners(one.mapping, one.shape, OUTLINE_SAMPLES) for one in found]
-    most = max(len(one) for one in outlines)
-    return np.stack([np.pad(one, ((0, most - len(one)), (0, 0)), "edge") for one in outlines])
-
-
 def _common(found: Sequence[Detector], scalars: Mapping[str, Array]) -> dict[str, float]:
     """Scalars of the exposure: numbers that all detectors share, and the mean side of a pixel."""
     gains = np.array([_number("GAIN", one.cards, one.cards) for one in found])
@@ -349,13 +342,6 @@ def _table_name(options: Mapping[str, Any]) -> str:
 # -- its detectors ----------------------------------------------------------------------------------------------
 
 
-def _detector_name(ref: FrameRef, row: int) -> str:
-    """Name of the detector of a row, from its id ``<area>[DETxy]``."""
-    if ref.exposures is None:
-        raise InputError(f"{ref.name}: must be an exposure that lists its detectors")
-    return ref.exposures.ids[row].removeprefix(f"{ref.area}[DET").removesuffix("]")
-
-
 def _fill(
     found: Sequence[dict[str, FileRef]],
     names: Sequence[str],
@@ -365,25 +351,17 @@ def _fill(
     ref: FrameRef,
 ) -> None:
     """Add one plane of the detectors asked for; all HDUs must be those that were listed."""
-    if exposure_plane(file, [hdus[name] for name in sorted(hdus)]).identity != ref.planes[plane].identity:
-        raise InputError(
-            f"{file.location}: must be the file that was listed, found other header cards or size"
-        )
+    whole = exposure_plane(file, [hdus[name] for name in sorted(hdus)])
+    require_listed(whole.identity, ref.planes[plane].identity, file.location)
     for planes, name in zip(found, names, strict=True):
         planes[plane] = file_ref(file, hdus[name])
 
 
 def _image(ref: FrameRef, row: int, one: Detector, planes: Mapping[str, FileRef]) -> FrameRef:
     """The image of one detector."""
-    listed = ref.exposures
-    values = {} if listed is None else {name: float(some[row]) for name, some in listed.scalars.items()}
-    scalars = {
-        "zero_point": values.get("Zeropoint", float("nan")),
-        "exposure_time_s": values.get("ExposureTime", float("nan")),
-        "psf_fwhm_arcsec": values.get("PSF", float("nan")),
-        "gain": _number("GAIN", one.cards, one.cards),
-        "pixel_scale_arcsec": one.scale_arcsec,
-    }
+    scalars = image_scalars(row_scalars(rows_of(ref), row))
+    gain = _number("GAIN", one.cards, one.cards)
+    scalars |= {"gain": gain} if np.isfinite(gain) else {}
     return replace(
         ref,
         area=f"{ref.area}[DET{one.name}]",
@@ -391,7 +369,7 @@ def _image(ref: FrameRef, row: int, one: Detector, planes: Mapping[str, FileRef]
         wcs_cards=one.wcs.cards,
         planes=dict(planes),
         tables={},
-        scalars={name: value for name, value in scalars.items() if np.isfinite(value)},
+        scalars=scalars,
         notes=(),
         exposures=None,
     )

@@ -7,7 +7,6 @@ a descriptor stores which file is not public, so the names tell that too.
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +15,9 @@ from typing import Any, NamedTuple
 from vmpz.errors import InputError
 from vmpz.files.xml import Element, parse_xml, text_at, texts_at
 from vmpz.frames import FileRef, Refused
-from vmpz.readers.common import is_wanted
-from vmpz.readers.descriptors import xml_ref
-from vmpz.readers.folders import file_named, iso_time, newest, time_in_name, walk
+from vmpz.readers.common import is_selected
+from vmpz.readers.descriptors import number_at, xml_ref
+from vmpz.readers.folders import file_named, grouped, iso_time, newest, time_in_name, walk, xml_files
 
 __all__ = [
     "INSTRUMENT",
@@ -113,7 +112,7 @@ def find_exposures(location: Path, options: Mapping[str, Any]) -> Iterator[Expos
         raise InputError(f"{location}: must be a folder of NIR exposures, found none")
     index = walk(location)
     known = {one for name in index if (one := _id_of(name, "IMAGE"))}
-    descriptors = [path for name, paths in index.items() if name.endswith(".xml") for path in paths]
+    descriptors = xml_files(index)
     if not known and not descriptors:
         raise InputError(f"{location}: must hold NIR exposures, found no file named like one")
     found = list(_described(descriptors, index, location, options))
@@ -183,11 +182,7 @@ def _id_from(match: re.Match[str]) -> ExposureId:
 
 
 def _is_selected(one: ExposureId, options: Mapping[str, Any]) -> bool:
-    return (
-        is_wanted(options, "tiles", one.area)
-        and is_wanted(options, "bands", f"NIR_{one.band}")
-        and is_wanted(options, "instruments", INSTRUMENT)
-    )
+    return is_selected(options, area=one.area, instrument=INSTRUMENT, band=f"NIR_{one.band}")
 
 
 def _described(
@@ -245,18 +240,9 @@ def _read_descriptor(location: str) -> Descriptor | None:
 def _zero_points(root: Element, where: str) -> Iterator[tuple[str, float]]:
     for detector in root.iterfind("Data/DetectorList/*"):
         name = text_at(detector, "DetectorId", where)
-        text = text_at(detector, "ZeroPoint/Value", where) or text_at(detector, "ZeroPoint", where)
-        if name is None or text is None:
-            continue
-        try:
-            value = float(text)
-        except ValueError:
-            value = float("nan")
-        if not abs(value) < 1e3:
-            raise InputError(
-                f"{where}: ZeroPoint of detector {name} must be a finite number, found {text[:80]!r}"
-            )
-        yield name.upper().removeprefix("DET"), value
+        value = number_at(detector, f"{where}: detector {name}", "ZeroPoint/Value", "ZeroPoint")
+        if name is not None and value is not None:
+            yield name.upper().removeprefix("DET"), value
 
 
 def _named_files(
@@ -295,13 +281,13 @@ def _loose(
     index: Mapping[str, list[Path]], taken: Collection[str], options: Mapping[str, Any]
 ) -> Iterator[Exposure | Refused]:
     """Exposures of files that no descriptor names."""
-    found: dict[ExposureId, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
-    for name, paths in index.items():
+
+    def told(name: str) -> tuple[ExposureId, str] | None:
         match = NAME.fullmatch(name)
-        left = [path for path in paths if str(path) not in taken]
-        if match and left and _is_selected(_id_from(match), options):
-            found[_id_from(match)][match["kind"]] += left
-    for one, files in sorted(found.items()):
+        one = _id_of(name)
+        return (one, match["kind"]) if match and one and _is_selected(one, options) else None
+
+    for one, files in grouped(index, told, taken):
         exposure = Exposure(one, {})
         try:
             for kind, paths in sorted(files.items()):

@@ -5,7 +5,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 from astropy.wcs import WCS
 
 from vmpz.errors import InputError
@@ -14,7 +13,7 @@ from vmpz.files.fits import FitsFile
 from vmpz.files.hdu import Hdu
 from vmpz.files.wcs import CelestialWcs, read_wcs
 from vmpz.readers.headerbits import header_bits
-from vmpz.readers.stamps import pixel_jacobian
+from vmpz.readers.stamps import middle_scale_arcsec
 
 __all__ = ["LAYERS", "Detector", "backgrounds_in", "detector_of", "detectors_in", "flag_bits"]
 
@@ -50,8 +49,7 @@ class Detector:
     @cached_property
     def scale_arcsec(self) -> float:
         """Side of a pixel in its middle."""
-        x, y = (np.array([(side - 1) / 2.0]) for side in self.shape[::-1])
-        return float(np.sqrt(np.abs(np.linalg.det(pixel_jacobian(self.mapping, x, y)[0]))))
+        return middle_scale_arcsec(self.mapping, self.shape)
 
 
 def detectors_in(file: FitsFile) -> list[Detector]:

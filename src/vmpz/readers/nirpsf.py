@@ -19,7 +19,8 @@ from vmpz.files.fits import FitsFile, open_fits
 from vmpz.files.hdu import Hdu
 from vmpz.files.planes import open_plane
 from vmpz.frames import FileRef, FrameRef, PsfStamps
-from vmpz.readers.common import exposure_plane
+from vmpz.readers.common import require_listed
+from vmpz.readers.detectors import exposure_plane
 from vmpz.readers.nirimage import detector_of
 from vmpz.readers.psfex import psfex_fwhm_px, read_psfex
 from vmpz.readers.stamps import grid_positions, joined_stamps, stamps_on_sky
@@ -120,10 +121,7 @@ def read_psf(ref: FrameRef, sky: Sky) -> PsfStamps:
     parts = []
     with open_fits(table.location) as file:
         hdus = _detectors(file, source)
-        if exposure_plane(file, list(hdus.values())).identity != table.identity:
-            raise InputError(
-                f"{table.location}: must be the file that was listed, found other header cards or size"
-            )
+        require_listed(exposure_plane(file, list(hdus.values())).identity, table.identity, table.location)
         for name, row in rows.items():
             if name in hdus:
                 of = _stamp_of_image if source == "image" else _stamps_of_model

@@ -23,21 +23,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmpz.errors import InputError
-from vmpz.files.xml import Element, parse_xml, text_at, texts_at
+from vmpz.files.xml import Element, parse_xml, text_at
 from vmpz.frames import Exposures, FileRef, FrameRef, Refused
-from vmpz.readers.common import is_wanted
-from vmpz.readers.descriptors import xml_ref
-from vmpz.readers.folders import walk
+from vmpz.readers.common import SECONDS_PER_DAY, is_selected
+from vmpz.readers.descriptors import number_at, xml_ref
+from vmpz.readers.detectors import middles_deg
+from vmpz.readers.folders import walk, xml_files
 from vmpz.readers.tables import convex_outlines
 from vmpz.readers.visfiles import BAND, ExposureId
-from vmpz.sky.covers import unit_vectors
 
 __all__ = ["find_observations"]
 
 FRAME = "VISObsFrame"
 PRODUCTS = ("DpdVisObservationFrame", "DpdVisObservation", "DpdVisRawFrame")
 CORNERS = 4
-DAY_S = 86400.0
 
 
 def find_observations(location: Path, options: Mapping[str, Any]) -> Iterator[FrameRef | Refused]:
@@ -54,9 +53,8 @@ def find_observations(location: Path, options: Mapping[str, Any]) -> Iterator[Fr
     InputError
         The location is a file that is not XML.
     """
-    paths = [path for name, found in walk(location).items() if name.endswith(".xml") for path in found]
     found: dict[str, FrameRef | Refused] = {}
-    for path in [location] if location.is_file() else paths:
+    for path in [location] if location.is_file() else xml_files(walk(location)):
         try:
             root = parse_xml(str(path))
         except InputError:
@@ -74,8 +72,9 @@ def find_observations(location: Path, options: Mapping[str, Any]) -> Iterator[Fr
                     f"{path}: {item.area} must stand once, found another in {known.tables['XML'].location}"
                 )
                 found[item.area] = Refused(item.area, BAND, BAND, reason)
-    if is_wanted(options, "bands", BAND) and is_wanted(options, "instruments", BAND):
-        yield from (found[area] for area in sorted(found) if is_wanted(options, "tiles", area))
+    for area in sorted(found):
+        if is_selected(options, area=area, instrument=BAND, band=BAND):
+            yield found[area]
 
 
 def _frames(root: Element, where: str) -> Iterator[FrameRef | Refused]:
@@ -127,12 +126,12 @@ def _reference(frame: Element, where: str, source: FileRef, release: str, create
 def _outline(frame: Element, where: str) -> NDArray[np.float64]:
     """Vertices (n, 2), degrees."""
     vertices = [
-        [_number(vertex, axis, where) for axis in ("C1", "C2")]
+        [number_at(vertex, where, axis) for axis in ("C1", "C2")]
         for vertex in frame.iterfind("ImgSpatialFootprint//Vertex")
     ]
     if not vertices:
         vertices = [
-            [_number(frame, f"FOV_{axis}{n}", where) for axis in ("LON", "LAT")]
+            [number_at(frame, where, f"FOV_{axis}{n}") for axis in ("LON", "LAT")]
             for n in range(1, CORNERS + 1)
         ]
     outline = np.array([[np.nan if value is None else value for value in pair] for pair in vertices])
@@ -146,26 +145,25 @@ def _outline(frame: Element, where: str) -> NDArray[np.float64]:
 
 def _scalars(frame: Element, where: str, corners: NDArray[np.float64], notes: list[str]) -> dict[str, float]:
     """By name, what the frame states."""
-    time_s = _first(frame, ("ExposureTime/Value", "ExposureTime"), where)
-    start = _number(frame, "ObservationDateTime/MJD", where)
+    time_s = number_at(frame, where, "ExposureTime/Value", "ExposureTime")
+    start = number_at(frame, where, "ObservationDateTime/MJD")
     pointing = next(
         (key for key in ("ReconsFPAPointing", "CommandedFPAPointing") if frame.find(key) is not None), None
     )
     orbit = next((key for key in ("ReconsOrbit", "PredictedOrbit") if frame.find(key) is not None), None)
     known = {"ExposureTime": time_s}
     if start is not None and time_s is not None:
-        known["MJD"] = start + 0.5 * time_s / DAY_S
+        known["MJD"] = start + 0.5 * time_s / SECONDS_PER_DAY
     if pointing is not None:
-        known["PointingLon"] = _number(frame, f"{pointing}/RA", where)
-        known["PointingLat"] = _number(frame, f"{pointing}/Dec", where)
-        known["PositionAngle"] = _number(frame, f"{pointing}/Orientation", where)
+        known["PointingLon"] = number_at(frame, where, f"{pointing}/RA")
+        known["PointingLat"] = number_at(frame, where, f"{pointing}/Dec")
+        known["PositionAngle"] = number_at(frame, where, f"{pointing}/Orientation")
     if known.get("PointingLon") is None or known.get("PointingLat") is None:
-        x, y, z = unit_vectors(corners[:, 0], corners[:, 1]).sum(axis=0)
-        known["PointingLon"] = float(np.degrees(np.arctan2(y, x)) % 360.0)
-        known["PointingLat"] = float(np.degrees(np.arctan2(z, np.hypot(x, y))))
+        lon, lat = middles_deg(corners)
+        known["PointingLon"], known["PointingLat"] = float(lon), float(lat)
         notes.append("the pointing is the middle of the outline")
     if orbit is not None:
-        known["SAA"] = _number(frame, f"{orbit}/SolarAspectAngle", where)
+        known["SAA"] = number_at(frame, where, f"{orbit}/SolarAspectAngle")
         for axis, value in zip("XYZ", _position(frame, f"{orbit}/Position", where), strict=False):
             known[f"Position{axis}"] = value
     return {name: value for name, value in known.items() if value is not None}
@@ -183,20 +181,3 @@ def _position(frame: Element, path: str, where: str) -> Sequence[float]:
     if len(values) != 3 or not np.isfinite(values).all():
         raise InputError(f"{where}: {path} must be three numbers, found {text[:80]!r}")
     return values
-
-
-def _first(frame: Element, paths: Sequence[str], where: str) -> float | None:
-    return next((_number(frame, path, where) for path in paths if texts_at(frame, path)), None)
-
-
-def _number(frame: Element, path: str, where: str) -> float | None:
-    text = text_at(frame, path, where)
-    if text is None:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not np.isfinite(value):
-        raise InputError(f"{where}: {path} must be a finite number, found {text[:80]!r}")
-    return value

@@ -11,6 +11,7 @@ from vmpz.files.cards import Cards
 from vmpz.files.fits import FitsFile
 from vmpz.files.hdu import Hdu
 from vmpz.quantities import quantity
+from vmpz.readers.common import SECONDS_PER_DAY
 
 __all__ = ["SCALARS", "TEXTS", "literal", "middle_of_exposure", "numbers_of", "quantities_in", "texts_of"]
 
@@ -22,7 +23,6 @@ BESIDE = (
 """Scalars of exposures that are no quantities but lead to them."""
 MJD_IS = ("middle", "start")
 HEADER = "header:"
-SECONDS_PER_DAY = 86_400.0
 
 
 def quantities_in(options: Mapping[str, Any]) -> tuple[str, ...]:

@@ -10,7 +10,14 @@ from vmpz.frames import PsfStamps
 from vmpz.physics.moments import adaptive_moments, fwhm, rotate
 from vmpz.physics.sphere import unit_vectors
 
-__all__ = ["grid_positions", "joined_stamps", "pixel_jacobian", "sky_positions", "stamps_on_sky"]
+__all__ = [
+    "grid_positions",
+    "joined_stamps",
+    "middle_scale_arcsec",
+    "pixel_jacobian",
+    "sky_positions",
+    "stamps_on_sky",
+]
 
 Array = NDArray[np.float64]
 
@@ -36,6 +43,11 @@ def pixel_jacobian(wcs: WCS, x: Array, y: Array) -> Array:
     steps = np.stack((right - left, up - down), axis=-1)
     axes = np.stack((west, north), axis=-2)
     return np.asarray(np.degrees(axes @ steps) * 3600.0)
+
+
+def middle_scale_arcsec(wcs: WCS, shape: tuple[int, int]) -> float:
+    """Square root of the area of the middle pixel of an image of (rows, columns)."""
+    return float(np.sqrt(np.abs(np.linalg.det(pixel_jacobian(wcs, *grid_positions(shape, 1, 1))[0]))))
 
 
 def sky_positions(wcs: WCS, x: Array, y: Array) -> tuple[Array, Array]:

@@ -12,6 +12,7 @@ from vmpz.files.fits import FitsFile, open_fits, open_regular
 from vmpz.files.hdu import Hdu
 from vmpz.files.tables import Table, read_table
 from vmpz.frames import Exposures, FileRef
+from vmpz.readers.common import require_listed
 from vmpz.sky.regions import Cap, Polygon
 
 __all__ = ["convex_outlines", "listed_table", "read_layers", "read_star_masks", "sorted_corners", "table_hdu"]
@@ -171,8 +172,6 @@ def listed_table(ref: FileRef) -> Table:
     """The table of a reference, which must be the one that was listed."""
     with open_fits(ref.location) as file:
         hdu = file.hdu(ref.hdu)
-        if ref.identity and file.identity(hdu) != ref.identity:
-            raise InputError(
-                f"{hdu.where}: must be the file that was listed, found other header cards or size"
-            )
+        if ref.identity:
+            require_listed(file.identity(hdu), ref.identity, hdu.where)
         return read_table(file, hdu)

@@ -23,27 +23,33 @@ Pointings without pixels: see `vmpz.readers.observations`.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vmpz.bits import bit_table
 from vmpz.errors import InputError
-from vmpz.files.cards import Cards
 from vmpz.files.hdu import Hdu
-from vmpz.frames import Exposures, FileRef, Frame, FrameRef, Plane, PsfStamps, Refused
+from vmpz.frames import FileRef, Frame, FrameRef, PsfStamps, Refused
 from vmpz.readers.common import (
-    canonical_plane,
     check_options,
-    exposure_plane,
+    choice_option,
     file_ref,
     number_option,
+    open_planes,
+    require_listed,
     rms_of,
+)
+from vmpz.readers.detectors import (
+    detector_names,
+    exposure_plane,
+    image_scalars,
+    row_scalars,
+    rows_of,
 )
 from vmpz.readers.headerbits import bits_of
 from vmpz.readers.observations import find_observations
-from vmpz.readers.visexposure import Detector, Files, detectors_in, exposure_time_s, stated, units, zero_point
+from vmpz.readers.visexposure import Detector, Files, detectors_in, stated, units
 from vmpz.readers.visfiles import BAND, Exposure, find_exposures
 from vmpz.readers.vislisting import STAMP_PX, exposure_ref
 from vmpz.readers.vispsf import read_stamps
@@ -116,8 +122,7 @@ def detectors(ref: FrameRef, rows: Sequence[int]) -> list[FrameRef]:
     """
     with Files(int(ref.options["max_pixels"])) as files:
         wholes = list(_wholes(files, ref, rows))
-        primary = files.file(ref.options["grid"][1]).hdus[0].cards
-        return [_image(ref, row, one, files, primary) for row, one in zip(rows, wholes, strict=True)]
+        return [_image(ref, row, one, files) for row, one in zip(rows, wholes, strict=True)]
 
 
 def open_frame(ref: FrameRef, planes: Collection[str]) -> Frame:
@@ -131,23 +136,14 @@ def open_frame(ref: FrameRef, planes: Collection[str]) -> Frame:
     if not ref.has_grid:
         stamps = _stamps(ref) if "PSF" in planes and "PSF" in ref.tables else None
         return Frame(ref, {}, exposures=ref.exposures, psf=stamps)
-    noise, limit = ref.options["noise"], int(ref.options["max_pixels"])
-    with ExitStack() as stack:
-        opened: dict[str, Plane] = {}
-        for name in [name for name in ref.planes if name in planes]:
-            convert = rms_of(noise) if name == "RMS" and noise != "rms" else None
-            opened[name] = canonical_plane(ref.planes[name], name, convert, limit)
-            stack.callback(opened[name].close)
-        stack.pop_all()
+    noise = ref.options["noise"]
+    opened = open_planes(ref, planes, {} if noise == "rms" else {"RMS": rms_of(noise)})
     return Frame(ref, opened, bits=bits_of(ref))
 
 
 def _check_choices(options: Mapping[str, Any]) -> None:
     for key, choices in CHOICES.items():
-        if options.get(key, choices[0]) not in choices:
-            raise InputError(
-                f"reader option {key} must be one of {', '.join(choices)}, found {options[key]!r}"
-            )
+        choice_option(options, key, choices)
     if options.get("bit_table"):
         bit_table(options["bit_table"])
     for key in ("stamp_px", "psf_pixel_arcsec"):
@@ -165,40 +161,27 @@ def _wholes(files: Files, ref: FrameRef, rows: Sequence[int]) -> list[Detector]:
     planes = {lead: units(files.file(path), lead)}
     for plane, place in ref.planes.items():
         planes[plane] = _listed(files, ref, plane, place)
-    names = [_detector_name(ref, row) for row in rows]
+    names = detector_names(ref, rows)
     chosen = {plane: {name: found[name] for name in names} for plane, found in planes.items()}
     found = {one.name: one for one in detectors_in(chosen, sorted(set(names)))}
     return [found[name] for name in names]
-
-
-def _rows(ref: FrameRef) -> Exposures:
-    if ref.exposures is None:
-        raise InputError(f"{ref.name}: must be an exposure with detectors, found none")
-    return ref.exposures
-
-
-def _detector_name(ref: FrameRef, row: int) -> str:
-    return _rows(ref).ids[row].removeprefix(f"{ref.area}[").removesuffix("]")
 
 
 def _listed(files: Files, ref: FrameRef, plane: str, place: FileRef) -> dict[str, Hdu]:
     """HDUs of a plane by detector, which must be those that were listed."""
     file = files.file(place.location)
     found = units(file, "WEIGHT" if plane == "RMS" and ref.options["noise"] != "rms" else plane)
-    if exposure_plane(file, list(found.values())).identity != place.identity:
-        raise InputError(
-            f"{place.location}: must be the file that was listed, found other header cards or size"
-        )
+    require_listed(exposure_plane(file, list(found.values())).identity, place.identity, place.location)
     return found
 
 
-def _image(ref: FrameRef, row: int, one: Detector, files: Files, primary: Cards) -> FrameRef:
+def _image(ref: FrameRef, row: int, one: Detector, files: Files) -> FrameRef:
     """The image of one detector."""
     planes = {
         plane: file_ref(files.file(place.location), one.hdus[plane]) for plane, place in ref.planes.items()
     }
     known = {"gain": stated("GAIN", one.cards), "saturate": stated("SATURATE", one.cards)}
-    rows = _rows(ref)
+    rows = rows_of(ref)
     return replace(
         ref,
         area=rows.ids[row],
@@ -208,9 +191,7 @@ def _image(ref: FrameRef, row: int, one: Detector, files: Files, primary: Cards)
         tables={},
         scalars={
             **{name: value for name, value in known.items() if value is not None},
-            "zero_point": zero_point(one.cards, primary),
-            "exposure_time_s": exposure_time_s(one.cards, primary),
-            "pixel_scale_arcsec": float(rows.scalars["PixelScale"][row]),
+            **image_scalars(row_scalars(rows, row)),
         },
         notes=one.grid.wcs.notes,
         exposures=None,
@@ -223,12 +204,10 @@ def _stamps(ref: FrameRef) -> PsfStamps:
         place = ref.tables["PSF"]
         file = files.file(place.location)
         found = units(file, "PSF")
-        rows = [row for row in range(len(_rows(ref))) if _detector_name(ref, row) in found]
-        hdus = [found[_detector_name(ref, row)] for row in rows]
-        if exposure_plane(file, hdus).identity != place.identity:
-            raise InputError(
-                f"{place.location}: must be the file that was listed, found other header cards or size"
-            )
+        names = detector_names(ref, range(len(rows_of(ref))))
+        rows = [row for row, name in enumerate(names) if name in found]
+        hdus = [found[names[row]] for row in rows]
+        require_listed(exposure_plane(file, hdus).identity, place.identity, place.location)
         refs = {row: file_ref(file, hdu) for row, hdu in zip(rows, hdus, strict=True)}
         wholes = dict(zip(rows, _wholes(files, ref, rows), strict=True))
         return read_stamps(

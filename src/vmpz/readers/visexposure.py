@@ -7,16 +7,15 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vmpz.errors import InputError
 from vmpz.files.cards import Cards
 from vmpz.files.fits import FitsFile, open_fits
 from vmpz.files.hdu import Hdu
-from vmpz.files.wcs import wcs_images
-from vmpz.frames import Exposures, outline_corners
-from vmpz.readers.common import GridCheck, grid_of
-from vmpz.readers.stamps import pixel_jacobian
+from vmpz.frames import Exposures
+from vmpz.readers.common import SECONDS_PER_DAY, GridCheck, grid_of
+from vmpz.readers.detectors import outline_of, stacked_outlines
+from vmpz.readers.stamps import middle_scale_arcsec
 
 __all__ = [
     "CCDS",
@@ -54,10 +53,8 @@ EXPOSURE_SCALARS = {
     "PA": "PositionAngle",
 }
 """Primary keyword to the scalar it gives as it is."""
-DAY_S = 86400.0
 AB_ZERO_JY = 3631.0
 """Flux density of magnitude 0 (Oke & Gunn 1983, ApJ 266, 713)."""
-OUTLINE_SAMPLES = 8
 
 
 class Detector(NamedTuple):
@@ -129,7 +126,7 @@ def detectors_in(planes: Mapping[str, Mapping[str, Hdu]], names: Sequence[str]) 
     Raises
     ------
     InputError
-        A detector lacks a plane that others have, or its planes differ in shape or WCS.
+        A detector lacks a plane that others have, or its planes differ in shape or, where they have one, WCS.
     """
     for plane, found in planes.items():
         odd = sorted(set(names).symmetric_difference(found))
@@ -144,16 +141,8 @@ def detectors_in(planes: Mapping[str, Mapping[str, Hdu]], names: Sequence[str]) 
         first, *others = hdus.values()
         grid = grid_of(first, ())
         for hdu in others:
-            _check_grid(hdu, grid)
+            grid_of(hdu, [grid], may_lack_wcs=True)
         yield Detector(name, hdus, grid)
-
-
-def _check_grid(hdu: Hdu, grid: GridCheck) -> None:
-    """A plane without any WCS card takes that of the first plane if the shape agrees."""
-    if wcs_images(hdu.header_bytes):
-        grid_of(hdu, [grid])
-    else:
-        grid.require_same(grid._replace(where=hdu.where, shape=hdu.shape))
 
 
 def has_quadrants(names: Sequence[str]) -> bool:
@@ -234,12 +223,10 @@ def exposure_rows(
     background : mapping of str to Hdu
         By detector; where BKG_MED is looked for first.
     """
-    outlines = [outline_corners(one.grid.wcs.wcs, one.grid.shape, OUTLINE_SAMPLES) for one in found]
-    most = max(map(len, outlines))
-    corners = [np.pad(outline, ((0, most - len(outline)), (0, 0)), "edge") for outline in outlines]
+    outlines = [outline_of(one.grid.wcs.wcs, one.grid.shape) for one in found]
     times = np.array([exposure_time_s(one.cards, primary) for one in found])
     zero_points = np.array([zero_point(one.cards, primary) for one in found])
-    scales = np.array([_middle_scale(one.grid) for one in found])
+    scales = np.array([middle_scale_arcsec(one.grid.wcs.wcs, one.grid.shape) for one in found])
     scalars = {"ExposureTime": times, "Zeropoint": zero_points, "PixelScale": scales}
     for key, name in EXPOSURE_SCALARS.items():
         value = stated(key, primary)
@@ -247,7 +234,7 @@ def exposure_rows(
             scalars[name] = np.full(len(found), value)
     start = stated("MJD-OBS", primary)
     if start is not None:
-        scalars["MJD"] = start + 0.5 * times / DAY_S
+        scalars["MJD"] = start + 0.5 * times / SECONDS_PER_DAY
     levels = [_surface(one, background.get(one.name)) for one in found]
     if any(level is not None for level in levels):
         scalars["Background"] = np.array(
@@ -256,15 +243,7 @@ def exposure_rows(
                 for level, scale, zero in zip(levels, scales, zero_points, strict=True)
             ]
         )
-    return Exposures(tuple(f"{area}[{one.name}]" for one in found), np.stack(corners), scalars)
-
-
-def _middle_scale(grid: GridCheck) -> float:
-    """Square root of the area of the middle pixel, arcsec."""
-    rows, columns = grid.shape
-    x, y = np.array([(columns - 1) / 2.0]), np.array([(rows - 1) / 2.0])
-    turn: NDArray[np.float64] = pixel_jacobian(grid.wcs.wcs, x, y)
-    return float(np.sqrt(abs(np.linalg.det(turn[0]))))
+    return Exposures(tuple(f"{area}[{one.name}]" for one in found), stacked_outlines(outlines), scalars)
 
 
 def _surface(one: Detector, background: Hdu | None) -> float | None:

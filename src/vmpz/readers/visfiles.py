@@ -7,7 +7,6 @@ files the latest is taken. The PSF file of such an exposure is that of its folde
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +15,9 @@ from typing import Any, NamedTuple
 from vmpz.errors import InputError
 from vmpz.files.xml import parse_xml, text_at
 from vmpz.frames import FileRef, Refused
-from vmpz.readers.common import is_wanted
+from vmpz.readers.common import is_selected
 from vmpz.readers.descriptors import xml_ref
-from vmpz.readers.folders import file_named, iso_time, newest, time_in_name, walk
+from vmpz.readers.folders import file_named, grouped, iso_time, newest, time_in_name, walk, xml_files
 
 __all__ = ["BAND", "Descriptor", "Exposure", "ExposureId", "find_exposures"]
 
@@ -127,18 +126,14 @@ def _kind_of(name: str) -> str:
 
 
 def _is_selected(one: ExposureId, options: Mapping[str, Any]) -> bool:
-    return (
-        is_wanted(options, "tiles", one.area)
-        and is_wanted(options, "bands", BAND)
-        and is_wanted(options, "instruments", BAND)
-    )
+    return is_selected(options, area=one.area, instrument=BAND, band=BAND)
 
 
 def _described(
     index: Mapping[str, list[Path]], root: Path, options: Mapping[str, Any]
 ) -> Iterator[Exposure | Refused]:
     """One exposure per descriptor, of exactly the files it names."""
-    for path in [path for name, paths in index.items() if name.endswith(".xml") for path in paths]:
+    for path in xml_files(index):
         one = None
         try:
             descriptor = _read_descriptor(str(path))
@@ -206,14 +201,13 @@ def _loose(
     index: Mapping[str, list[Path]], taken: Collection[str], root: Path, options: Mapping[str, Any]
 ) -> Iterator[Exposure | Refused]:
     """Exposures of files that no descriptor names."""
-    found: dict[ExposureId, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
-    for name, paths in index.items():
+
+    def told(name: str) -> tuple[ExposureId, str] | None:
         one = _id_of(name)
-        left = [path for path in paths if str(path) not in taken]
-        if one and left and _is_selected(one, options):
-            found[one][_kind_of(name)] += left
+        return (one, _kind_of(name)) if one and _is_selected(one, options) else None
+
     stamps = [path for name, paths in index.items() if PSF_NAME.fullmatch(name) for path in paths]
-    for one, files in sorted(found.items()):
+    for one, files in grouped(index, told, taken):
         exposure = Exposure(one, {})
         try:
             for kind, paths in sorted(files.items()):

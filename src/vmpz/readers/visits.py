@@ -5,7 +5,6 @@ a visitSummary also id), then any of seeing (FWHM, arcsec), psfSigma (pixels), s
 unit of the images), zeroPoint (AB mag of one count) and pixelScale (arcsec).
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmpz.errors import InputError
+from vmpz.physics.moments import FWHM_PER_SIGMA
 from vmpz.readers.plaintables import PlainTable
 
-__all__ = ["FWHM_PER_SIGMA", "VisitTable", "read_visits"]
+__all__ = ["VisitTable", "read_visits"]
 
-FWHM_PER_SIGMA = math.sqrt(8.0 * math.log(2.0))
-"""Full width at half maximum of a Gaussian of unit sigma."""
 VISIT, DETECTOR = ("visit", "visitid"), ("detector", "detector_id", "detectorid", "id")
 VALUES = ("seeing", "psfsigma", "skybg", "skynoise", "zeropoint", "pixelscale")
 

@@ -11,10 +11,18 @@ from numpy.typing import NDArray
 from vmpz.bits import bit_table
 from vmpz.errors import InputError
 from vmpz.files.cards import Cards
-from vmpz.files.fits import MAX_PIXELS, FitsFile
+from vmpz.files.fits import FitsFile
 from vmpz.files.hdu import Hdu
 from vmpz.frames import Exposures, FileRef, FrameRef
-from vmpz.readers.common import canonical_plane, exposure_plane, file_ref, is_wanted, number_option
+from vmpz.readers.common import (
+    canonical_plane,
+    file_ref,
+    is_wanted,
+    number_option,
+    pixel_limit,
+    require_integers,
+)
+from vmpz.readers.detectors import exposure_plane
 from vmpz.readers.headerbits import header_bits, join_table
 from vmpz.readers.visexposure import (
     CCDS,
@@ -81,7 +89,7 @@ def exposure_ref(one: Exposure, options: Mapping[str, Any]) -> FrameRef | None:
     InputError
         A file is not what it must be.
     """
-    with Files(int(number_option(options, "max_pixels", MAX_PIXELS))) as files:
+    with Files(pixel_limit(options)) as files:
         listed = _Listed(files, notes=list(one.notes))
         wanted = _find_planes(one, listed, options)
         lead = next(iter(listed.hdus))
@@ -232,8 +240,7 @@ def _flag_table(
     if "FLAG" not in found[0].hdus:
         return {}, "-"
     for one in found:
-        if one.hdus["FLAG"].bitpix < 0:
-            raise one.hdus["FLAG"].cards.error("BITPIX", "of a flag plane must be one of integers")
+        require_integers(one.hdus["FLAG"])
     stated_bits = header_bits(found[0].hdus["FLAG"].cards)
     name = str(options.get("bit_table") or ("vis-pf14" if has_quadrants(listed.names) else "vis-pf13"))
     join_table(bit_table(name), stated_bits, BAND, found[0].hdus["FLAG"].where)

@@ -1,12 +1,16 @@
 """The pass over the exposures of an area: detector images one after the other, in the order of their ids.
 
 Only detectors that touch the area are opened, and of them only the planes that are needed. A detector image is small,
-so memory is that of one image whatever the number of exposures.
+so memory is that of a few whatever the number of exposures: threads take an image each, and what these give is added
+up in order.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +21,7 @@ from vmpz.frames import Frame, FrameRef, PsfStamps
 from vmpz.make import PassNeeds, needs
 from vmpz.make.accumulate import accumulate
 from vmpz.make.exposures import ExposureTotals, in_common
+from vmpz.make.geometry import Pointing
 from vmpz.make.goodpixels import subcell_words
 from vmpz.make.needs import table_in
 from vmpz.make.orderstatistics import Orders, Pool
@@ -35,6 +40,16 @@ __all__ = ["count_exposures", "open_area"]
 
 LISTED_AT_ONCE = 1 << 25
 """Pixels whose values are listed at once, for medians and the like."""
+
+_Image = tuple[FrameRef, tuple[Pointing, ...]]
+
+
+class _Counted(NamedTuple):
+    """What one image gives."""
+
+    statistics: CellStatistics
+    scale_arcsec: float
+    words: NDArray[np.uint64] | None
 
 
 def open_area(ref: FrameRef, planes: Collection[str]) -> Frame:
@@ -105,8 +120,17 @@ def count_exposures(
     wanted = needs(keys, ref, parameters, table)
     totals = ExposureTotals(cells, parameters.exposures.min_good)
     planes = wanted.planes & ref.planes.keys()
-    for frame, grid in _images(ref, planes, cells, parameters) if planes else ():
-        _add(totals, _in_common(frame, ref, table, parameters), grid, wanted, parameters, threads)
+
+    def count(image: _Image) -> _Counted | None:
+        with _opened(image, planes, cells, parameters) as opened:
+            if opened is None:
+                return None
+            frame, grid = opened
+            return _counted(_in_common(frame, ref, table, parameters), grid, wanted, parameters)
+
+    for one in _in_order(count, _images(ref) if planes else (), threads):
+        if one is not None:
+            totals.add(one.statistics, pixel_scale_arcsec=one.scale_arcsec, good=wanted.good, words=one.words)
     outlines = ref.exposures.corners if ref.exposures is not None else np.empty((0, 3, 2))
     union = union_fractions(outlines, cells.order, cells=cells).of_cells(cells.cells(), 0.0)
     statistics = totals.statistics(np.asarray(union, np.float64), wanted.keep_good)
@@ -136,17 +160,20 @@ def _order_statistics(
         here = np.flatnonzero(place == group)
         some = CellSet.from_cells(cells.order, number[here])
         pool = Pool(some, pixels[here], orders)
-        for frame, grid in _images(ref, wanted.planes & ref.planes.keys(), some, parameters):
-            accumulate(
-                _in_common(frame, ref, table, parameters),
-                grid,
-                rms_max=parameters.coverage.rms_max,
-                percents=wanted.percents,
-                listed=wanted.listed,
-                weight=wanted.weight,
-                pool=pool,
-                threads=threads,
-            )
+        for image in _images(ref):
+            with _opened(image, wanted.planes & ref.planes.keys(), some, parameters) as opened:
+                if opened is None:
+                    continue
+                accumulate(
+                    _in_common(opened[0], ref, table, parameters),
+                    opened[1],
+                    rms_max=parameters.coverage.rms_max,
+                    percents=wanted.percents,
+                    listed=wanted.listed,
+                    weight=wanted.weight,
+                    pool=pool,
+                    threads=threads,
+                )
         for name, values in pool.columns().items():
             columns.setdefault(name, np.full(len(cells), np.nan))[here] = values
     return columns
@@ -173,26 +200,46 @@ def _of_outlines(statistics: CellStatistics, outlines: Any) -> CellStatistics:
     return replace(statistics, columns=columns)
 
 
-def _images(
-    ref: FrameRef, planes: Collection[str], cells: CellSet, parameters: Parameters
-) -> Iterator[tuple[Frame, RunTable]]:
-    """Open images, and which cells hold their pixels; an image is closed when the next one is asked for."""
+def _images(ref: FrameRef) -> Iterator[_Image]:
+    """Images of the detectors of an area, and the pointing of each."""
     for member in ref.members:
+        pointings = pointings_of(member)
         for image in detectors_of(member, ref.options["rows"][member.area]):
-            grid = run_table(image.wcs, image.shape, cells, outline=image.outline())
-            if len(grid.cells):
-                with open_frame(image, planes) as frame:
-                    yield with_masks(frame, parameters, pointings_of(member)), grid
+            yield image, pointings
 
 
-def _add(
-    totals: ExposureTotals,
-    frame: Frame,
-    grid: RunTable,
-    wanted: PassNeeds,
-    parameters: Parameters,
-    threads: int,
-) -> None:
+@contextmanager
+def _opened(
+    image: _Image, planes: Collection[str], cells: CellSet, parameters: Parameters
+) -> Iterator[tuple[Frame, RunTable] | None]:
+    """An open image and which cells hold its pixels; None where none does."""
+    ref, pointings = image
+    grid = run_table(ref.wcs, ref.shape, cells, outline=ref.outline())
+    if not len(grid.cells):
+        yield None
+        return
+    with open_frame(ref, planes) as frame:
+        yield with_masks(frame, parameters, pointings), grid
+
+
+def _in_order(
+    work: Callable[[_Image], _Counted | None], images: Iterable[_Image], threads: int
+) -> Iterator[_Counted | None]:
+    """Results in the order of the images, of which no more than a few are at work."""
+    if threads == 1:
+        yield from map(work, images)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[_Counted | None]] = deque()
+        for image in images:
+            waiting.append(pool.submit(work, image))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _counted(frame: Frame, grid: RunTable, wanted: PassNeeds, parameters: Parameters) -> _Counted:
     """One image: the pass over it, and its good sub-cells where they are wanted."""
     statistics, good = accumulate(
         frame,
@@ -203,14 +250,6 @@ def _add(
         inverse_variance=wanted.inverse_variance,
         weight=wanted.weight,
         keep_good=wanted.keep_good,
-        threads=threads,
     )
-    words = None
-    if good is not None:
-        words = subcell_words(grid.cells, grid, good, outline=frame.ref.outline())
-    totals.add(
-        statistics,
-        pixel_scale_arcsec=float(frame.ref.scalars["pixel_scale_arcsec"]),
-        good=wanted.good,
-        words=words,
-    )
+    words = None if good is None else subcell_words(grid.cells, grid, good, outline=frame.ref.outline())
+    return _Counted(statistics, float(frame.ref.scalars["pixel_scale_arcsec"]), words)

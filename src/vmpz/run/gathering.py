@@ -18,7 +18,9 @@ from vmpz.frames import Exposures, FileRef, FrameRef, Manifest, Refused
 from vmpz.parameters import Parameters
 from vmpz.products import digest_of
 from vmpz.readers import bits_of, exposure_of_image
+from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
+from vmpz.sky.covers import unit_vectors
 from vmpz.sky.shares import outline_shares
 from vmpz.tiles import Tiling
 
@@ -48,7 +50,7 @@ def gather(manifest: Manifest, parameters: Parameters, tiling: Tiling) -> Manife
             for area, rows in _areas_of(exposure, parameters.maps.order, tiling):
                 if parameters.survey.tiles is None or area in parameters.survey.tiles:
                     members[area, ref.instrument, ref.band].append((exposure, rows))
-    refused = list(manifest.refused)
+    refused = [replace(one, exposure=not _names_tile(one.area, tiling)) for one in manifest.refused]
     for place, found in members.items():
         ref = _gathered(place, frames.get(place), found, parameters)
         if reason := _lost_flags(ref, parameters):
@@ -80,9 +82,23 @@ def _is_of_tile(ref: FrameRef, tiling: Tiling) -> bool:
     """Whether a frame is the image of the tile of its name."""
     if not ref.has_grid:
         return False
-    if tiling.kind in ("inputs", "mer-tiles") or ref.reader == "euclid-mer":
+    if tiling.kind == "inputs" or ref.reader == "euclid-mer":
         return True
-    return tiling.kind in ("euclid-wide", "healpix") and ref.area.isdecimal()
+    return _names_tile(ref.area, tiling) and (tiling.kind == "mer-tiles" or _lies_in_its_tile(ref, tiling))
+
+
+def _names_tile(area: str, tiling: Tiling) -> bool:
+    """Whether a tile may have that name."""
+    names = tiling.names
+    return area.isdecimal() if names is None else area in names
+
+
+def _lies_in_its_tile(ref: FrameRef, tiling: Tiling) -> bool:
+    """Whether the middle of an image lies in the tile of its name: exposures may have numbers for names too."""
+    x, y, z = unit_vectors(*np.transpose(ref.outline().vertices)).sum(axis=0)
+    lon, lat = np.degrees(np.arctan2(y, x)), np.degrees(np.arctan2(z, np.hypot(x, y)))
+    middle = CellSet.from_cells(hpx.MAX_ORDER, hpx.cells_at(lon, lat, hpx.MAX_ORDER).reshape(1))
+    return [area for area, _ in tiling.sharing(middle)] == [ref.area]
 
 
 def _has_scalars(ref: FrameRef) -> bool:

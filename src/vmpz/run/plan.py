@@ -149,7 +149,7 @@ def _plan(manifest: Manifest, parameters: Parameters, choice: Choice) -> Plan:
     found: list[FrameRef | Refused] = [*frames, *manifest.refused]
     _must_be_among("[survey] tiles: tile", parameters.survey.tiles, {one.area for one in manifest})
     _must_exist(choice, found)
-    areas = frozenset(one.area for one in found if one.area != "-")
+    areas = frozenset(one.area for one in found if one.area != "-" and not _is_loose(one))
     _patches_must_fit(parameters, areas)
     jobs: list[Job] = []
     grouped = _grouped(frames, lambda ref: ref.area)
@@ -172,6 +172,11 @@ def _plan(manifest: Manifest, parameters: Parameters, choice: Choice) -> Plan:
     return Plan(tuple(jobs), numbers, total, areas, manifest.notes, refused)
 
 
+def _is_loose(one: FrameRef | Refused) -> bool:
+    """Whether it is an exposure that could not be read, so that nobody knows where it lies."""
+    return isinstance(one, Refused) and one.exposure
+
+
 def _is_selected(ref: FrameRef, parameters: Parameters) -> bool:
     survey = parameters.survey
     return (
@@ -184,7 +189,7 @@ def _is_selected(ref: FrameRef, parameters: Parameters) -> bool:
 def _is_chosen(refused: Refused, choice: Choice) -> bool:
     """Whether a refused frame belongs to what was chosen; where the fault hides that, it does."""
     return (
-        (choice.tiles is None or refused.area in {*choice.tiles, "-"})
+        (choice.tiles is None or refused.exposure or refused.area in {*choice.tiles, "-"})
         and (choice.instruments is None or refused.instrument in {*choice.instruments, "-"})
         and (choice.bands is None or refused.band in {*choice.bands, "-"})
     )
@@ -268,7 +273,7 @@ def _numbers(
     total = 0
     most = max((len(keys) for bands in shares.values() for keys in bands.values()), default=0)
     first = {ref.area: ref for ref in reversed(frames)}
-    found: list[FrameRef | Refused] = [*frames, *refused]
+    found: list[FrameRef | Refused] = [*frames, *(one for one in refused if not one.exposure)]
     places = {(one.area, one.instrument, one.band) for one in found}
     for area, bands in _grouped(places, lambda place: place[0]):
         for _, instrument, band in sorted(bands):

@@ -10,7 +10,7 @@ from three hours before the field culminates at Cerro Tololo; one of them lacks 
 import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from vmpz.simulate.bands import Band
+from vmpz.simulate.descriptors import MJD_EPOCH
 from vmpz.simulate.exposures import Array, Camera, Detector, Shot, grid_of_detectors, shots
 from vmpz.simulate.field import Sky
 from vmpz.simulate.fitsfile import FitsWriter, fits_file
@@ -43,7 +44,6 @@ __all__ = [
     "exposure_number",
     "look",
     "observation_cards",
-    "observed_from",
     "pixel_scale_arcsec",
     "places",
     "quality_codes",
@@ -94,7 +94,6 @@ FILTERS = {
     "DECAM_g": "g DECam SDSS c0001 4720.0 1520.0",
     "DECAM_r": "r DECam SDSS c0002 6415.0 1480.0",
 }
-MJD_EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
 WITHOUT_AIRMASS = 1
 """Number of the exposure of the first band that lacks the card."""
 ROTATION_DEG_PER_DAY = 360.98564736629

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from vmpz.bits import bit_table
 from vmpz.simulate import decamcp
 from vmpz.simulate.bands import Band
-from vmpz.simulate.exposures import Array, Camera, Shot
+from vmpz.simulate.exposures import Array, Camera, Shot, flag_words
 from vmpz.simulate.field import Sky, generator
 from vmpz.simulate.fitsfile import FitsWriter, fits_file
+from vmpz.simulate.headers import tan_header
 
 __all__ = [
     "COADD_PIXELS",
@@ -38,12 +39,12 @@ DESDM_CCDS = ("S29", "S4", "N4", "N31")
 """CCDs that are written: two in the middle, two at the rim."""
 RUN = "r3630p01"
 ROLES = {
-    "column": "BPM",
-    "core": "SATURATE",
-    "halo": "STAR",
-    "trail": "TRAIL",
-    "cosmic": "CRAY",
-    "edge": "EDGE",
+    "column": ("BPM",),
+    "core": ("SATURATE",),
+    "halo": ("STAR",),
+    "trail": ("TRAIL",),
+    "cosmic": ("CRAY",),
+    "edge": ("EDGE",),
 }
 """What a pixel is hit by to its bit."""
 WEIGHTLESS = ("column", "edge")
@@ -78,11 +79,8 @@ def single_epoch_name(shot: Shot, ccd: str) -> str:
 
 def mask_words(roles: dict[str, NDArray[np.bool_]]) -> NDArray[np.int16]:
     """Bits of the mask."""
-    table = bit_table("desdm")
-    words = np.zeros(roles["core"].shape, np.int16)
-    for role, name in ROLES.items():
-        words[roles[role]] |= table.select((name,)).mask
-    return words
+    numbers = {bit.name: bit.number for bit in bit_table("desdm").bits}
+    return flag_words(roles, ROLES, numbers).astype(np.int16)
 
 
 def _single_epoch(shot: Shot, index: int, pixels: int) -> tuple[Header, Array, NDArray[Any], Array]:
@@ -157,28 +155,14 @@ def coadd_rms(band: Band, pixels: int) -> float:
 
 def coadd_header(sky: Sky, band: Band, pixels: int) -> Header:
     """Cards of a coadd: TAN, north up, about the middle."""
-    step = TILE_PX * TILE_PIXEL_ARCSEC / pixels / 3600.0
-    lon, lat = sky.centre_deg
-    return Header(
-        [
-            ("EQUINOX", 2000.0),
-            ("RADESYS", "ICRS"),
-            ("CTYPE1", "RA---TAN"),
-            ("CTYPE2", "DEC--TAN"),
-            ("CUNIT1", "deg"),
-            ("CUNIT2", "deg"),
-            ("CRVAL1", lon),
-            ("CRVAL2", lat),
-            ("CRPIX1", 0.5 * (pixels + 1)),
-            ("CRPIX2", 0.5 * (pixels + 1)),
-            ("CD1_1", -step),
-            ("CD1_2", 0.0),
-            ("CD2_1", 0.0),
-            ("CD2_2", step),
-            ("FILTER", decamcp.FILTERS[band.name]),
-            ("BAND", band.name.removeprefix("DECAM_"), "Short name for filter"),
-            ("MAGZERO", COADD_ZERO_POINT, "Mag Zero-point in magnitudes/s"),
-            ("TILENAME", tile_name(sky), "DES Tilename"),
-            ("TILEID", 119590, "Tile ID for DES Tilename"),
-        ]
-    )
+    middle = 0.5 * (pixels + 1)
+    header = tan_header(sky.centre_deg, (middle, middle), TILE_PX * TILE_PIXEL_ARCSEC / pixels / 3600.0)
+    for card in (
+        ("FILTER", decamcp.FILTERS[band.name]),
+        ("BAND", band.name.removeprefix("DECAM_"), "Short name for filter"),
+        ("MAGZERO", COADD_ZERO_POINT, "Mag Zero-point in magnitudes/s"),
+        ("TILENAME", tile_name(sky), "DES Tilename"),
+        ("TILEID", 119590, "Tile ID for DES Tilename"),
+    ):
+        header.append(card)
+    return header

@@ -21,7 +21,7 @@ from vmpz.simulate.field import DITHERS_ARCSEC, Sky, generator
 from vmpz.simulate.geometry import ARCSEC, Plane
 from vmpz.sky.covers import unit_vectors
 
-__all__ = ["Camera", "Detector", "Shot", "grid_of_detectors", "shots"]
+__all__ = ["Camera", "Detector", "Shot", "flag_words", "grid_of_detectors", "shots"]
 
 Array = NDArray[np.floating[Any]]
 
@@ -87,7 +87,7 @@ def grid_of_detectors(
     gap_x_arcsec: float,
     gap_y_arcsec: float,
 ) -> tuple[Detector, ...]:
-    """Equal detectors in rows from south to north, each from east to west reversed (x ascending), about the middle.
+    """Equal detectors in rows of ascending y, each of ascending x, about the middle.
 
     Rows of fewer names stand in the middle; '' leaves a place empty.
     """
@@ -146,6 +146,11 @@ class Shot:
         x = np.array([one.x0, one.x1, one.x1, one.x0]) * ARCSEC
         y = np.array([one.y0, one.y0, one.y1, one.y1]) * ARCSEC
         return np.stack(self.plane.angles(x, y), axis=1)
+
+    @property
+    def field_deg(self) -> Array:
+        """Corners (4, 2) of the whole focal plane, ICRS degrees."""
+        return self.corners_deg(Detector("", *self.camera.field_arcsec))
 
     def wcs_header(self, one: Detector, shape: tuple[int, int]) -> Header:
         """TAN cards of a detector of (rows, columns) pixels that fill it: columns run to the west, rows to the north
@@ -231,6 +236,29 @@ class Shot:
         return generator(
             self.sky.seed, f"{what} {self.camera.instrument} {self.band.name} {name}", self.number
         )
+
+
+def flag_words(
+    roles: Mapping[str, NDArray[np.bool_]],
+    names: Mapping[str, Sequence[str]],
+    numbers: Mapping[str, int],
+) -> NDArray[np.int32]:
+    """Flags of pixels by what hits them.
+
+    Parameters
+    ----------
+    roles : mapping of str to bool array
+        As `Shot.roles` gives them.
+    names : mapping of str to names
+        Role to the bits that it sets; other roles set none.
+    numbers : mapping of str to int
+        Name of a bit to its number.
+    """
+    words = np.zeros(roles["core"].shape, np.int32)
+    for role, bits in names.items():
+        for name in bits:
+            words[roles[role]] |= 1 << numbers[name]
+    return words
 
 
 def _inside(directions: Array, centres: Array, radii: Array) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmpz.errors import InputError
-from vmpz.simulate import decam, kids, lsst, nir, vis
+from vmpz.simulate import decam, exposuretable, kids, lsst, nir, vis
 from vmpz.simulate.exposures import Camera
 from vmpz.simulate.field import Sky
 
@@ -75,6 +75,11 @@ def _hsc(folder: Path, sky: Sky, pixels: int, camera: Camera) -> None:
     lsst.write_hsc(folder / "HSC", sky, pixels=pixels, camera=camera)
 
 
+def _table(folder: Path, sky: Sky, pixels: int, camera: Camera) -> None:
+    chosen = {band: exposuretable.NAMES[band] for band in camera.bands}
+    exposuretable.write_tables(folder / "TABLE", sky, names=chosen)
+
+
 FRAMES = {
     "VIS": Frames(vis.CAMERA, _vis, vis.INPUTS),
     "NISP": Frames(nir.CAMERA, _nir, nir.INPUTS),
@@ -84,8 +89,10 @@ FRAMES = {
     "HSC": Frames(
         lsst.HSC_CAMERA, _hsc, lsst.hsc_inputs("HSC") + '[inputs.options]\nfiles = "CORR-*.fits"\n'
     ),
+    "TABLE": Frames(exposuretable.CAMERA, _table, exposuretable.INPUTS.format(location="TABLE")),
 }
-"""Instrument, as `vmpz simulate --frames` names it, to its exposures; coadds beside them are no exposures."""
+"""Instrument, as `vmpz simulate --frames` names it, to its exposures; TABLE are those of a survey that keeps a table of
+them instead of images. Coadds beside them are no exposures."""
 
 
 def frames_of(names: Iterable[str | Frames]) -> list[Frames]:

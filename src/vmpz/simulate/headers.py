@@ -8,7 +8,16 @@ from astropy.io.fits import Header
 from vmpz.simulate.bands import Band
 from vmpz.simulate.pixels import Grid
 
-__all__ = ["RELEASE", "START", "file_name", "hexadecimal", "image_header", "instant", "wcs_header"]
+__all__ = [
+    "RELEASE",
+    "START",
+    "file_name",
+    "hexadecimal",
+    "image_header",
+    "instant",
+    "tan_header",
+    "wcs_header",
+]
 
 START = datetime(2026, 1, 15, 8, 30, 0, tzinfo=UTC)
 """Start of the run that all files of a simulation claim."""
@@ -55,22 +64,27 @@ def file_name(seed: int, tile: str, band: Band | None, kind: str) -> str:
 
 def wcs_header(grid: Grid) -> Header:
     """The cards of the pixel-to-sky mapping."""
+    return tan_header(grid.crval, (grid.crpix, grid.crpix), grid.cd_deg)
+
+
+def tan_header(crval_deg: tuple[float, float], crpix: tuple[float, float], step_deg: float) -> Header:
+    """Cards of a tangent plane, north up, with pixels of that side."""
     header = Header()
     for card in (
         ("EQUINOX", 2000.0, "Mean equinox"),
         ("RADESYS", "ICRS", "Astrometric system"),
         ("CTYPE1", "RA---TAN", "WCS projection type for this axis"),
         ("CUNIT1", "deg", "Axis unit"),
-        ("CRVAL1", grid.crval[0], "World coordinate on this axis"),
-        ("CRPIX1", grid.crpix, "Reference pixel on this axis"),
-        ("CD1_1", -grid.cd_deg, "Linear projection matrix"),
+        ("CRVAL1", crval_deg[0], "World coordinate on this axis"),
+        ("CRPIX1", crpix[0], "Reference pixel on this axis"),
+        ("CD1_1", -step_deg, "Linear projection matrix"),
         ("CD1_2", 0.0, "Linear projection matrix"),
         ("CTYPE2", "DEC--TAN", "WCS projection type for this axis"),
         ("CUNIT2", "deg", "Axis unit"),
-        ("CRVAL2", grid.crval[1], "World coordinate on this axis"),
-        ("CRPIX2", grid.crpix, "Reference pixel on this axis"),
+        ("CRVAL2", crval_deg[1], "World coordinate on this axis"),
+        ("CRPIX2", crpix[1], "Reference pixel on this axis"),
         ("CD2_1", 0.0, "Linear projection matrix"),
-        ("CD2_2", grid.cd_deg, "Linear projection matrix"),
+        ("CD2_2", step_deg, "Linear projection matrix"),
     ):
         header.append(card)
     return header

@@ -20,7 +20,7 @@ No public card holds the sky that was subtracted; it is written as BKGMED (see `
 import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,9 +33,11 @@ from numpy.typing import NDArray
 from vmpz.bits import bit_table
 from vmpz.physics.atmosphere import airmass, zenith_distance_deg
 from vmpz.simulate.bands import Band
-from vmpz.simulate.exposures import Array, Camera, Detector, Shot, shots
+from vmpz.simulate.descriptors import MJD_EPOCH
+from vmpz.simulate.exposures import Array, Camera, Detector, Shot, flag_words, shots
 from vmpz.simulate.field import Sky, generator
 from vmpz.simulate.fitsfile import FitsWriter, fits_file
+from vmpz.simulate.headers import tan_header
 
 __all__ = [
     "CAMERA",
@@ -45,7 +47,6 @@ __all__ = [
     "SITE_DEG",
     "Coadd",
     "coadds",
-    "flag_words",
     "highest_mjd",
     "write_kids",
 ]
@@ -60,9 +61,8 @@ EMPTY_SHARE = 16
 EXPOSURES = {"KIDS_u": 4, "KIDS_g": 5, "KIDS_r": 5, "KIDS_i": 5}
 """Band to the exposures of a tile."""
 OVERHEAD_S = 45.0
-ROLES = {"core": "SATURATION", "halo": "HALO1", "trail": "HALO2", "column": "BADPIXEL"}
+ROLES = {"core": ("SATURATION",), "halo": ("HALO1",), "trail": ("HALO2",), "column": ("BADPIXEL",)}
 """What a pixel is hit by to its flag."""
-MJD_EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
 
 
 def _detectors() -> tuple[Detector, ...]:
@@ -196,17 +196,14 @@ class Coadd:
 
     def wcs_header(self) -> Header:
         """TAN cards, north up."""
-        step, (rows, columns) = self.pixel_arcsec / 3600.0, self.shape
-        cards: list[tuple[str, Any]] = [
-            ("CTYPE1", "RA---TAN"),
-            ("CTYPE2", "DEC--TAN"),
-            ("CUNIT1", "deg"),
-            ("CUNIT2", "deg"),
-        ]
-        cards += [("CRVAL1", self.first.lon_deg), ("CRVAL2", self.first.lat_deg)]
-        cards += [("CRPIX1", 0.5 * (columns + 1)), ("CRPIX2", 0.5 * (rows + 1))]
-        cards += [("CD1_1", -step), ("CD1_2", 0.0), ("CD2_1", 0.0), ("CD2_2", step)]
-        return Header([*cards, ("RADESYS", "FK5"), ("EQUINOX", 2000.0)])
+        rows, columns = self.shape
+        header = tan_header(
+            (self.first.lon_deg, self.first.lat_deg),
+            (0.5 * (columns + 1), 0.5 * (rows + 1)),
+            self.pixel_arcsec / 3600.0,
+        )
+        header["RADESYS"] = "FK5"
+        return header
 
     def reached(self) -> NDArray[np.bool_]:
         """Pixels that any exposure reaches."""
@@ -217,16 +214,9 @@ class Coadd:
         """Words of the flag image."""
         x, y = np.meshgrid(np.arange(self.shape[1]), np.arange(self.shape[0]))
         lon, lat = WCS(self.wcs_header()).all_pix2world(x, y, 0)
-        return flag_words(self.first.roles(0, np.asarray(lon), np.asarray(lat)))
-
-
-def flag_words(roles: dict[str, NDArray[np.bool_]]) -> NDArray[np.int16]:
-    """Flags of pixels by what hits them."""
-    table = bit_table("kids")
-    words = np.zeros(roles["core"].shape, np.int16)
-    for role, name in ROLES.items():
-        words[roles[role]] |= table.select((name,)).mask
-    return words
+        roles = self.first.roles(0, np.asarray(lon), np.asarray(lat))
+        numbers = {bit.name: bit.number for bit in bit_table("kids").bits}
+        return flag_words(roles, ROLES, numbers).astype(np.int16)
 
 
 def coadds(sky: Sky, *, pixels: int = 100, bands: Collection[str] | None = None) -> Iterator[Coadd]:

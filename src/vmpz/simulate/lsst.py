@@ -25,10 +25,11 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from vmpz.simulate.bands import Band
-from vmpz.simulate.exposures import Camera, Detector, Shot, shots
+from vmpz.simulate.exposures import Camera, Detector, Shot, flag_words, shots
 from vmpz.simulate.field import Sky
 from vmpz.simulate.fitsfile import fits_file, packed
 from vmpz.simulate.geometry import ARCSEC
+from vmpz.simulate.headers import tan_header
 from vmpz.simulate.lsstcards import (
     NJY_ZERO_POINT,
     PATCHES,
@@ -202,10 +203,7 @@ def scene(shot: Shot, index: int, pixels: int) -> Scene:
     header, shape, pixel = _grid(shot, index, pixels)
     lon, lat = _sky(header, shape)
     numbers = plane_numbers(shot.camera, detector_number(shot.camera, index))
-    mask = np.zeros(shape, np.int32)
-    for role, hit in shot.roles(index, lon, lat).items():
-        for name in ROLES[shot.camera.instrument][role]:
-            mask[hit] |= 1 << numbers[name]
+    mask = flag_words(shot.roles(index, lon, lat), ROLES[shot.camera.instrument], numbers)
     noise = shot.rms(index, pixel)
     image = (noise * shot.noise(index, shape)).astype(np.float32)
     variance = np.full(shape, noise**2, np.float32)
@@ -298,14 +296,8 @@ def _sky(header: Header, shape: tuple[int, int]) -> tuple[Array, Array]:
 def _patch_wcs(lon_deg: float, lat_deg: float, shape: tuple[int, int], pixel_arcsec: float) -> Header:
     """TAN about the middle of the tract, half a degree south of the patch, as all patches of a tract share it."""
     step = pixel_arcsec / 3600.0
-    header = Header()
-    header["CTYPE1"], header["CTYPE2"] = "RA---TAN", "DEC--TAN"
-    header["CUNIT1"], header["CUNIT2"] = "deg", "deg"
-    header["RADESYS"], header["EQUINOX"] = "ICRS", 2000.0
-    header["CRVAL1"], header["CRVAL2"] = lon_deg, lat_deg - 0.5
-    header["CRPIX1"], header["CRPIX2"] = 0.5 * (shape[1] + 1), 0.5 * (shape[0] + 1) - 0.5 / step
-    header["CD1_1"], header["CD1_2"], header["CD2_1"], header["CD2_2"] = -step, 0.0, 0.0, step
-    return header
+    crpix = 0.5 * (shape[1] + 1), 0.5 * (shape[0] + 1) - 0.5 / step
+    return tan_header((lon_deg, lat_deg - 0.5), crpix, step)
 
 
 # -- files ------------------------------------------------------------------------------------------------------

@@ -31,13 +31,12 @@ from vmpz.simulate.descriptors import (
     root_element,
     time_text,
 )
-from vmpz.simulate.exposures import Camera, Detector, Shot, grid_of_detectors, shots
+from vmpz.simulate.exposures import Camera, Detector, Shot, flag_words, grid_of_detectors, shots
 from vmpz.simulate.field import Sky
 from vmpz.simulate.fitsfile import Compression, fits_file
-from vmpz.simulate.geometry import Plane
 from vmpz.simulate.headers import START, instant
 from vmpz.simulate.orbit import spacecraft_km
-from vmpz.sky.covers import unit_vectors
+from vmpz.simulate.stamps import gaussian_stamps, middle_turn
 
 __all__ = [
     "CAMERA",
@@ -79,7 +78,6 @@ STORAGES = {
 }
 STAMP_PX = 61
 SAMPLE_ARCSEC = 0.1
-FWHM_PER_SIGMA = math.sqrt(8.0 * math.log(2.0))
 PIPELINE = "NIR_ProcessField_EUCLID_2.0.3"
 
 
@@ -215,12 +213,9 @@ def detector_planes(shot: Shot, index: int, pixels: int) -> Planes:
 def _flags(roles: Mapping[str, NDArray[np.bool_]]) -> NDArray[np.int32]:
     """As in real frames nearly all pixels are NLINEAR, half of them DARKNODET as well."""
     number = {bit.name: bit.number for bit in bit_table("nir").bits}
-    names = {**FLAG_ROLES["NISP"], "edge": ("INVALID",)}
-    words = np.full(roles["edge"].shape, 1 << number["NLINEAR"], np.int32)
+    names = {role: bits for role, bits in FLAG_ROLES["NISP"].items() if role in roles}
+    words = flag_words(roles, {**names, "edge": ("INVALID",)}, number) | 1 << number["NLINEAR"]
     words[1::2] |= 1 << number["DARKNODET"]
-    for role, hit in roles.items():
-        for name in names[role]:
-            words[hit] |= 1 << number[name]
     return words
 
 
@@ -232,25 +227,8 @@ def _samples(header: Header, pixels: int) -> int:
 
 def _stamp(shot: Shot, header: Header, pixels: int) -> Array:
     """The PSF in the middle of a detector: a Gaussian on the sky, sampled along the axes of the detector."""
-    e1, e2 = shot.ellipticity
-    half = (shot.fwhm_arcsec / FWHM_PER_SIGMA) ** 2 / math.sqrt(1.0 - e1 * e1 - e2 * e2)
-    on_sky = half * np.array([[1.0 + e1, e2], [e2, 1.0 - e1]])
-    to_samples = np.linalg.inv(_west_north(header, pixels)) * _samples(header, pixels)
-    inverse = np.linalg.inv(to_samples @ on_sky @ to_samples.T)
-    y, x = np.mgrid[:STAMP_PX, :STAMP_PX] - STAMP_PX // 2
-    form = inverse[0, 0] * x * x + inverse[1, 1] * y * y + 2.0 * inverse[0, 1] * x * y
-    stamp = np.exp(-0.5 * form)
-    return np.asarray(stamp / stamp.sum())
-
-
-def _west_north(header: Header, pixels: int) -> Array:
-    """Arcsec to the west and the north (rows) per pixel along x and y (columns) in the middle of a detector."""
-    middle = (pixels - 1) / 2.0
-    steps = np.array([(0.0, 0.0), (0.5, 0.0), (-0.5, 0.0), (0.0, 0.5), (0.0, -0.5)])
-    lon, lat = WCS(header).all_pix2world(*(middle + steps.T), 0)
-    east, north = Plane.at(float(lon[0]), float(lat[0])).project(unit_vectors(lon, lat))
-    place = np.degrees(np.stack((-east, north))) * 3600.0
-    return np.stack((place[:, 1] - place[:, 2], place[:, 3] - place[:, 4]), axis=1)
+    turn = middle_turn(WCS(header), (pixels, pixels)) / _samples(header, pixels)
+    return np.asarray(gaussian_stamps(shot, turn[None], STAMP_PX)[0])
 
 
 # -- the files ----------------------------------------------------------------------------------------------------
@@ -390,7 +368,7 @@ def _write_psf_model(path: Path, shot: Shot, headers: list[Header], stamps: list
                 array=stamp.reshape(1, *shape).astype("f4"),
             )
             table = fits.BinTableHDU.from_columns([column], name="PSF_DATA")
-            side = math.sqrt(abs(np.linalg.det(_west_north(wcs, pixels))))
+            side = math.sqrt(abs(np.linalg.det(middle_turn(WCS(wcs), (pixels, pixels)))))
             for card in (
                 ("LOADED", 120, "Number of loaded sources"),
                 ("ACCEPTED", 96, "Number of accepted sources"),
@@ -421,9 +399,7 @@ def _write_descriptor(
     for key, value in (("AxisNumber", 2), ("AxisLengths", f"{pixels} {pixels}")):
         add_element(data, key, value)
     add_element(add_element(data, "Filter"), "Name", shot.band.name)
-    x0, x1, y0, y1 = (math.radians(edge / 3600.0) for edge in shot.camera.field_arcsec)
-    lon, lat = shot.plane.angles(np.array([x0, x1, x1, x0]), np.array([y0, y0, y1, y1]))
-    add_polygon(add_element(data, "ImgSpatialFootprint"), zip(lon, lat, strict=True))
+    add_polygon(add_element(data, "ImgSpatialFootprint"), shot.field_deg)
     listed = add_element(data, "DetectorList")
     for one, wcs in zip(shot.camera.detectors, headers, strict=True):
         detector = add_element(listed, "Detector")

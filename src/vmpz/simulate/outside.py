@@ -38,7 +38,7 @@ __all__ = [
     "write_outside",
 ]
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating[Any]]
 
 FOLDER = "outside"
 EBV_ORDER = 6
@@ -51,12 +51,15 @@ ATMOSPHERE = {
     "KIDS_u": 0.48, "KIDS_g": 0.16, "KIDS_r": 0.09, "KIDS_i": 0.03,
     "LSST_r": 0.10, "LSST_i": 0.07,
     "HSC_r": 0.08, "HSC_i": 0.04,
+    "MEGACAM_u": 0.35, "MEGACAM_g": 0.15, "MEGACAM_r": 0.10,
 }  # fmt: skip
 """Extinction by the atmosphere, mag per air mass."""
 SCHLAFLY = 0.86
 """True E(B-V) of the map of Schlegel, Finkbeiner & Davis 1998 (Schlafly & Finkbeiner 2011, ApJ 737, 103)."""
-KIDS_SFD = {"KIDS_u": 4.239, "KIDS_g": 3.303, "KIDS_r": 2.285, "KIDS_i": 1.698}
-"""For that map, the filters being those of the SDSS (the same work, table 6)."""
+SDSS_SFD = {"u": 4.239, "g": 3.303, "r": 2.285, "i": 1.698}
+"""For that map, of filters like those of the SDSS (the same work, table 6)."""
+WAVELENGTHS = {"MEGACAM_g": 0.475}
+"""Of bands that the model of the zodiacal light does not know, um."""
 
 GROUND = ("Airmass", "AtmosphericExtinction", "Seeing", "ParallacticAngle", "DCR1", "DCR2", "DCRE1", "DCRE2")
 """Quantities of instruments below the atmosphere."""
@@ -139,7 +142,10 @@ def maps_of(instruments: Collection[str]) -> list[str]:
 
 def reddening_coefficients(bands: Iterable[str]) -> dict[str, float]:
     """A_b / E(B-V), on the scale of a true E(B-V), of bands that the law F99-RV3.1 does not name."""
-    sfd = {**LAWS["DES-DR1"], **LAWS["HSC-PDR"], **KIDS_SFD}
+    alike = {
+        f"{camera}_{letter}": value for camera in ("KIDS", "MEGACAM") for letter, value in SDSS_SFD.items()
+    }
+    sfd = {**LAWS["DES-DR1"], **LAWS["HSC-PDR"], **alike}
     known = {**{name: round(value / SCHLAFLY, 3) for name, value in sfd.items()}, **LAWS["LSST-CCM89"]}
     return {name: known[name] for name in bands if name in known}
 
@@ -150,6 +156,7 @@ def outside_parameters(bands: Sequence[str]) -> str:
         folder=FOLDER,
         coefficients=_inline(reddening_coefficients(bands)),
         atmosphere=_inline({name: ATMOSPHERE[name] for name in bands if name in ATMOSPHERE}),
+        wavelengths=_inline({name: WAVELENGTHS[name] for name in bands if name in WAVELENGTHS}),
         stars=list(STAR_WINDOW),
         galaxies=list(GALAXY_WINDOW),
     )
@@ -162,6 +169,9 @@ def _inline(values: dict[str, float]) -> str:
 OUTSIDE = """
 [site]
 extinction = {atmosphere}
+
+[zodiacal]
+wavelength_um = {wavelengths}
 
 [extinction]
 map = "{folder}/ebv.fits"

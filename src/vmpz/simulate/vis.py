@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 
 from vmpz.bits import bit_table
 from vmpz.simulate.bands import FLAG_ROLES, INSTRUMENTS, Band
-from vmpz.simulate.exposures import Camera, Detector, Shot, shots
+from vmpz.simulate.exposures import Camera, Detector, Shot, flag_words, shots
 from vmpz.simulate.field import Sky, generator
 from vmpz.simulate.fitsfile import Compression, fits_file
 from vmpz.simulate.headers import instant
+from vmpz.simulate.stamps import gaussian_stamps, west_north
 from vmpz.simulate.visheaders import (
     LONG_S,
     Seen,
@@ -35,7 +36,6 @@ from vmpz.simulate.visheaders import (
     primary_header,
     sequence,
     structure,
-    west_north,
 )
 from vmpz.simulate.visxml import write_descriptor
 
@@ -81,7 +81,6 @@ TPV = {
 """PVi_1, 2, 4 to 10: no constant and no radial term, as in public frames."""
 TPV_TERMS = (1, 2, 4, 5, 6, 7, 8, 9, 10)
 STAMP_PX = 21
-FWHM_PER_SIGMA = math.sqrt(8.0 * math.log(2.0))
 FLAT_SCATTER = 0.008
 
 
@@ -265,12 +264,8 @@ def _see(shot: Shot, index: int, pixels: int) -> Seen:
 
 def _flags(roles: Mapping[str, NDArray[np.bool_]]) -> NDArray[np.int32]:
     number = {bit.name: bit.number for bit in bit_table("vis-pf14").bits}
-    names = {**FLAG_ROLES["VIS"], "edge": ("QUADEDGE",), "trail": ()}
-    words = np.zeros(roles["edge"].shape, np.int32)
-    for role, hit in roles.items():
-        for name in names[role]:
-            words[hit] |= 1 << number[name]
-    return words
+    names = {role: bits for role, bits in FLAG_ROLES["VIS"].items() if role in roles}
+    return flag_words(roles, {**names, "edge": ("QUADEDGE",)}, number)
 
 
 def _weight(shot: Shot, index: int, planes: Planes, kind: str) -> NDArray[np.float32]:
@@ -289,15 +284,7 @@ def _stamps(shot: Shot, one: Seen, form: Form) -> NDArray[np.float32]:
     x, y = np.meshgrid(across * columns - 0.5, across * rows - 0.5)
     turn = west_north(one.wcs, x.ravel(), y.ravel())
     turn *= (STAMP_ARCSEC / np.sqrt(np.abs(np.linalg.det(turn))))[:, None, None]
-    e1, e2 = shot.ellipticity
-    half = (shot.fwhm_arcsec / FWHM_PER_SIGMA) ** 2 / math.sqrt(1.0 - e1 * e1 - e2 * e2)
-    inverse = np.linalg.inv(half * np.array([[1.0 + e1, e2], [e2, 1.0 - e1]]))
-    form_px = np.swapaxes(turn, 1, 2) @ inverse @ turn
-    place = np.arange(STAMP_PX) - STAMP_PX // 2
-    dx, dy = place[None, None, :], place[None, :, None]
-    a, b, c = (form_px[:, i, j, None, None] for i, j in ((0, 0), (0, 1), (1, 1)))
-    stamps = np.exp(-0.5 * (a * dx * dx + 2.0 * b * dx * dy + c * dy * dy))
-    stamps /= stamps.sum(axis=(1, 2), keepdims=True)
+    stamps = gaussian_stamps(shot, turn, STAMP_PX)
     side = form.stamps * STAMP_PX
     grid = stamps.reshape(form.stamps, form.stamps, STAMP_PX, STAMP_PX).swapaxes(1, 2)
     return np.asarray(grid.reshape(side, side), np.float32)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from vmpz.simulate.bands import Band
 from vmpz.simulate.descriptors import MJD_EPOCH
 from vmpz.simulate.exposures import Shot
-from vmpz.simulate.geometry import ARCSEC, Plane
+from vmpz.simulate.geometry import ARCSEC
 from vmpz.simulate.headers import DATASET_RELEASE, START
 from vmpz.simulate.orbit import spacecraft_km
-from vmpz.sky.covers import unit_vectors
+from vmpz.simulate.stamps import middle_turn
 
 __all__ = [
     "LONG_S",
@@ -29,7 +29,6 @@ __all__ = [
     "primary_header",
     "sequence",
     "structure",
-    "west_north",
 ]
 
 Array = NDArray[np.floating[Any]]
@@ -52,19 +51,6 @@ def observation(shot: Shot) -> int:
 def exposure_id(shot: Shot) -> str:
     """Observation, dither and number, as in file names."""
     return f"{observation(shot):06d}-{shot.dither:02d}-{1 + is_short(shot)}"
-
-
-def west_north(wcs: WCS, x: Array, y: Array) -> Array:
-    """Arcsec to the west and the north (rows) per pixel along x and y (columns), (n, 2, 2)."""
-    turns = []
-    for px, py in zip(x, y, strict=True):
-        lon, lat = wcs.all_pix2world(
-            px + np.array([0.0, 0.5, -0.5, 0.0, 0.0]), py + np.array([0, 0, 0, 0.5, -0.5]), 0
-        )
-        east, north = Plane.at(float(lon[0]), float(lat[0])).project(unit_vectors(lon, lat))
-        place = np.stack((-east, north)) / ARCSEC
-        turns.append(np.stack((place[:, 1] - place[:, 2], place[:, 3] - place[:, 4]), axis=1))
-    return np.array(turns)
 
 
 @dataclass(frozen=True)
@@ -109,8 +95,7 @@ def sequence(shot: Shot) -> dict[str, int]:
 def primary_header(shot: Shot) -> Header:
     """Primary header: instrument, times, attitude, orbit and place in the observation sequence."""
     angles, orbit = shot.sky.scalars(shot.number), spacecraft_km(shot.middle_mjd)
-    x0, x1, y0, y1 = (edge * ARCSEC for edge in shot.camera.field_arcsec)
-    lon, lat = shot.plane.angles(np.array([x0, x1, x1, x0]), np.array([y0, y0, y1, y1]))
+    lon, lat = shot.field_deg.T
     start = (MJD_EPOCH + timedelta(days=shot.mjd)).isoformat(timespec="milliseconds")[:-6]
     header = structure(None)
     for card in (
@@ -183,8 +168,7 @@ def _instrument_cards(band: Band) -> str:
 
 def _surface(shot: Shot, wcs: WCS, data: NDArray[Any]) -> Header:
     """Median and median deviation of the background, MJy/sr."""
-    rows, columns = data.shape
-    turn = west_north(wcs, np.array([(columns - 1) / 2.0]), np.array([(rows - 1) / 2.0]))[0]
+    turn = middle_turn(wcs, (data.shape[0], data.shape[1]))
     zero_point = shot.band.zero_point_mag + 2.5 * math.log10(shot.band.exposure_time_s)
     unit = AB_ZERO_JY / 1e6 * 10.0 ** (-0.4 * zero_point) / (abs(float(np.linalg.det(turn))) * ARCSEC**2)
     level = np.median(data.astype(np.float64))

@@ -5,8 +5,6 @@ from datetime import timedelta
 from pathlib import Path
 from xml.etree import ElementTree
 
-import numpy as np
-
 from vmpz.files.write import write_text
 from vmpz.simulate.descriptors import (
     MJD_EPOCH,
@@ -17,7 +15,6 @@ from vmpz.simulate.descriptors import (
     time_text,
 )
 from vmpz.simulate.exposures import Shot
-from vmpz.simulate.geometry import ARCSEC
 from vmpz.simulate.orbit import spacecraft_km
 
 __all__ = ["write_descriptor", "write_observations"]
@@ -107,8 +104,7 @@ def _observation(
     orbit = add_element(data, "ReconsOrbit")
     add_element(orbit, "Position", " ".join(repr(float(km)) for km in spacecraft_km(shot.middle_mjd)))
     add_element(orbit, "SolarAspectAngle", shot.sky.scalars(shot.number)["SAA"])
-    x0, x1, y0, y1 = (edge * ARCSEC for edge in shot.camera.field_arcsec)
-    lon, lat = shot.plane.angles(np.array([x0, x1, x1, x0]), np.array([y0, y0, y1, y1]))
+    lon, lat = shot.field_deg.T
     if polygon:
         add_polygon(add_element(data, "ImgSpatialFootprint"), zip(lon, lat, strict=True))
     else:

@@ -1,7 +1,7 @@
 """Tiles, patches, what a tiling is, and the small geometry that tilings share."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,6 +34,11 @@ class Tiling(Protocol):
     """Who owns which cell."""
 
     kind: str
+
+    @property
+    def names(self) -> Sequence[str] | None:
+        """Ids of all tiles, None where they are numbers."""
+        ...
 
     def owned(self, tile_id: str, order: int) -> CellSet:
         """Cells of `order` whose centre lies in the core of the tile.

@@ -1,6 +1,8 @@
 """Tilings that are given: inner areas, cells of a coarse order, outlines of images, patches."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -36,13 +38,19 @@ class Given:
 
     def sharing(self, cells: CellSet) -> Iterator[tuple[str, CellSet]]:
         """Areas that own any of these cells."""
-        yield from _owning(self, sorted({*self._sets, *self._outlines.names}), cells)
+        yield from _owning(self, self.names, cells)
+
+    @property
+    def names(self) -> list[str]:
+        """Ids of all areas."""
+        return sorted({*self._sets, *self._outlines.names})
 
 
 class Healpix:
     """The cells of a coarse order."""
 
     kind = "healpix"
+    names = None
 
     def __init__(self, order: int = 6) -> None:
         self._order = order
@@ -100,11 +108,11 @@ class Outlines:
     @property
     def names(self) -> list[str]:
         """Ids of all areas."""
-        return list(self._names)
+        return sorted(self._names)
 
     def sharing(self, cells: CellSet) -> Iterator[tuple[str, CellSet]]:
         """Areas that own any of these cells."""
-        yield from _owning(self, sorted(self._names), cells)
+        yield from _owning(self, self.names, cells)
 
     def _neighbours(self, tile_id: str) -> list[str]:
         """Other areas that may overlap, by bounding circles."""
@@ -124,9 +132,16 @@ class Patches(Given):
 
 def _owning(grid: Tiling, names: Sequence[str], cells: CellSet) -> Iterator[tuple[str, CellSet]]:
     for name in names:
-        shared = grid.owned(name, cells.order) & cells
+        shared = _owned(grid, name, cells.order) & cells  # type: ignore[arg-type]  # tilings are hashed by identity
         if shared:
             yield name, shared
+
+
+@lru_cache(1024)
+def _owned(grid: Any, name: str, order: int) -> CellSet:
+    """Own cells, kept since many exposures ask for those of the same areas."""
+    owned: CellSet = grid.owned(name, order)
+    return owned
 
 
 def _require_disjoint(sets: Mapping[str, CellSet]) -> None:

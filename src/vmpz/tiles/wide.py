@@ -127,6 +127,7 @@ class Wide:
     """The regular grid of the Euclid wide survey."""
 
     kind = "euclid-wide"
+    names = None
 
     def owned(self, tile_id: str, order: int) -> CellSet:
         """Cells whose centre lies in the core, found by descending from the base cells."""
