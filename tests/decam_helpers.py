@@ -3,19 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from astropy.io import fits
 
-from vmpz.frames import FrameRef, Manifest
-from vmpz.readers import scan_inputs
+from readers_scan import Scanner
 from vmpz.simulate import decamcp
 from vmpz.simulate.exposures import Shot
 from vmpz.simulate.field import Sky
 from vmpz.tiles import tiles_near
 
-CCDS = ("S29", "S6", "N4", "N13", "N31")
+CCDS = ("S29", "S6", "N4", "N31")
 PIXELS = 32
 SKY = Sky(sorted(tiles_near(52.9, -28.25, 1), key=lambda tile: tile.id), 6.0, 11)
 
@@ -69,24 +67,8 @@ def look(shot: Shot, name: str) -> decamcp.Ccd:
     return SEEN[key]
 
 
-def scan(folder: Path, bands: Any = None, tiles: Any = None, planes: Any = None, **options: Any) -> Manifest:
-    place = SimpleNamespace(reader="decam", location=str(folder), bands=None, options=options)
-    return scan_inputs([place], bands=bands, tiles=tiles, planes=planes)
-
-
-def the_frame(folder: Path, **options: Any) -> FrameRef:
-    manifest = scan(folder, **options)
-    assert not manifest.refused
-    (frame,) = manifest.frames
-    return frame
-
-
-def refusal(folder: Path, **options: Any) -> str:
-    """Why the only frame of a folder is refused."""
-    manifest = scan(folder, **options)
-    assert not manifest.frames
-    (item,) = manifest.refused
-    return item.reason
+DECAM = Scanner("decam")
+scan, the_frame, refusal = DECAM.scan, DECAM.the_frame, DECAM.refusal
 
 
 @dataclass

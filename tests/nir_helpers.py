@@ -3,6 +3,7 @@
 import gzip
 import io
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,12 @@ def psf_table(terms: np.ndarray, detector: str = "11", **changes: Any) -> fits.B
     return table
 
 
+@cache
+def plain_psf_model() -> bytes:
+    """A model that does not vary, made once."""
+    return psf_model()
+
+
 def psf_model(terms: np.ndarray | None = None, **changes: Any) -> bytes:
     """One model a detector."""
     terms = gaussian(2.0)[None] if terms is None else terms
@@ -174,7 +181,7 @@ def write_exposure(
     files = {
         kind: image_file(kind, changes=(changes or {}).get(kind), **who) for kind in ("IMAGE", "IMAGE-BKG")
     }
-    files |= {"PSF-I": psf_image(), "PSF-M": psf_model(), **(contents or {})}
+    files |= {"PSF-I": psf_image(), "PSF-M": plain_psf_model(), **(contents or {})}
     paths = {}
     for kind, data in files.items():
         if kind in without:

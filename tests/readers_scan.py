@@ -1,6 +1,7 @@
-"""Scanning a folder of MER files in tests: the one frame, or why it is refused."""
+"""Scanning a folder in tests: all frames, the one frame, or why it is refused."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,25 +11,37 @@ from vmpz.frames import Frame, FrameRef, Manifest
 from vmpz.readers import scan_inputs
 
 
-def scan(folder: Path, **options: Any) -> Manifest:
-    return scan_inputs(
-        [SimpleNamespace(reader="euclid-mer", location=str(folder), bands=None, options=options)]
-    )
+@dataclass(frozen=True)
+class Scanner:
+    """A reader, and the options that its tests always give."""
+
+    reader: str
+    always: Mapping[str, Any] = field(default_factory=dict)
+
+    def scan(self, folder: Path, **options: Any) -> Manifest:
+        """What a folder holds; the selection is among the options."""
+        given = {**self.always, **options}
+        return scan_inputs(
+            [SimpleNamespace(reader=self.reader, location=str(folder), bands=None, options=given)]
+        )
+
+    def the_frame(self, folder: Path, **options: Any) -> FrameRef:
+        """The one frame."""
+        manifest = self.scan(folder, **options)
+        assert not manifest.refused, manifest.refused
+        (frame,) = manifest.frames
+        return frame
+
+    def refusal(self, folder: Path, **options: Any) -> str:
+        """Why the only frame is refused."""
+        manifest = self.scan(folder, **options)
+        assert not manifest.frames
+        (item,) = manifest.refused
+        return item.reason
 
 
-def the_frame(folder: Path, **options: Any) -> FrameRef:
-    manifest = scan(folder, **options)
-    assert not manifest.refused
-    (frame,) = manifest.frames
-    return frame
-
-
-def refusal(folder: Path, **options: Any) -> str:
-    """Why the only frame of a folder is refused."""
-    manifest = scan(folder, **options)
-    assert not manifest.frames
-    (item,) = manifest.refused
-    return item.reason
+MER = Scanner("euclid-mer")
+scan, the_frame, refusal = MER.scan, MER.the_frame, MER.refusal
 
 
 def read_through(frame: Frame) -> None:

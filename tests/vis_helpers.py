@@ -4,15 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
 
-from vmpz.frames import FrameRef, Manifest
-from vmpz.readers import scan_inputs
-from vmpz.simulate.exposures import Camera, Shot, shots
+from readers_scan import Scanner
+from vmpz.simulate.exposures import Camera, Detector, Shot, shots
 from vmpz.simulate.field import Sky
 from vmpz.simulate.vis import CAMERA, Form, shortened, write_exposure
 from vmpz.tiles import tile
@@ -33,30 +32,31 @@ def shot(number: int = 0, camera: Camera = FEW, *, short: bool = False) -> Shot:
     return shortened(one) if short else one
 
 
+@cache
+def _files(
+    number: int, detectors: tuple[Detector, ...], short: bool, form: Form
+) -> dict[str, tuple[Path, bytes]]:
+    """The files of an exposure, made once: kind to path below its folder and content."""
+    with TemporaryDirectory() as place:
+        one = shot(number, replace(CAMERA, detectors=detectors), short=short)
+        paths = write_exposure(Path(place), one, form)
+        return {kind: (path.relative_to(place), path.read_bytes()) for kind, path in paths.items()}
+
+
 def write(
     folder: Path, number: int = 0, camera: Camera = FEW, short: bool = False, **form: Any
 ) -> dict[str, Path]:
     """One exposure; `form` changes how it is written."""
-    return write_exposure(folder, shot(number, camera, short=short), replace(FORM, **form))
+    paths = {}
+    for kind, (name, content) in _files(number, camera.detectors, short, replace(FORM, **form)).items():
+        paths[kind] = folder / name
+        paths[kind].parent.mkdir(parents=True, exist_ok=True)
+        paths[kind].write_bytes(content)
+    return paths
 
 
-def scan(folder: Path, selection: dict[str, Any] | None = None, **options: Any) -> Manifest:
-    place = SimpleNamespace(reader="euclid-vis", location=str(folder), bands=None, options=OPTIONS | options)
-    return scan_inputs([place], **(selection or {}))
-
-
-def the_frame(folder: Path, **options: Any) -> FrameRef:
-    manifest = scan(folder, **options)
-    assert not manifest.refused, manifest.refused
-    (frame,) = manifest.frames
-    return frame
-
-
-def refusal(folder: Path, **options: Any) -> str:
-    manifest = scan(folder, **options)
-    assert not manifest.frames
-    (item,) = manifest.refused
-    return item.reason
+VIS = Scanner("euclid-vis", OPTIONS)
+scan, the_frame, refusal = VIS.scan, VIS.the_frame, VIS.refusal
 
 
 def change(path: Path, edit: Callable[[fits.HDUList], Any]) -> None:

@@ -130,3 +130,19 @@ def test_every_standard_projection(path: Path) -> None:
 
 def test_the_old_name_of_the_frame() -> None:
     assert accepted(RADESYS=None, RADECSYS="ICRS").wcs.wcs.radesys == "ICRS"
+
+
+def test_the_same_cards_are_judged_once_and_others_anew() -> None:
+    header = cards_of().header
+
+    def read(shape: tuple[int, int] = (100, 100), **changes: Any) -> CelestialWcs:
+        other = Header(header, copy=True)
+        other.update(changes)
+        return read_wcs(Cards(other, "x", other.tostring().encode()), shape)
+
+    first = read()
+    assert read(EXPTIME=3.0) is first
+    assert read((100, 101)) is not first
+    assert read(CRVAL1=11.0).wcs.wcs.crval[0] == 11.0
+    with pytest.raises(InputError, match="CD1_1 must be a number"):
+        read(CD1_1="x")

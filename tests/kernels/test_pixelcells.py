@@ -8,9 +8,9 @@ from astropy.wcs import Sip
 
 from pass_helpers import cells_of_pixels, image_wcs
 from vmpz.frames import image_outline
-from vmpz.kernels import pixelcells
+from vmpz.kernels import goodpixels, pixelcells
 from vmpz.make import leaves
-from vmpz.make.runtable import run_table
+from vmpz.make.runtable import run_table, subcell_runs
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
 
@@ -70,10 +70,31 @@ def test_the_guard_decides_where_interpolation_is_not_enough(monkeypatch):
     assert differing(run_table(wcs, (size, size), CellSet.everything(16)), rows)[0] > 0
 
 
-@pytest.mark.parametrize("order", [0, 5, 10, 17, 19])
+@pytest.mark.parametrize("order", [0, 5, 10, 17, 19, 20])
 def test_no_pixel_differs_at_any_order(order):
     table = run_table(image_wcs(44.9, 41.79, 900, 0.3, rotation=10), (700, 900), CellSet.everything(order))
     assert differing(table, np.arange(0, 700, 9))[0] == 0
+
+
+@pytest.mark.parametrize("place", PLACES, ids=str)
+def test_runs_by_sub_cells_are_those_of_a_deeper_table(place):
+    """Also where faces meet, at the poles, and inside an area of which a part of the cells is wanted."""
+    lon, lat, rotation = place
+    wcs, shape, order, levels = (
+        image_wcs(lon, lat, 700, 0.9, rotation=rotation, kind="TPV"),
+        (640, 700),
+        13,
+        3,
+    )
+    whole = run_table(wcs, shape, CellSet.everything(order))
+    table = run_table(wcs, shape, CellSet.from_cells(order, whole.cells.cells()[::2]))
+    deeper = run_table(wcs, shape, table.cells.at_order(order + levels))
+    found = np.zeros(len(table.cells) << 2 * levels, np.int64)
+    for runs in subcell_runs(table, levels):
+        goodpixels.count_pixels(shape[1], runs.first, runs.cell, runs.row_start, found)
+    expected = np.zeros_like(found)
+    expected[table.cells.at_order(order + levels).index(deeper.cells.cells())] = deeper.found
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.long

@@ -99,3 +99,14 @@ def test_statistics_read_back_serve_a_frame_that_opened_no_plane() -> None:
     closed = replace(frame(ref()), planes={})
     made = coverage.make(key("coverage", selection=OVER.text), closed, counted, parameters())
     assert made.map.values[0] == 0.5
+
+
+def test_bits_that_no_header_names_are_not_vetoed_by_default() -> None:
+    """HSC has no plane VIGNETTED, which the table of LSST vetoes."""
+    stated = {"BAD": 0, "SAT": 1, "CR": 3, "EDGE": 4, "SUSPECT": 7, "NO_DATA": 8, "DETECTED": 5}
+    one = ref(bit_table="lsst", options={"flag_bits": stated})
+    assert coverage.keys(one, parameters())[0].selection == "BAD,SAT,CR,EDGE,SUSPECT,NO_DATA"
+    every = coverage.keys(ref(bit_table="lsst"), parameters())[0].selection.split(",")
+    assert {"VIGNETTED", "UNMASKEDNAN"} <= set(every)
+    named = parameters(bitmask={"table": {"VIS": "lsst"}})
+    assert coverage.keys(one, named)[0].selection.split(",") == every

@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pass_helpers import image_wcs
+from pass_helpers import ArrayPlane, image_wcs
 from vmpz.bits import Bit, BitTable
 from vmpz.errors import InputError, MissingProductError
+from vmpz.files.hdu import data_sum
 from vmpz.frames import Exposures, FileRef, Frame, FrameRef, PsfStamps
 from vmpz.make import depth, info
 from vmpz.make.derived import have_zero_points
@@ -160,3 +163,36 @@ def test_sub_cells_without_pixels_are_as_the_cell_around_them(scale):
             without += level > 0
             assert bool(word >> k & 1) == bool(here.any() and 2 * (~bad.ravel())[here].sum() > here.sum())
     assert (without > 100) == (scale == 40.0)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.lists(st.sampled_from([0.0, -2.5, 1e16, np.nan, np.inf, 999e12, 3.75]), min_size=12, max_size=12),
+    st.sampled_from([">f4", "<f4", ">f8"]), st.floats(20.0, 30.0), st.booleans(),
+)  # fmt: skip
+def test_fluxes_come_in_one_unit_whatever_their_words(values, kind, zero_point, given_room):
+    """No data stay what they are; rows come out the same in memory of the caller and in new one."""
+    stored = np.array(values).reshape(4, 3).astype(kind)
+    ref = frame_ref(scalars={"zero_point": zero_point})
+    plane = in_common(Frame(ref, {"RMS": ArrayPlane("RMS", stored)}), None, 25.0).planes["RMS"]
+    read = plane.read(1, 4, np.empty((3, 3), np.float32) if given_room else None)
+    single, factor = stored[1:].astype(np.float32), np.float32(10.0 ** (0.4 * (25.0 - zero_point)))
+    with np.errstate(all="ignore"):
+        expected = np.where(np.abs(single) < 1e15, single * factor, single)
+    np.testing.assert_array_equal(read, single if zero_point == 25.0 else expected)
+
+
+def test_stored_words_keep_their_datasum_when_they_are_converted():
+    stored = np.arange(12, dtype=">f4").reshape(4, 3)
+    total = data_sum(stored.tobytes())
+    for shift in (0, 1):
+        planes = {"RMS": ArrayPlane("RMS", stored, datasum=total + shift)}
+        plane = in_common(Frame(frame_ref(scalars={"zero_point": 26.0}), planes), None, 25.0).planes["RMS"]
+        plane.read(2, 4)
+        if shift:
+            with pytest.raises(
+                InputError, match=rf"rms.fits\[0\]: the data must have the DATASUM.*{total + 1}"
+            ):
+                plane.read(0, 2)
+        else:
+            plane.read(0, 2)

@@ -250,7 +250,7 @@ def test_every_form_of_corners(tmp_path: Path, form: str, ending: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS_OF_CORNERS)
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     lon=st.floats(0.0, 359.99),
     lat=st.floats(-89.0, 89.0),

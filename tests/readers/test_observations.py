@@ -100,8 +100,8 @@ def test_pixels_take_the_place_of_a_pointing(tmp_path: Path) -> None:
 
 def test_selection(tmp_path: Path) -> None:
     listed(tmp_path / "list.xml")
-    assert [ref.area for ref in scan(tmp_path, {"tiles": ["VIS-002681-01-1"]}).frames] == ["VIS-002681-01-1"]
-    assert scan(tmp_path, {"bands": ["NIR_Y"]}).frames == ()
+    assert [ref.area for ref in scan(tmp_path, tiles=["VIS-002681-01-1"]).frames] == ["VIS-002681-01-1"]
+    assert scan(tmp_path, bands=["NIR_Y"]).frames == ()
 
 
 @pytest.mark.parametrize(

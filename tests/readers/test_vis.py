@@ -65,7 +65,7 @@ def test_every_scalar_of_every_quadrant(whole: tuple[Path, dict[str, Path], Fram
     rows = ref.exposures
     assert rows is not None
     assert list(rows.ids) == [f"VIS-002681-00-1[{name}]" for name in sorted(d.name for d in CAMERA.detectors)]
-    angles, header = one.sky.scalars(one.number), headers(paths["DET"])["PRIMARY"]
+    angles, header = one.sky.scalars(one.number), fits.getheader(paths["DET"])
     expected = {
         "ExposureTime": 560.52,
         "Zeropoint": 24.56605 + 2.5 * np.log10(560.52),
@@ -334,15 +334,15 @@ def test_planes_and_stamps_open_only_when_asked_for(tmp_path: Path, monkeypatch:
 def test_nothing_unselected_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = write(tmp_path, 0, split=True), write(tmp_path, 1, split=True)
     opens = Opens(monkeypatch)
-    (ref,) = scan(tmp_path, {"tiles": ["VIS-002681-00-1"], "planes": ["FLAG"]}).frames
+    (ref,) = scan(tmp_path, tiles=["VIS-002681-00-1"], planes=["FLAG"]).frames
     assert set(ref.planes) == {"FLAG"}
     touched = opens.taken()
     assert not touched & {str(first[kind]) for kind in ("DET_sci", "DET_rms", "BKG", "WGT")}
     assert not touched & {str(path) for kind, path in second.items() if kind != "XML"}
     (image,) = detectors_of(ref, [2])
     assert image.shape == (16, 16)
-    assert scan(tmp_path, {"bands": ["NIR_Y"]}).frames == ()
-    (only,) = scan(tmp_path, {"tiles": ["VIS-002681-01-1"], "planes": ["BACKGROUND"]}).frames
+    assert scan(tmp_path, bands=["NIR_Y"]).frames == ()
+    (only,) = scan(tmp_path, tiles=["VIS-002681-01-1"], planes=["BACKGROUND"]).frames
     assert set(only.planes) == {"BACKGROUND"}
     assert detectors_of(only, [0])[0].wcs_cards
 

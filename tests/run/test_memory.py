@@ -1,4 +1,4 @@
-"""Memory: a tile's planes are streamed, a tile's map is read in its own size."""
+"""Memory: a tile's planes are streamed, exposures come one after the other, a tile's map is read in its own size."""
 
 import re
 import resource
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from vmpz import io
 from vmpz.products import Product, ProductKey
@@ -66,3 +67,54 @@ def test_the_pass_does_not_hold_a_plane(survey: Path, tmp_path: Path) -> None:
         peaks.append(peak_growth(code, folder))
     plane = 4 * 4500**2 / 2**20
     assert peaks[1] - peaks[0] < plane / 2, peaks
+
+
+EXPOSURES = """
+[survey]
+tiles = ["102018211"]
+[tiling]
+kind = "euclid-wide"
+[[inputs]]
+reader = "generic"
+location = "images"
+[inputs.options]
+rms = "{id}.fits[RMS]"
+flag = "{id}.fits[FLG]"
+band = "DECAM_g"
+instrument = "DECAM"
+bit_table = "desdm"
+zero_point = 30.0
+exposure_time_s = 90.0
+[maps]
+order = 12
+[info]
+maps = ["Noise:MEAN", "Exposures:COUNT"]
+"""
+
+
+@pytest.mark.skipif(resource.getpagesize() != 4096, reason="resident sizes are counted in pages of 4 KiB")
+def test_memory_does_not_grow_with_the_number_of_exposures(tmp_path: Path) -> None:
+    """Peak of a run over 16 images of one place against one over 2: the difference is far below one of them."""
+    size = 1500
+    header = fits.Header({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 57.9988, "CRVAL2": -51.5})
+    header.update({"CRPIX1": size / 2, "CRPIX2": size / 2, "CD1_1": -1e-4, "CD2_2": 1e-4})
+    planes = (
+        fits.ImageHDU(np.full((size, size), 3.0, np.float32), header, name="RMS"),
+        fits.ImageHDU(np.zeros((size, size), np.int32), header, name="FLG"),
+    )
+    fits.HDUList([fits.PrimaryHDU(), *planes]).writeto(tmp_path / "image.fits", checksum=True)
+    code = (
+        "from vmpz.parameters import load\nfrom vmpz.run.survey import run_survey\n"
+        "parameters = load(sys.argv[1] + '/survey.toml')\n# --\n"
+        "account = run_survey(parameters, sys.argv[1] + '/s', threads=2)\n"
+        "assert not account.has_failed and len(account.outcomes) == 6, account.text()"
+    )
+    peaks = []
+    for number in (2, 16):
+        folder = tmp_path / str(number)
+        (folder / "images").mkdir(parents=True)
+        (folder / "survey.toml").write_text(EXPOSURES)
+        for one in range(number):
+            (folder / "images" / f"e{one:02d}.fits").hardlink_to(tmp_path / "image.fits")
+        peaks.append(peak_growth(code, folder))
+    assert peaks[1] - peaks[0] < 4 * size**2 / 2**20, peaks

@@ -26,6 +26,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from vmpz.errors import InputError
+from vmpz.files.alone import HduAlone
 from vmpz.files.fits import MAX_PIXELS, FitsFile, decoding
 from vmpz.files.hdu import BITPIX, Hdu
 
@@ -246,12 +247,9 @@ class _TiledPlane:
         file.verify_data(hdu)
         with decoding(self.where), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            self._hdus = fits.open(
-                io.BufferedReader(io.FileIO(os.dup(file.handle.fileno()), "rb")),
-                memmap=False,
-                lazy_load_hdus=True,
-            )
-            self._image = self._hdus[hdu.index]
+            alone = HduAlone(file.handle.fileno(), hdu.offset, hdu.data_offset + hdu.padded_bytes)
+            self._hdus = fits.open(io.BufferedReader(alone), memmap=False, lazy_load_hdus=True)
+            self._image = self._hdus[1]
         try:
             self.dtype = np.dtype(self.read(0, min(1, self.shape[0])).dtype)
         except BaseException:

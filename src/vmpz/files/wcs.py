@@ -8,6 +8,7 @@ terms is the SCAMP convention, passed on under its registered name, TPV.
 import math
 import re
 import warnings
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,6 +35,8 @@ IRAF_ATTRIBUTES = "system=image|wtype={} axtype=(ra|dec)"
 CARD = 80
 SMALLEST_ARCSEC, LARGEST_ARCSEC = 1e-3, 3600.0
 LARGEST_STRETCH = 100.0
+REMEMBERED = 2304
+"""Mappings that are kept, at 18 kB each: detectors are looked at again for every tile, at 4 ms a judgement."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,9 @@ class CelestialWcs:
     wcs: WCS = field(repr=False, compare=False)
 
 
+_judged: OrderedDict[tuple[bytes, tuple[int, int]], CelestialWcs] = OrderedDict()
+
+
 def read_wcs(cards: Cards, shape: tuple[int, int]) -> CelestialWcs:
     """Judge the WCS of an image header.
 
@@ -74,6 +80,19 @@ def read_wcs(cards: Cards, shape: tuple[int, int]) -> CelestialWcs:
         CTYPE, CRVAL, CRPIX or the matrix is missing, not finite or singular; the projection is unknown; SIP terms and
         CTYPE disagree; the frame is not ICRS or FK5 J2000; the pixel scale is absurd.
     """
+    if not cards.raw or b"CONTINUE" in cards.raw:  # values that are not in the cards themselves
+        return _judge(cards, shape)
+    asked = wcs_images(cards.raw), shape
+    known = _judged.get(asked)
+    if known is None:
+        known = _judged[asked] = _judge(cards, shape)
+        while len(_judged) > REMEMBERED:
+            _judged.popitem(last=False)
+    return known
+
+
+def _judge(cards: Cards, shape: tuple[int, int]) -> CelestialWcs:
+    """The same of a header not seen before."""
     notes = [*_check_axes(cards), *_check_frame(cards)]
     for key in cards:
         if REFUSED.match(key) and not _repeats_ctype(cards, key):

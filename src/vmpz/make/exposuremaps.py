@@ -5,7 +5,7 @@ A sample is a detector exposure with the exact share of the cell that its outlin
 mean for the rest.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -18,8 +18,7 @@ from vmpz.make.values import measured_map
 from vmpz.quantities import quantity
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
-from vmpz.sky.regions import cells_inside
-from vmpz.sky.shares import outline_shares
+from vmpz.sky.shares import outline_shares, subcells_inside
 from vmpz.sky.skymap import SkyMap
 from vmpz.statistics import Samples, statistic
 
@@ -30,8 +29,9 @@ Array = NDArray[np.float64]
 Field = Callable[[NDArray[np.int64], Array, Array], Array]
 """A number that changes over the field of an exposure: (rows, lon_deg, lat_deg) -> values, arrays of one length."""
 
-POINT_LEVELS = 3
-"""Points of a cell: the centres of its cells this many orders deeper."""
+POINTS = 64
+"""Points of a cell: the centres of its sub-cells."""
+PAIRS_AT_ONCE = 1 << 15
 ADDITIVE = {"Exposures", "ExposureTime", "Weight"}
 CIRCLE = ("MEAN", "WMEAN")
 WEIGHTS = {"inverse-variance": "Weight", "exposure-time": "ExposureTime"}
@@ -185,15 +185,35 @@ def _must_be_known(values: Array, name: str, exposures: Exposures, rows: NDArray
 
 def _per_point(exposures: Exposures, name: str, cells: CellSet, weight: str | None) -> Samples:
     """Sums at every point, over the exposures in the order of their values: the same bits for any order of theirs."""
-    points = cells.at_order(cells.order + POINT_LEVELS)
-    number, total, weighed = np.zeros((3, len(points)))
     values, weights = _scalars(exposures, name), weights_of(exposures, weight)
-    for row in np.lexsort((weights, values)):
-        place = points.index((cells_inside(exposures.outline(row), points.order) & points).cells())
-        number[place] += 1
-        total[place] += values[row]
-        weighed[place] += weights[row]
-    seen = np.flatnonzero(number)
-    mean = total[seen] if name in ADDITIVE else total[seen] / number[seen]
-    parent = seen >> (2 * POINT_LEVELS)  # children of a cell stand together
-    return Samples(len(cells)).add(parent, mean, 4.0**-POINT_LEVELS, weighed[seen])
+    rank = np.empty(len(exposures), np.int64)
+    rank[np.lexsort((weights, values))] = np.arange(rank.size)
+    listed, place, share = shares_of(exposures, cells)
+    row = listed.astype(np.int64)
+    by_cell = np.lexsort((rank[row], place))
+    row, place = row[by_cell], place[by_cell]
+    samples, part = Samples(len(cells)), np.flatnonzero(share[by_cell] < 1.0)
+    words = np.full(row.size, np.iinfo(np.uint64).max)
+    words[part] = subcells_inside(exposures.corners, row[part], cells.cells()[place[part]], cells.order)
+    for begin, end in _groups(place):
+        some, here = row[begin:end], place[begin:end]
+        seen = (words[begin:end, None] >> np.arange(POINTS, dtype=np.uint64) & np.uint64(1)).astype(bool)
+        first = np.flatnonzero(np.diff(here, prepend=-1))
+        many = np.add.reduceat(seen, first, dtype=np.int64)
+        total, weighed = (
+            np.add.reduceat(np.where(seen, scalar[some, None], 0.0), first) for scalar in (values, weights)
+        )
+        cell, point = np.nonzero(many)
+        mean = total[cell, point] if name in ADDITIVE else total[cell, point] / many[cell, point]
+        samples.add(here[first][cell], mean, 1.0 / POINTS, weighed[cell, point])
+    return samples
+
+
+def _groups(place: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Parts of a sorted list, each with all pairs of its cells, and about `PAIRS_AT_ONCE` of them."""
+    begin = 0
+    while begin < place.size:
+        last = min(begin + PAIRS_AT_ONCE, place.size) - 1
+        end = int(np.searchsorted(place, place[last], side="right"))
+        yield begin, end
+        begin = end

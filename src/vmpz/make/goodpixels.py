@@ -14,7 +14,7 @@ from vmpz.errors import InputError, MapMismatchError
 from vmpz.kernels import goodpixels
 from vmpz.make.runtable import RunTable, subcell_runs
 from vmpz.sky.cells import CellSet
-from vmpz.sky.regions import Polygon, cells_inside
+from vmpz.sky.regions import Region, cells_inside
 
 __all__ = ["SUBCELL_ORDERS", "GoodPixels", "joint_good", "subcell_words"]
 
@@ -72,7 +72,7 @@ def subcell_words(
     table: RunTable,
     good: GoodPixels,
     *,
-    outline: Polygon | None = None,
+    outline: Region | None = None,
     threads: int = 1,
 ) -> NDArray[np.uint64]:
     """Where in each cell the good pixels are: one bit for each of its 64 sub-cells.
@@ -83,7 +83,7 @@ def subcell_words(
     table : RunTable
         Of the plane's grid and the order of the cells.
     good : GoodPixels
-    outline : Polygon, optional
+    outline : Polygon or Cap, optional
         Of the image. A sub-cell whose centre it holds, but in which no pixel has its centre because pixels are larger,
         is taken to be as the smallest cell around it that has pixels; without outline it is not good.
     threads : int

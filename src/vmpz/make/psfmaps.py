@@ -6,7 +6,9 @@ the share of the cell that the detector covers. Ellipticities are those of avera
 statistic is of the ellipticities themselves.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,7 +151,8 @@ def _of_image(psf: PsfStamps, number: NDArray[np.int64], cells: CellSet) -> _Sam
     stamp = np.flatnonzero(place >= 0)
     place = place[stamp]
     empty = np.flatnonzero(np.bincount(place, minlength=len(cells)) == 0)
-    near, closeness = _nearest(psf, cells, empty)
+    centres = np.stack(hpx.centres(cells.cells()[empty], cells.order))
+    near, closeness = _nearest((psf.lon_deg, psf.lat_deg), centres)
     place = np.concatenate((place, np.repeat(empty, near.shape[1])))
     share = np.concatenate((np.ones(stamp.size), (near.shape[1] * closeness).ravel()))
     stamp = np.concatenate((stamp, near.ravel()))
@@ -165,12 +168,13 @@ def _of_detectors(
     values, stamps = np.full((row.size, 4), np.nan), np.zeros(row.size)
     table = np.column_stack((psf.fwhm_arcsec, _moments(psf)))
     by_row, by_stamp = np.argsort(row, kind="stable"), np.argsort(detector, kind="stable")
-    for one in np.unique(detector):
-        pairs = by_row[np.searchsorted(row, one, "left", by_row) : np.searchsorted(row, one, "right", by_row)]
-        first, last = np.searchsorted(detector, (one, one + 1), sorter=by_stamp)
-        mine = by_stamp[first:last]
+    home = cells.index(hpx.cells_at(psf.lon_deg, psf.lat_deg, cells.order))
+    centres = np.stack(hpx.centres(cells.cells(), cells.order))
+    every = np.unique(detector)
+    for pairs, mine in zip(_of_each(every, row, by_row), _of_each(every, detector, by_stamp), strict=True):
         if pairs.size:
-            values[pairs], stamps[pairs] = _of_cells(_chosen(psf, mine), table[mine], cells, place[pairs])
+            where = psf.lon_deg[mine], psf.lat_deg[mine]
+            values[pairs], stamps[pairs] = _of_cells(table[mine], home[mine], where, place[pairs], centres)
     known = np.flatnonzero(stamps > 0)
     weights = weights_of(exposures, weight)[row[known]]
     return _Samples(
@@ -179,31 +183,45 @@ def _of_detectors(
     )  # fmt: skip
 
 
-def _of_cells(psf: PsfStamps, table: Array, cells: CellSet, place: NDArray[np.int64]) -> tuple[Array, Array]:
-    """Mean of a detector's stamps in each of some cells (n, 4), or that of the nearest; number of stamps."""
-    inside = cells.index(hpx.cells_at(psf.lon_deg, psf.lat_deg, cells.order))
-    at = np.searchsorted(place, inside)
-    held = (at < place.size) & (place[np.minimum(at, place.size - 1)] == inside)
+def _of_each(
+    wanted: NDArray[np.int64], owner: NDArray[Any], by_owner: NDArray[np.int64]
+) -> Iterator[NDArray[np.int64]]:
+    """The rows that each of some owners has."""
+    ordered = owner[by_owner]
+    for first, last in zip(
+        np.searchsorted(ordered, wanted), np.searchsorted(ordered, wanted, side="right"), strict=True
+    ):
+        yield by_owner[first:last]
+
+
+def _of_cells(
+    table: Array,
+    home: NDArray[np.int64],
+    where: tuple[Array, Array],
+    place: NDArray[np.int64],
+    centres: Array,
+) -> tuple[Array, Array]:
+    """Mean of a detector's stamps in each of some cells (n, 4), or that of the nearest; number of stamps.
+
+    `home` and `where` are cells and positions of the stamps, `centres` (2, all cells) those of the cells.
+    """
+    at = np.searchsorted(place, home)
+    held = (at < place.size) & (place[np.minimum(at, place.size - 1)] == home)
     number = np.bincount(at[held], minlength=place.size).astype(np.float64)
     sums = np.stack([np.bincount(at[held], column[held], place.size) for column in table.T], axis=1)
     values = sums / np.maximum(number, 1.0)[:, None]
     empty = np.flatnonzero(number == 0)
-    near, closeness = _nearest(psf, cells, place[empty])
+    near, closeness = _nearest(where, centres[:, place[empty]])
     values[empty] = np.einsum("nk,nkc->nc", closeness, table[near])
     number[empty] = near.shape[1]
     return values, number
 
 
-def _nearest(psf: PsfStamps, cells: CellSet, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], Array]:
-    """The nearest stamps of cells and their shares by inverse distance, (n, k)."""
-    centres = hpx.centres(cells.cells()[places], cells.order)
-    near, distance = nearest_on_sphere(psf.lon_deg, psf.lat_deg, *centres, NEAREST_STAMPS)
+def _nearest(stamps: tuple[Array, Array], centres: Array) -> tuple[NDArray[np.int64], Array]:
+    """The stamps nearest to centres of cells (2, n), and their shares by inverse distance, (n, k)."""
+    near, distance = nearest_on_sphere(*stamps, centres[0], centres[1], NEAREST_STAMPS)
     closeness = 1.0 / np.maximum(distance, 1e-9)
     return near, closeness / closeness.sum(axis=1, keepdims=True)
-
-
-def _chosen(psf: PsfStamps, rows: NDArray[np.int64]) -> PsfStamps:
-    return PsfStamps(psf.lon_deg[rows], psf.lat_deg[rows], psf.fwhm_arcsec[rows])
 
 
 def _moments(psf: PsfStamps) -> Array:

@@ -240,7 +240,7 @@ def _exact_cells(positions: Positions, leaves: Leaves, order: int) -> NDArray[np
     """Cells of all pixels of leaves that are not smooth, leaf after leaf, row by row."""
     parts = [np.empty(0, np.int64)]
     rough = np.flatnonzero(~leaves.smooth)
-    for chunk in np.array_split(rough, max(1, rough.size // 2048)):
+    for chunk in np.array_split(rough, max(1, rough.size // 2048)) if rough.size else ():
         size = leaves.height[chunk] * leaves.width[chunk]
         leaf = np.repeat(chunk, size)
         pixel = np.arange(leaf.size) - np.repeat(np.cumsum(size) - size, size)

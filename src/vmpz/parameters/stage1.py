@@ -36,7 +36,7 @@ class SurveyParameters(Section):
     bands: list[str] | None = Field(None, description="bands to process; default all found")
     tiles: list[str] | None = Field(
         None,
-        description="tiles to process; default all that inputs touch, as exposures do beyond the tiles of mosaics",
+        description="tiles to process; default those that have mosaics, else all that exposures touch",
     )
     use_case: Literal["WIDE", "DEEP", "CALIBRATION"] = Field(
         "WIDE", description="tile use case of this store area"

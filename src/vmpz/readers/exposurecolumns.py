@@ -21,7 +21,7 @@ from vmpz.readers.common import SECONDS_PER_DAY
 from vmpz.readers.lsstheaders import utc_of_tai
 from vmpz.readers.plaintables import PlainTable
 
-__all__ = ["COLUMNS", "MJD_IS", "TIME_SCALES", "Scalars", "read_scalars", "scalar_columns"]
+__all__ = ["COLUMNS", "Scalars", "read_scalars"]
 
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -118,7 +118,7 @@ class Scalars(NamedTuple):
     notes: tuple[str, ...]
 
 
-def scalar_columns(table: PlainTable, options: Mapping[str, Any]) -> dict[str, str | float]:
+def _scalar_columns(table: PlainTable, options: Mapping[str, Any]) -> dict[str, str | float]:
     """Scalar to its column (in lower case), or to a number that holds for all rows.
 
     Raises
@@ -166,7 +166,7 @@ def read_scalars(table: PlainTable, rows: NDArray[np.int64], options: Mapping[st
     InputError
         A column holds no numbers, or its unit is not known or must be said.
     """
-    columns = scalar_columns(table, options)
+    columns = _scalar_columns(table, options)
     stored = table.read([name for name in columns.values() if isinstance(name, str)])
     missing = [float(value) for value in options.get("missing", (-9999.0,))]
     values: dict[str, Array] = {}

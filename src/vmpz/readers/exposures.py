@@ -27,9 +27,7 @@ A value that is missing is unknown. A row whose outline, id or values cannot be 
 (counted from 1, without the header line); all such rows of a band are refused together.
 """
 
-import string
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +42,7 @@ from vmpz.readers.exposurecolumns import Scalars, read_scalars
 from vmpz.readers.lsstheaders import to_iso
 from vmpz.readers.outlinecolumns import Outlines, read_outlines
 from vmpz.readers.plaintables import CSV, PARQUET, PlainTable
+from vmpz.readers.rownames import NAMES, RowNames, row_names
 from vmpz.sky import hpx
 from vmpz.sky.covers import unit_vectors
 
@@ -54,22 +53,6 @@ OPTIONS = (
     "time_scale", "missing", "telescope", "release",
 )  # fmt: skip
 TEXTS = ("files", "outline", "exposure", "detector", "band", "instrument", "telescope", "release")
-NAMES = {
-    "instrument": ("instrument", "camera"),
-    "band": ("band", "filter"),
-    "exposure": (
-        "exposure",
-        "expnum",
-        "visit",
-        "visitid",
-        "exposure_id",
-        "exposureid",
-        "obs_id",
-        "observationid",
-    ),
-    "detector": ("detector", "ccdnum", "ccd", "ccdname", "detector_id", "det_id", "extname", "chip"),
-}
-"""What a row is called to the columns that may tell."""
 ENDINGS = (*PARQUET, *CSV, ".fits", ".fit", ".fits.gz", ".fit.gz")
 PART_ORDER = 3
 SHOWN = 5
@@ -77,32 +60,16 @@ SAME_OUTLINE_ARCSEC = 1.0
 """Tables of the inputs of coadds have the astrometry of each coadd: tens of milliarcsec apart."""
 
 Rows = NDArray[np.int64]
-Texts = NDArray[np.str_]
-
-
-@dataclass(frozen=True)
-class _Names:
-    """What rows are called: distinct names, and which is that of each row."""
-
-    distinct: Texts
-    which: Rows
-
-    def __getitem__(self, rows: Any) -> "_Names":
-        return _Names(self.distinct, self.which[rows])
-
-    def texts(self) -> list[str]:
-        """Name by name."""
-        return list(self.distinct[self.which].tolist())
 
 
 class _Read(NamedTuple):
     """The selected rows of a table: their numbers, and what has their length."""
 
     rows: Rows
-    instrument: _Names
-    band: _Names
-    exposure: _Names | None
-    detector: _Names | None
+    instrument: RowNames
+    band: RowNames
+    exposure: RowNames | None
+    detector: RowNames | None
     outlines: Outlines
     scalars: Scalars
 
@@ -185,7 +152,7 @@ def _literal(given: Any) -> str:
 
 def _read(table: PlainTable, options: Mapping[str, Any]) -> _Read:
     """The rows of selected instruments and bands."""
-    instrument, band, exposure, detector = (_names(table, key, options) for key in NAMES)
+    instrument, band, exposure, detector = (row_names(table, key, options) for key in NAMES)
     if instrument is None or band is None:
         key = "band" if instrument is not None else "instrument"
         raise InputError(
@@ -205,51 +172,8 @@ def _read(table: PlainTable, options: Mapping[str, Any]) -> _Read:
     )
 
 
-def _wanted(names: _Names, key: str, options: Mapping[str, Any]) -> NDArray[np.bool_]:
+def _wanted(names: RowNames, key: str, options: Mapping[str, Any]) -> NDArray[np.bool_]:
     return np.array([is_wanted(options, key, text) for text in names.distinct.tolist()], bool)[names.which]
-
-
-def _names(table: PlainTable, key: str, options: Mapping[str, Any]) -> _Names | None:
-    """What rows are called, by the option (text with {column}) or by a column that is known; None without either."""
-    template = options.get(key)
-    if not template:
-        column = next((name for name in NAMES[key] if name in table), None)
-        if column is None:
-            return None
-        template = f"{{{column}}}"
-    try:
-        parts = list(string.Formatter().parse(template))
-    except ValueError as error:
-        raise InputError(
-            f"reader option {key} must be text with {{column}}, found {template!r}: {error}"
-        ) from None
-    columns = table.read([name for _, name, _, _ in parts if name])
-    names, which = np.array([""]), np.zeros(table.rows, np.int64)
-    for text, name, _, _ in parts:
-        names = np.char.add(names, text)
-        if name:
-            distinct, mine = np.unique(columns[name.lower()], return_inverse=True)
-            both, which = np.unique(which * len(distinct) + mine, return_inverse=True)
-            texts = _as_text(distinct, key, f"{table.where}: column {name}", options)
-            names = np.char.add(names[both // max(len(distinct), 1)], texts[both % max(len(distinct), 1)])
-    distinct, same = np.unique(names, return_inverse=True)
-    return _Names(distinct, same[which])
-
-
-def _as_text(values: NDArray[Any], key: str, where: str, options: Mapping[str, Any]) -> Texts:
-    """Values as text: whole numbers without a point, '' where there is none."""
-    if values.ndim != 1 or values.dtype.kind not in "iufU":
-        raise InputError(f"{where} must hold text or numbers, found {values.dtype}")
-    if values.dtype.kind == "f":
-        known = np.isfinite(values)
-        numbers = np.where(known, values, 0.0)
-        is_whole = np.array_equal(numbers, np.trunc(numbers)) and np.all(np.abs(numbers) < 2.0**53)
-        return np.where(known, (numbers.astype(np.int64) if is_whole else numbers).astype(str), "")
-    texts = np.char.strip(values.astype(str))
-    if key == "band":
-        for old, new in (options.get("band_names") or {}).items():
-            texts = np.where(texts == old, str(new), texts)
-    return texts
 
 
 def _ids(name: str, read: _Read, rows: Rows) -> list[str]:

@@ -19,7 +19,6 @@ from vmpz.readers.stamps import middle_scale_arcsec
 
 __all__ = [
     "CCDS",
-    "CONTENTS",
     "QUADRANTS",
     "Detector",
     "Files",

@@ -251,5 +251,5 @@ def _counted(frame: Frame, grid: RunTable, wanted: PassNeeds, parameters: Parame
         weight=wanted.weight,
         keep_good=wanted.keep_good,
     )
-    words = None if good is None else subcell_words(grid.cells, grid, good, outline=frame.ref.outline())
+    words = None if good is None else subcell_words(grid.cells, grid, good, outline=grid.outline)
     return _Counted(statistics, float(frame.ref.scalars["pixel_scale_arcsec"]), words)

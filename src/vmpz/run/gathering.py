@@ -44,12 +44,16 @@ def gather(manifest: Manifest, parameters: Parameters, tiling: Tiling) -> Manife
         if _is_of_tile(ref, tiling)
     }
     members: dict[Place, list[tuple[FrameRef, Rows]]] = defaultdict(list)
+    tiles = _tiles(frames, parameters, tiling)
+    beyond = set()
     for ref in manifest:
         if not _is_of_tile(ref, tiling):
             exposure = _as_exposure(ref)
             for area, rows in _areas_of(exposure, parameters.maps.order, tiling):
-                if parameters.survey.tiles is None or area in parameters.survey.tiles:
+                if tiles is None or area in tiles:
                     members[area, ref.instrument, ref.band].append((exposure, rows))
+                else:
+                    beyond.add(area)
     refused = [replace(one, exposure=not _names_tile(one.area, tiling)) for one in manifest.refused]
     for place, found in members.items():
         ref = _gathered(place, frames.get(place), found, parameters)
@@ -58,7 +62,16 @@ def gather(manifest: Manifest, parameters: Parameters, tiling: Tiling) -> Manife
         else:
             frames[place] = ref
     ordered = tuple(frames[place] for place in sorted(frames))
-    return replace(manifest, frames=ordered, refused=tuple(refused))
+    told = (f"exposures touch {len(beyond)} tiles more, which have no mosaic: [survey] tiles may name them",)
+    notes = told if beyond and parameters.survey.tiles is None else ()
+    return replace(manifest, frames=ordered, refused=tuple(refused), notes=(*manifest.notes, *notes))
+
+
+def _tiles(frames: Iterable[Place], parameters: Parameters, tiling: Tiling) -> set[str] | None:
+    """Tiles that exposures are gathered for: those named, else those that have mosaics, else (None) all they touch."""
+    if parameters.survey.tiles is not None:
+        return set(parameters.survey.tiles)
+    return None if tiling.kind == "inputs" else {area for area, _, _ in frames} or None
 
 
 def _lost_flags(ref: FrameRef, parameters: Parameters) -> str | None:
@@ -117,7 +130,7 @@ def _areas_of(exposure: FrameRef, order: int, tiling: Tiling) -> Iterable[tuple[
     if table is None or not len(table):
         return
     row, cell, _ = outline_shares(table.corners, order)
-    touched = CellSet.from_cells(order, cell)
+    touched = CellSet.from_cells(order, cell[np.diff(cell, prepend=-1) > 0])  # ascending, often twice
     for area, cells in tiling.sharing(touched):
         yield area, np.unique(row[cells.index(cell) >= 0]).astype(np.int64)
 

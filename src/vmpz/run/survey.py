@@ -192,8 +192,12 @@ def _refused(plan: Plan, parameters: Parameters) -> list[Outcome]:
 
 
 def _refuse_mixed_releases(manifest: Manifest, parameters: Parameters) -> None:
-    """Inputs of several data releases make one survey only when that is asked for by name."""
-    releases = {(ref.reader, ref.release): ref for ref in manifest}
+    """Inputs of several data releases make one survey only when that is asked for by name.
+
+    Exposures of other surveys have a number of processing each, which is no release.
+    """
+    told = (ref for ref in manifest if ref.has_grid or ref.reader.startswith("euclid"))
+    releases = {(ref.reader, ref.release): ref for ref in told}
     readers = [name for name, _ in releases]
     if len(set(readers)) < len(readers) and not parameters.survey.allow_mixed_releases:
         found = "; ".join(f"{release} in {ref.name}" for (_, release), ref in sorted(releases.items()))

@@ -25,7 +25,6 @@ __all__ = [
     "COADD_PIXELS",
     "DESDM_CCDS",
     "EMPTY_SHARE",
-    "coadd_header",
     "coadd_name",
     "coadd_rms",
     "mask_words",
@@ -39,12 +38,12 @@ DESDM_CCDS = ("S29", "S4", "N4", "N31")
 """CCDs that are written: two in the middle, two at the rim."""
 RUN = "r3630p01"
 ROLES = {
-    "column": ("BPM",),
-    "core": ("SATURATE",),
-    "halo": ("STAR",),
-    "trail": ("TRAIL",),
-    "cosmic": ("CRAY",),
-    "edge": ("EDGE",),
+    "column": "BPM",
+    "core": "SATURATE",
+    "halo": "STAR",
+    "trail": "TRAIL",
+    "cosmic": "CRAY",
+    "edge": "EDGE",
 }
 """What a pixel is hit by to its bit."""
 WEIGHTLESS = ("column", "edge")
@@ -80,7 +79,7 @@ def single_epoch_name(shot: Shot, ccd: str) -> str:
 def mask_words(roles: dict[str, NDArray[np.bool_]]) -> NDArray[np.int16]:
     """Bits of the mask."""
     numbers = {bit.name: bit.number for bit in bit_table("desdm").bits}
-    return flag_words(roles, ROLES, numbers).astype(np.int16)
+    return flag_words(roles, {role: [name] for role, name in ROLES.items()}, numbers).astype(np.int16)
 
 
 def _single_epoch(shot: Shot, index: int, pixels: int) -> tuple[Header, Array, NDArray[Any], Array]:

@@ -61,7 +61,7 @@ EMPTY_SHARE = 16
 EXPOSURES = {"KIDS_u": 4, "KIDS_g": 5, "KIDS_r": 5, "KIDS_i": 5}
 """Band to the exposures of a tile."""
 OVERHEAD_S = 45.0
-ROLES = {"core": ("SATURATION",), "halo": ("HALO1",), "trail": ("HALO2",), "column": ("BADPIXEL",)}
+ROLES = {"core": "SATURATION", "halo": "HALO1", "trail": "HALO2", "column": "BADPIXEL"}
 """What a pixel is hit by to its flag."""
 
 
@@ -216,7 +216,7 @@ class Coadd:
         lon, lat = WCS(self.wcs_header()).all_pix2world(x, y, 0)
         roles = self.first.roles(0, np.asarray(lon), np.asarray(lat))
         numbers = {bit.name: bit.number for bit in bit_table("kids").bits}
-        return flag_words(roles, ROLES, numbers).astype(np.int16)
+        return flag_words(roles, {role: [name] for role, name in ROLES.items()}, numbers).astype(np.int16)
 
 
 def coadds(sky: Sky, *, pixels: int = 100, bands: Collection[str] | None = None) -> Iterator[Coadd]:

@@ -54,7 +54,6 @@ __all__ = [
     "scene",
     "sky_level",
     "visit_of",
-    "visit_table",
     "write_hsc",
     "write_lsst",
 ]

@@ -22,13 +22,15 @@ from numpy.typing import ArrayLike, NDArray
 from vmpz.errors import InputError
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
-from vmpz.sky.covers import checked_outlines
+from vmpz.sky.covers import checked_outlines, points_in_cells
 from vmpz.sky.overlaps import Outlines, Overlaps, Shares
 
-__all__ = ["iterate_shares", "outline_shares", "sums_and_union", "weighted_sums"]
+__all__ = ["iterate_shares", "outline_shares", "subcells_inside", "sums_and_union", "weighted_sums"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+
+PAIRS_AT_ONCE = 1 << 13
 
 
 def weighted_sums(
@@ -141,6 +143,43 @@ def iterate_shares(
     """`outline_shares` piece by piece, each with all outlines of its cells; cells ascend from piece to piece."""
     overlaps = Overlaps.of(Outlines.of_table(checked_outlines(outlines)), order, cells, chord_tolerance)
     yield from overlaps.shares(threads)
+
+
+def subcells_inside(
+    outlines: FloatArray, outline: IntArray, cell: IntArray, order: int
+) -> NDArray[np.uint64]:
+    """Which of the 8 x 8 sub-cells of cells have their centre in an outline.
+
+    Parameters
+    ----------
+    outlines : float64 (n, m, 2)
+        As for `weighted_sums`.
+    outline, cell : int64 (p,)
+        Pairs of row and cell.
+    order : int
+        Of these cells.
+
+    Returns
+    -------
+    uint64 (p,)
+        Bit k is that of sub-cell ``64 cell + k`` (nested).
+
+    Raises
+    ------
+    InputError
+        As for `weighted_sums`.
+    """
+    asked, row = np.unique(outline, return_inverse=True)
+    boundaries = Outlines.of_table(checked_outlines(outlines)).boundaries(asked.tolist())
+    words = np.empty(cell.size, np.uint64)
+    for begin in range(0, cell.size, PAIRS_AT_ONCE):
+        some = slice(begin, begin + PAIRS_AT_ONCE)
+        number, place = np.unique(cell[some], return_inverse=True)
+        children = (number[:, np.newaxis] << 6) + np.arange(64)
+        points = points_in_cells(children.ravel(), order + 3, 0.5, 0.5).reshape(-1, 64, 3)[place]
+        held = boundaries.hold(points.reshape(-1, 3), np.repeat(row[some], 64)).reshape(-1, 64)
+        words[some] = np.packbits(held, axis=1, bitorder="little").view("<u8")[:, 0]
+    return words
 
 
 def _added(
