@@ -157,7 +157,7 @@ class FrameRef:
 
     @property
     def wcs(self) -> WCS:
-        """The celestial WCS (0-based pixel coordinates, origin at the centre of the first pixel)."""
+        """The celestial WCS (0-based pixel coordinates, origin at the centre of the first pixel); not to be changed."""
         return _wcs_of(self.wcs_cards)
 
     def outline(self) -> Polygon:

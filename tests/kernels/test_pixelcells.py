@@ -72,8 +72,9 @@ def test_the_guard_decides_where_interpolation_is_not_enough(monkeypatch):
 
 @pytest.mark.parametrize("order", [0, 5, 10, 17, 19, 20])
 def test_no_pixel_differs_at_any_order(order):
-    table = run_table(image_wcs(44.9, 41.79, 900, 0.3, rotation=10), (700, 900), CellSet.everything(order))
-    assert differing(table, np.arange(0, 700, 9))[0] == 0
+    shape = (700, 900) if order < 20 else (70, 90)  # cells smaller than pixels
+    table = run_table(image_wcs(44.9, 41.79, 900, 0.3, rotation=10), shape, CellSet.everything(order))
+    assert differing(table, np.arange(0, shape[0], 9))[0] == 0
 
 
 @pytest.mark.parametrize("place", PLACES, ids=str)
