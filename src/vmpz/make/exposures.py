@@ -4,19 +4,20 @@ Every image is reduced on its own, by the pass that mosaics go through, and adde
 the exact share of the cell inside the detector's outline times the share of its pixels,
 ``sum_i geom_i count_i / found_i``, in units of the cell and summed over exposures. Columns (see `vmpz.statistics`):
 
-=======================  ===========================================================================================
-``geom``                 share of the cell inside the union of all outlines
-``found``                ``sum_i geom_i``, the mean number of exposures over the cell
-``valid``, ``usable``,   areas summed over exposures, in cells
-``bit.NN``, ``flagged.<S>``, ``good.<S>``
-``coverage.<S>``         share of the 64 sub-cells that at least ``min_good`` exposures see well: more than half of the
-                         pixels that an exposure has there are good
-``<P>.<sample>.<m>``     moments over all pixels of all exposures; ``area`` is what they cover, and ``sum`` their
-                         mean times that, summed over exposures
-``depth.weight``         mean of ``sum_i (side_i / RMS_i)**2`` over the part that any exposure sees well: the inverse
-                         variance of a flux per square arcsecond of sky, RMS_i the quadratic mean of the good pixels
-                         of exposure i
-=======================  ===========================================================================================
+==========================  ========================================================================================
+``geom``                    share of the cell inside the union of all outlines
+``found``                   ``sum_i geom_i``, the mean number of exposures over the cell
+``valid``, ``usable``,      areas summed over exposures, in cells
+``bit.NN``,
+``flagged.<S>``,
+``good.<S>``
+``coverage.<S>``            share of the 64 sub-cells that at least ``min_good`` exposures see well: more than half of
+                            the pixels that an exposure has there are good
+``<P>.<sample>.<m>``        moments over all pixels of all exposures; ``area`` is what they cover, and ``sum`` their
+                            mean times that, summed over exposures
+``depth.weight``            mean over the observed part of ``sum_i (side_i / RMS_i)**2``: the inverse variance of a
+                            flux per square arcsecond of sky, RMS_i the quadratic mean of the good pixels of exposure i
+==========================  ========================================================================================
 
 Bits are counted under the numbers of the area's table, whatever number the header of one image gives to a name, and
 fluxes are in units of one zero point (`in_common`).
