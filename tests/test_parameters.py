@@ -224,7 +224,7 @@ def test_masks_are_named_and_their_catalogues_relative_to_the_file(tmp_path: Pat
     ("old", "new", "expected"),
     [
         ('"STREAK"', '"HALO"', ": masks.1.name: must be that of no other mask, found 'HALO'"),
-        ('"HALO"', '"halo"', "c.toml:4: masks.0.name: String should match pattern"),
+        ('"HALO"', '"halo"', "c.toml:4: masks.0.name: must be capitals"),
         ('"HALO"', '"STARMASK"', "must be that of no other bit, found 'STARMASK'"),
         ('"halo"', '"square"', "c.toml:5: masks.0.shape: Input should be 'disc', 'ellipse'"),
         ('magnitude = "G"', "", "a mask of shape halo needs the column `magnitude`"),

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from vmpz import io
+from vmpz.errors import InputError
 from vmpz.products import Product
 from vmpz.run.plan import Choice
 from vmpz.run.survey import run_survey
@@ -103,3 +104,13 @@ def test_a_name_that_no_mask_has_lists_those_there_are(made: Path) -> None:
     (made / "wrong.toml").write_text(text.replace('bits = ["HALO", "INVALID"]', 'bits = ["HALOS"]'))
     with pytest.raises(Exception, match="HALO"):
         run_survey(made / "wrong.toml", made / "other")
+
+
+def test_a_catalogue_that_is_not_there_is_refused_before_anything_is_made(made: Path) -> None:
+    text = (made / "survey.toml").read_text()
+    (made / "lost.toml").write_text(text.replace("bright.parquet", "lost.parquet"))
+    with pytest.raises(
+        InputError, match=r"\[\[masks\]\] HALO: catalogue must be a file, found none at .*lost.parquet"
+    ):
+        run_survey(made / "lost.toml", made / "nothing")
+    assert not (made / "nothing").exists()

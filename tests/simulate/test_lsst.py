@@ -1,5 +1,6 @@
 """Visits and coadds of LSST and HSC: files as the pipelines write them, and what their pixels hold."""
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,6 @@ def test_the_table_of_visits(folders: dict[str, Path]) -> None:
 
 
 def test_inputs_blocks_are_toml() -> None:
-    tomllib = pytest.importorskip("tomllib")
     for block in (lsst.lsst_inputs("LSST"), lsst.hsc_inputs("HSC")):
         (place,) = tomllib.loads(block)["inputs"]
         assert place["reader"] == "lsst"

@@ -22,7 +22,7 @@ from vmpz.sky.shares import outline_shares, subcells_inside
 from vmpz.sky.skymap import SkyMap
 from vmpz.statistics import Samples, statistic
 
-__all__ = ["Field", "exposure_map", "exposure_values", "finish", "shares_of", "weights_of"]
+__all__ = ["Field", "exposure_map", "exposure_values", "shares_of", "weights_of"]
 
 Array = NDArray[np.float64]
 
@@ -92,7 +92,7 @@ def exposure_values(
     field: Field | None = None,
     weight: str | None = None,
 ) -> Array:
-    """The values of `exposure_map`, float64 (len(cells),), NaN where no exposure sees the cell."""
+    """The values of `exposure_map`, float64 (len(cells),), NaN where no exposure sees the cell; parameters as there."""
     if per == "pixel":
         if quantity(name).circular:
             raise MissingProductError(
@@ -111,12 +111,12 @@ def exposure_values(
         )
         _must_be_known(value, name, exposures, number)
     weights = weights_of(exposures, weight)[number]
-    return finish(
+    return _finish(
         statistic_name, quantity(name).circular, len(cells), place, value, share, weights, number + 1
     )
 
 
-def finish(
+def _finish(
     name: str,
     circular: bool,
     n_cells: int,

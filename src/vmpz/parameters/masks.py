@@ -1,6 +1,7 @@
 """Parameters of geometric masks: which shapes stand around the sources of a catalogue."""
 
 import math
+import re
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -13,6 +14,12 @@ __all__ = ["MaskParameters", "RadiusLaw"]
 Shape = Literal["disc", "ellipse", "streak", "spikes", "ghost", "halo", "polygons"]
 Columns = tuple[str, str]
 Degrees = tuple[float, float]
+
+
+def _in_capitals(name: str) -> str:
+    if not re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
+        raise ValueError(f"must be capitals, digits and _, a letter first, found {name!r}")
+    return name
 
 
 def _ascends(table: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -58,8 +65,8 @@ class RadiusLaw(Section):
 class _SourceParameters(Section):
     """What a mask is called, and the sources that it stands around."""
 
-    name: str = Field(
-        pattern=r"^[A-Z][A-Z0-9_]*$", description="name of the flag bit, in capitals: that of no other bit"
+    name: Annotated[str, AfterValidator(_in_capitals)] = Field(
+        description="name of the flag bit, in capitals: that of no other bit"
     )
     shape: Shape = Field(description="what stands around each source; polygons are taken as they are")
     catalogue: str = Field(

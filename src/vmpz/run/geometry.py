@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from vmpz import io
+from vmpz.errors import InputError
 from vmpz.frames import FileRef, Frame, FrameRef, Sources
 from vmpz.make.geometry import Pointing, mask_columns, regions_of
 from vmpz.make.outside import Outside
@@ -21,7 +22,7 @@ from vmpz.readers import read_star_masks
 from vmpz.run.outside import identity_of, stamp_of
 from vmpz.sky.regions import Region
 
-__all__ = ["masks_digest", "pointings_of", "with_masks"]
+__all__ = ["masks_digest", "must_have_catalogues", "pointings_of", "with_masks"]
 
 POINTING = ("PointingLon", "PointingLat", "PositionAngle")
 
@@ -62,6 +63,19 @@ def pointings_of(ref: FrameRef) -> tuple[Pointing, ...]:
     known = np.isfinite(lon + lat)
     rows = zip(lon[known].tolist(), lat[known].tolist(), np.nan_to_num(angle[known]).tolist(), strict=True)
     return tuple(Pointing(*row) for row in dict.fromkeys(rows))
+
+
+def must_have_catalogues(parameters: Parameters) -> None:
+    """Refuse a mask whose catalogue is not there before anything is made: no pixel could be counted without it.
+
+    Raises
+    ------
+    InputError
+        The message names the mask and the file.
+    """
+    for one in parameters.masks:
+        if not Path(one.catalogue).is_file():
+            raise InputError(f"[[masks]] {one.name}: catalogue must be a file, found none at {one.catalogue}")
 
 
 def masks_digest(parameters: Parameters) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from vmpz.readers import scan_inputs
 from vmpz.run.account import Account, Outcome
 from vmpz.run.execute import execute
 from vmpz.run.gathering import gather
+from vmpz.run.geometry import must_have_catalogues
 from vmpz.run.instant import said_or_now
 from vmpz.run.jobs import Setting, failed_job, run_job
 from vmpz.run.patches import collect_patches, make_patches
@@ -127,6 +128,7 @@ def run_survey(
     tiling = tiling_of(parameters, manifest)
     plan = make_plan(gather(manifest, parameters, tiling), parameters, choice)
     _must_have_regions(parameters)
+    must_have_catalogues(parameters)
     patches = plan_patches(parameters, tiling, plan) if choice.is_whole else ()
     empty = [one.patch.name for one in patches if not one.areas]
     notes = (*plan.notes, *(f"patch {name} touches no tile of the inputs" for name in empty))
