@@ -12,6 +12,7 @@ from vmpz.parameters.exposures import ExposureParameters, SiteParameters, Zodiac
 from vmpz.parameters.keys import flatten, overlaid, unit_of, validated, value_of, value_text
 from vmpz.parameters.masks import MaskParameters, RadiusLaw
 from vmpz.parameters.outside import CatalogueParameters, ReddeningParameters
+from vmpz.parameters.random import RandomParameters
 from vmpz.parameters.stage1 import (
     BitmaskParameters,
     CoverageParameters,
@@ -26,13 +27,24 @@ from vmpz.parameters.stage1 import (
 )
 from vmpz.parameters.stage2 import MangleParameters, PatchParameters
 from vmpz.parameters.text import as_toml, example, explain, load
+from vmpz.parameters.visibility import (
+    CosmologyParameters,
+    CountsParameters,
+    DeepSampleParameters,
+    LuminosityParameters,
+    SelectionParameters,
+    VisibilityParameters,
+)
 from vmpz.parameters.whole import Parameters, names_for
 
 __all__ = [
     "BitNames",
     "BitmaskParameters",
     "CatalogueParameters",
+    "CosmologyParameters",
+    "CountsParameters",
     "CoverageParameters",
+    "DeepSampleParameters",
     "DepthParameters",
     "ExposureParameters",
     "ExtinctionParameters",
@@ -41,17 +53,21 @@ __all__ = [
     "Forms",
     "InfoParameters",
     "InputParameters",
+    "LuminosityParameters",
     "MangleParameters",
     "MapParameters",
     "MaskParameters",
     "Parameters",
     "PatchParameters",
     "RadiusLaw",
+    "RandomParameters",
     "ReddeningParameters",
     "Section",
+    "SelectionParameters",
     "SiteParameters",
     "SurveyParameters",
     "TilingParameters",
+    "VisibilityParameters",
     "ZodiacalParameters",
     "as_toml",
     "example",

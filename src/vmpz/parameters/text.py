@@ -53,6 +53,7 @@ def load(path: str | Path) -> Parameters:
         one.model_copy(update={"location": absolute(one.location)}) for one in parameters.catalogues
     ]
     masks = [one.model_copy(update={"catalogue": absolute(one.catalogue)}) for one in parameters.masks]
+    classes = [one.located(lambda location: str(absolute(location))) for one in parameters.visibility]
     patches = [patch.model_copy(update={"moc": absolute(patch.moc)}) for patch in parameters.patches]
     return parameters.model_copy(
         update={
@@ -62,6 +63,7 @@ def load(path: str | Path) -> Parameters:
             "catalogues": catalogues,
             "masks": masks,
             "depth": depth,
+            "visibility": classes,
             "patches": patches,
         }
     )

@@ -8,6 +8,7 @@ from vmpz.parameters.base import BitNames, Section
 from vmpz.parameters.exposures import ExposureParameters, SiteParameters, ZodiacalParameters
 from vmpz.parameters.masks import MaskParameters
 from vmpz.parameters.outside import CatalogueParameters, ReddeningParameters
+from vmpz.parameters.random import RandomParameters
 from vmpz.parameters.stage1 import (
     BitmaskParameters,
     CoverageParameters,
@@ -20,6 +21,7 @@ from vmpz.parameters.stage1 import (
     TilingParameters,
 )
 from vmpz.parameters.stage2 import MangleParameters, PatchParameters
+from vmpz.parameters.visibility import VisibilityParameters
 
 __all__ = ["Parameters", "names_for"]
 
@@ -42,6 +44,8 @@ class Parameters(Section):
     catalogues: list[CatalogueParameters] = Field(default_factory=list)
     masks: list[MaskParameters] = Field(default_factory=list, max_length=7)
     depth: DepthParameters = Field(default_factory=DepthParameters)
+    visibility: list[VisibilityParameters] = Field(default_factory=list)
+    random: RandomParameters = Field(default_factory=RandomParameters)
     mangle: MangleParameters = Field(default_factory=MangleParameters)
     patches: list[PatchParameters] = Field(default_factory=list)
 
@@ -72,6 +76,14 @@ class Parameters(Section):
         for number, name in enumerate(names):
             if name in names[:number]:
                 raise ValueError(f"masks.{number}.name: must be that of no other mask, found {name!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_have_names_of_their_own(self) -> "Parameters":
+        names = [one.name for one in self.visibility]
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                raise ValueError(f"visibility.{number}.name: must be that of no other class, found {name!r}")
         return self
 
     @model_validator(mode="after")
