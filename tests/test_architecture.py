@@ -51,6 +51,8 @@ FOREIGN = {
     "simulate": {"astropy.io.fits", "astropy.wcs", "lxml"},
     "simulate.exposuretable": {"pyarrow"},  # a table of exposures that is Parquet, as surveys keep them
     "simulate.outside": {"pyarrow"},  # catalogues of stars come as Parquet
+    "simulate.galaxies": {"pyarrow"},  # and so do those of galaxies
+    "simulate.galaxylaw": {"scipy"},  # the share of a Gaussian above a cut, on arrays
     "run": {"astropy.wcs", "fsspec"},
     "run.execute": {"dask", "distributed"},
     "report": {"matplotlib", "astropy.wcs", "astropy.visualization.wcsaxes"},

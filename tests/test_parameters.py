@@ -296,7 +296,7 @@ def test_what_toml_has_not_is_refused() -> None:
 def test_dotted_keys_and_texts_are_the_parameters(parameters: Parameters) -> None:
     flat = flatten(parameters, Parameters.model_fields)
     assert validated(flat, {}) == parameters
-    texts = {key: None if value is None else value_text(value) for key, value in flat.items()}
+    texts = {key: None if value is None else value_text(key, value) for key, value in flat.items()}
     assert (
         validated({key: text if text is None else value_of(key, text) for key, text in texts.items()}, {})
         == parameters

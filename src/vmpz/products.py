@@ -11,10 +11,15 @@ from urllib.parse import quote, unquote
 
 from vmpz.sky.skymap import SkyMap
 
-__all__ = ["KINDS", "Product", "ProductKey", "Provenance", "digest_of", "encode"]
+__all__ = ["KINDS", "SUBCELL", "Product", "ProductKey", "Provenance", "digest_of", "encode"]
 
-KINDS = ("footprint", "bitmask", "coverage", "effectivecoverage", "info", "depth", "statistics", "goodpixels")
+KINDS = (
+    "footprint", "bitmask", "coverage", "effectivecoverage", "info", "depth", "visibility", "redshifts", "statistics",
+    "goodpixels",
+)  # fmt: skip
 """Kinds of product of stage 1."""
+SUBCELL = "SUBCELL"
+"""Column of the observed sub-cells of a cell, one bit each: what it says has no meaning at another order."""
 
 Scalar = str | int | float | bool
 
@@ -29,7 +34,8 @@ def encode(text: str) -> str:
 class ProductKey:
     """What a product is, without saying where it is; '-' where a field has no meaning.
 
-    `selection` names flag bits joined by commas. The text form is the folder name, the task key and the log prefix.
+    `selection` names flag bits joined by commas; `quantity` is that of an info map, or the class of a visibility. The
+    text form is the folder name, the task key and the log prefix.
     """
 
     area: str

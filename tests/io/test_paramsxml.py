@@ -174,7 +174,7 @@ def test_names_are_the_published_ones(section, label, dpd, schema, data_type, to
 def test_a_product_has_the_shape_of_all_products(written):
     assert [path.name for path in written] == [
         f"{PRODUCTS[section].dpd}-survey.xml"
-        for section in ("footprint", "bitmask", "coverage", "info", "depth", "mangle")
+        for section in ("footprint", "bitmask", "coverage", "info", "depth", "visibility", "random", "mangle")
     ]
     head = None
     for path, root in roots(written).items():
@@ -574,7 +574,7 @@ def test_a_survey_goes_both_ways(tmp_path, capsys):
     survey.write_text(as_toml(wanted))
     assert run("--file", survey, "--to-xml", tmp_path / "xml") == 0
     paths = [Path(line) for line in capsys.readouterr().out.splitlines()]
-    assert sorted(paths) == sorted((tmp_path / "xml").iterdir()) and len(paths) == 6
+    assert sorted(paths) == sorted((tmp_path / "xml").iterdir()) and len(paths) == 8
     assert run("--from-xml", *paths, "--file", survey) == 0
     (tmp_path / "back.toml").write_text(capsys.readouterr().out)
     assert load(tmp_path / "back.toml") == load(survey)

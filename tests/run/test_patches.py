@@ -23,11 +23,11 @@ from vmpz.readers import scan_inputs
 from vmpz.run import patches
 from vmpz.run.account import Outcome
 from vmpz.run.bands import bands_jobs
-from vmpz.run.jobs import Setting
 from vmpz.run.merging import units_path
 from vmpz.run.patchplan import MAP_KINDS, PatchJob, patch_jobs, plan_patches
 from vmpz.run.plan import Choice, make_plan
 from vmpz.run.regions import PatchRegion
+from vmpz.run.setting import Setting
 from vmpz.run.store import Entry, Store
 from vmpz.run.survey import run_survey
 from vmpz.run.tilings import tiling_of

@@ -41,13 +41,17 @@ def simulate(
     ),
     seed: Annotated[int, typer.Option(help="Seed of everything that is random.")] = 1,
     compress: Annotated[Literal["gz", "fz"] | None, typer.Option(help="Compress the images.")] = None,
+    galaxies: Annotated[
+        bool,
+        typer.Option("--galaxies", help="Galaxies too: a deep sample, what is detected, classes of them."),
+    ] = False,
 ) -> None:
     """Write a survey in the real formats, with its truth, ready to run."""
     from vmpz.simulate import simulate as make
 
     where = make(
         out, tiles=tiles, size=size, bands=tuple(parts_of(bands) or ()), frames=tuple(parts_of(frames) or ()),
-        at=at, seed=seed, compress=compress,
+        at=at, seed=seed, compress=compress, galaxies=galaxies,
     )  # fmt: skip
     typer.echo(where)
 

@@ -17,24 +17,29 @@ from vmpz.errors import InputError
 from vmpz.files.write import size_of
 from vmpz.io.checking import check
 from vmpz.io.collection import DPD, Collection, read_collection, write_collection
+from vmpz.io.deep import read_deep
 from vmpz.io.envelope import coarse_cells
 from vmpz.io.fits import must_be_whole, verify
 from vmpz.io.forms import FORMS, form_named, form_of
+from vmpz.io.hats import Partition, create_random_parquet, finish_hats, write_partition
 from vmpz.io.mangle_reading import read_mangle, read_polygons
 from vmpz.io.metadata import COVERAGE_TYPE, key_of
 from vmpz.io.multiband import bands_in, publish_multiband, read_multiband, write_multiband
 from vmpz.io.names import descriptor_name, file_name
 from vmpz.io.orders import degraded
 from vmpz.io.paramsxml import read_parameters, write_parameters
-from vmpz.io.parquet import bit_plane_table, read_bit_plane, read_statistics, statistics_table
+from vmpz.io.parquet import bit_plane_table, plain_table, read_bit_plane, read_statistics, statistics_table
 from vmpz.io.polygons import MangleMask
+from vmpz.io.randomcolumns import RandomColumn, random_columns
+from vmpz.io.randomfits import Part, Place, create_random_fits, write_rows
+from vmpz.io.randomreading import RandomCatalogue, is_random, open_random
 from vmpz.io.reading import read_fits
 from vmpz.io.rows import convention_of
 from vmpz.io.skysample import describe_map, sample_map
 from vmpz.io.sources import read_sources
 from vmpz.io.xml import NAMESPACE, Descriptor, read_descriptor, write_descriptor
 from vmpz.parameters import MangleParameters, MapParameters
-from vmpz.products import Product, Provenance, Scalar
+from vmpz.products import SUBCELL, Product, Provenance, Scalar
 from vmpz.sky.cells import CellSet
 from vmpz.sky.skymap import SkyMap
 
@@ -42,18 +47,31 @@ __all__ = [
     "FORMS",
     "Collection",
     "MangleMask",
+    "Part",
+    "Partition",
+    "Place",
+    "RandomCatalogue",
+    "RandomColumn",
     "bit_plane_table",
     "check",
     "convention_of",
     "convert",
+    "create_random_fits",
+    "create_random_parquet",
     "degraded",
     "describe",
     "describe_map",
+    "finish_hats",
+    "is_random",
     "map_numbers",
+    "open_random",
+    "plain_table",
     "publish_multiband",
+    "random_columns",
     "read",
     "read_bit_plane",
     "read_collection",
+    "read_deep",
     "read_descriptor",
     "read_multiband",
     "read_parameters",
@@ -69,7 +87,13 @@ __all__ = [
     "write_file",
     "write_multiband",
     "write_parameters",
+    "write_partition",
+    "write_rows",
 ]
+
+
+WITH_SUBCELLS = ("healpix", "parquet")
+"""Forms that list the cells of the map's own order, where what is said of their sub-cells has its place."""
 
 
 def write(
@@ -125,9 +149,15 @@ def write(
 
 
 def describe(
-    product: Product, path: Path, cells: CellSet, *, convention: str = "OBSERVED", tiles: Sequence[int] = ()
+    product: Product,
+    path: Path,
+    cells: CellSet,
+    *,
+    form: str = "healpix",
+    convention: str = "OBSERVED",
+    tiles: Sequence[int] = (),
 ) -> Path:
-    """Write the descriptor of a partial HEALPix file whose map is not in memory, beside the file.
+    """Write the descriptor of a partial HEALPix file or random catalogue that is not in memory, beside the file.
 
     Parameters
     ----------
@@ -136,15 +166,16 @@ def describe(
     path : Path
         The file, under its published name.
     cells : CellSet
-        The cells that it lists.
+        The cells that it lists, or where its points are.
+    form : {'healpix', 'catalogue'}
     convention : {'OBSERVED', 'MER'}
     tiles : sequence of int
         Tiles of a patch.
     """
     cells = coarse_cells(cells)
     shown = replace(product, maps={"WEIGHT": SkyMap(cells, np.ones(len(cells), np.uint8))})
-    descriptor = path.parent / descriptor_name(product, "healpix")
-    write_descriptor(shown, descriptor, path, "healpix", convention=convention, tiles=tiles)
+    descriptor = path.parent / descriptor_name(product, form)
+    write_descriptor(shown, descriptor, path, form, convention=convention, tiles=tiles)
     return descriptor
 
 
@@ -180,6 +211,8 @@ def write_file(
     path = Path(path)
     how = form_of(path) if form is None else form_named(form, path)
     product = product if provenance is None else replace(product, provenance=provenance)
+    if SUBCELL in product.maps and how.name not in WITH_SUBCELLS:
+        product = replace(product, maps={name: one for name, one in product.maps.items() if name != SUBCELL})
     how.write(product, path, maps or MapParameters(), mangle or MangleParameters())
     return path
 

@@ -15,20 +15,22 @@ from vmpz.io.collection import DPD, collection_faults
 from vmpz.io.forms import form_of
 from vmpz.io.inventory import kind_of_token
 from vmpz.io.mangle_reading import read_mangle
-from vmpz.io.metadata import COVERAGE_TYPE, FRACTIONS, PRIMARY, keyword
+from vmpz.io.metadata import BOUNDED, COVERAGE_TYPE, FRACTIONS, PRIMARY, keyword
 from vmpz.io.names import parse_name
+from vmpz.io.objects import MAX_BYTES
+from vmpz.io.randomreading import is_random, open_random, random_faults
 from vmpz.io.reading import MapTable, bands_of, map_table, read_fits, words_of
 from vmpz.io.xml import NAMESPACE, Descriptor, md5_of, read_descriptor, schema
-from vmpz.products import Scalar
+from vmpz.products import SUBCELL, Scalar
 
 __all__ = ["check"]
 
 
 def check(path: str | Path) -> list[str]:
-    """Faults of a product file in any form, a descriptor or a collection; empty when it holds what its format asks for.
+    """Faults of a product file in any form, a random catalogue, a descriptor or a collection.
 
-    A descriptor is checked together with the file it names, a FITS file together with the descriptors beside it, and
-    a collection together with its twin in the other form.
+    There are none when it holds what its format asks for. A descriptor is checked together with the file it names, a
+    FITS file together with the descriptors beside it, and a collection together with its twin in the other form.
     """
     path = Path(path)
     try:
@@ -36,6 +38,8 @@ def check(path: str | Path) -> list[str]:
             return collection_faults(path)
         if path.name.endswith(".xml"):
             return list(_descriptor_faults(path))
+        if is_random(path):
+            return [*_random_faults(path), *_beside(path)]
         form = form_of(path, "healpix")
         if form.name == "healsparse" or (".fits" not in path.name and form.read is not read_fits):
             form.read(path)
@@ -61,6 +65,13 @@ def _fits_faults(path: Path) -> Iterator[str]:
         if kind is not None:
             yield from _value_faults(found, kind[0])
             yield from _name_faults(path, found.token)
+
+
+def _random_faults(path: Path) -> Iterator[str]:
+    if ".fits" in path.name and path.is_file():
+        with open_fits(str(path), MAX_BYTES) as file:
+            yield from _primary_faults(file)
+    yield from random_faults(path)
 
 
 def _primary_faults(file: FitsFile) -> Iterator[str]:
@@ -100,11 +111,13 @@ def _layout_faults(found: MapTable) -> Iterator[str]:
 
 def _value_faults(found: MapTable, kind: str) -> Iterator[str]:
     where = found.unit.where
-    for name in found.columns if kind in FRACTIONS else ():
+    most = 1.0 if kind in BOUNDED else np.inf
+    for name in set(found.columns) - {SUBCELL} if kind in FRACTIONS else ():
         values = found.table[name].astype(np.float64)
-        outside = ~((values >= 0) & (values <= 1))
+        outside = ~((values >= 0) & (values <= most) & (values < np.inf))
         if outside.any():
-            yield f"{where}: {name} must lie in [0, 1], found {values[outside][0]:g} in {outside.sum()} rows"
+            within = "lie in [0, 1]" if kind in BOUNDED else "be finite and not negative"
+            yield f"{where}: {name} must {within}, found {values[outside][0]:g} in {outside.sum()} rows"
     convention = found.words.get("COVCONV", "OBSERVED")
     if kind in COVERAGE_TYPE and convention not in ("OBSERVED", "MER"):
         yield f"{where}: COVCONV must be OBSERVED or MER, found {convention}"
@@ -156,6 +169,8 @@ def _content(told: Descriptor) -> tuple[str, Mapping[str, Scalar]]:
     if told.names.form == "mangle":
         product = read_mangle(told.path, told=replace(told, md5=""))
         return product.key.kind, product.keywords
+    if told.names.kind == "random":
+        return "random" if is_random(told.path) else "catalogue", open_random(told.path).keywords
     with open_fits(str(told.path)) as file:
         bands = bands_of(file)
         found = map_table(file, next(iter(bands), None))

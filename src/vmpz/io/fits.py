@@ -18,7 +18,7 @@ from vmpz.files.fits import open_fits
 from vmpz.files.write import write_whole
 from vmpz.io.headers import cards_of, primary_cards, table_cards, write_unit
 from vmpz.io.inventory import token_of
-from vmpz.io.metadata import COVERAGE_TYPE, FRACTIONS, OWN, PRIMARY, keyword, keywords_of, to_disk
+from vmpz.io.metadata import BOUNDED, COVERAGE_TYPE, FRACTIONS, OWN, PRIMARY, keyword, keywords_of, to_disk
 from vmpz.parameters import MapParameters
 from vmpz.products import Product, ProductKey, Scalar
 from vmpz.sky.cells import CellSet
@@ -151,9 +151,11 @@ def must_be_values(weight: NDArray[Any], product: Product) -> tuple[float, float
     low, high = (float(weight.min()), float(weight.max())) if weight.size else (np.inf, -np.inf)
     if weight.size and not (np.isfinite(low) and np.isfinite(high)):
         raise InputError(f"{product.key}: WEIGHT must be finite; unmeasured cells are left out, never NaN")
-    if product.key.kind in FRACTIONS and (low < 0 or high > 1):
-        raise InputError(f"{product.key}: a fraction must lie in [0, 1], found {low} to {high}")
-    if product.key.kind == "depth" and low <= 0:
+    kind = product.key.kind
+    if kind in FRACTIONS and (low < 0 or (high > 1 and kind in BOUNDED)):
+        within = "lie in [0, 1]" if kind in BOUNDED else "not be negative"
+        raise InputError(f"{product.key}: a fraction must {within}, found {low} to {high}")
+    if kind == "depth" and low <= 0:
         raise InputError(
             f"{product.key}: a depth must be positive, found {low}; unmeasured cells are left out"
         )

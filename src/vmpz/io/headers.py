@@ -17,7 +17,7 @@ from vmpz.io.metadata import encode, keyword
 from vmpz.kernels.words import ones_complement_sum
 from vmpz.products import Scalar
 
-__all__ = ["card", "cards_of", "primary_cards", "table_cards", "write_unit"]
+__all__ = ["card", "cards_of", "primary_cards", "sum_of", "table_cards", "unit_header", "write_unit"]
 
 BLOCK = 2880
 WIDTH = 80
@@ -136,25 +136,29 @@ def write_unit(
         The data in disk byte order; every chunk but the last a multiple of 4 bytes long.
     """
     ask = cards if callable(cards) else lambda: cards
-    start, first = stream.tell(), _header(ask(), 0, "0" * 16)
+    start, first = stream.tell(), unit_header(ask(), 0)
     stream.write(first)
     total = size = 0
     for chunk in chunks:
         data = chunk.view(np.uint8)
-        total, size = fold(total + _sum_of(data)), size + data.size
+        total, size = fold(total + sum_of(data)), size + data.size
         stream.write(data.data)
     stream.write(bytes(-size % BLOCK))
     stream.seek(start)
-    last = ask()
-    whole = fold(data_sum(_header(last, total, "0" * 16)) + total)
-    header = _header(last, total, checksum_text(ALL_ONES - whole))
+    header = unit_header(ask(), total)
     if len(header) != len(first):
         raise ValueError(f"a header must keep its length, {len(first)} bytes, found {len(header)}")
     stream.write(header)
     stream.seek(0, 2)
 
 
-def _sum_of(data: NDArray[np.uint8]) -> int:
+def unit_header(cards: list[str], datasum: int) -> bytes:
+    """A whole header with CHECKSUM and DATASUM; its length does not depend on the sum of the data."""
+    whole = fold(data_sum(_header(cards, datasum, "0" * 16)) + datasum)
+    return _header(cards, datasum, checksum_text(ALL_ONES - whole))
+
+
+def sum_of(data: NDArray[np.uint8]) -> int:
     """Sum of the words of data, compiled where they are whole and aligned."""
     if data.size % 4 or data.ctypes.data % 4:
         return data_sum(data)

@@ -27,6 +27,11 @@ class Kind:
     stem: str
     """Token of the file name without its prefix; '' where the quantity takes its place."""
 
+    @property
+    def params(self) -> str:
+        """Name of the element that says what was selected."""
+        return "RandomParams" if self.kind == "random" else f"{self.element}Params"
+
 
 def _kind(kind: str, form: str, dpd: str, schema: str, name: str, element: str, stem: str) -> Kind:
     prefix = {"healpix": "Healpix", "moc": "MOC", "mangle": "Mangle"}[form]
@@ -74,12 +79,27 @@ INVENTORY = {
             "VisibilityMask",
             "VISIBILITYMASK",
         ),
+        Kind(
+            "random",
+            "catalogue",
+            "DpdRandomCatalogVMPZ",
+            "euc-le3-id-vmpz-RandomCatalog.xsd",
+            "le3.id.vmpz.randomcatalog",
+            "vmpzid:randomCatalogVMPZ",
+            "RandomCatalog",
+            "RANDOMCATALOG",
+        ),
     )
 }
 """(kind, form) -> names. No effective coverage was ever published as a MOC, and no name of a mangle file: those rows
 follow the pattern."""
 
-TABLE_TOKENS = {"statistics": "CELLSTATISTICS", "goodpixels": "GOODPIXELS"}
+TABLE_TOKENS = {
+    "statistics": "CELLSTATISTICS",
+    "goodpixels": "GOODPIXELS",
+    "redshifts": "REDSHIFTS",
+    "random": "RANDOMCATALOG",
+}
 PREFIX = {"healpix": "HP", "moc": "MOC", "mangle": "MANGLE"}
 
 

@@ -27,7 +27,7 @@ from vmpz.files.write import write_whole
 from vmpz.io.fits import columns_of
 from vmpz.io.inventory import kind_of
 from vmpz.io.labels import as_json, label_words
-from vmpz.io.metadata import COVERAGE_TYPE, FRACTIONS, encode
+from vmpz.io.metadata import BOUNDED, COVERAGE_TYPE, encode
 from vmpz.io.orders import degraded
 from vmpz.io.polygonfile import MARK, PolygonFile
 from vmpz.kernels import polygontext
@@ -105,7 +105,7 @@ def _in_steps(product: Product, step: float) -> Product:
         return product
     one = product.map
     values = np.rint(one.values.astype(np.float64) / step) * step
-    if product.key.kind in FRACTIONS:
+    if product.key.kind in BOUNDED:
         values = np.minimum(values, 1.0)
     return replace(
         product, maps={**product.maps, "WEIGHT": SkyMap(one.cells, values.astype(one.values.dtype))}

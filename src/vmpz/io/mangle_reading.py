@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from vmpz.errors import InputError
 from vmpz.io.labels import product_of
-from vmpz.io.metadata import COVERAGE_TYPE, FRACTIONS, decode, key_of
+from vmpz.io.metadata import BOUNDED, COVERAGE_TYPE, FRACTIONS, decode, key_of
 from vmpz.io.polygonfile import Block, PolygonFile
 from vmpz.io.polygons import MangleMask
 from vmpz.io.reading import MAX_CELLS, identity
@@ -124,7 +124,7 @@ def _checked(path: Path, block: Block) -> tuple[Block, IntArray, FloatArray]:
 
 def _check_weights(path: Path, weights: FloatArray, lines: IntArray, kind: str) -> None:
     """A fraction lies in [0, 1]; any other weight may have any value where the file says what it is."""
-    most = 1.0 + ROUNDING if kind in FRACTIONS else math.inf
+    most = 1.0 + ROUNDING if kind in BOUNDED else math.inf
     least = 0.0 if kind in FRACTIONS or kind == "map" else -math.inf
     wrong = np.flatnonzero((weights < least) | (weights > most))
     if wrong.size:
@@ -213,7 +213,7 @@ def _laid_out(path: Path, mask: MangleMask, label: "_Label", order: int | None) 
         mask = replace(mask, weights=1.0 - mask.weights)
         label = replace(label, words={**label.words, "COVCONV": "OBSERVED"})
     one = mask.to_map(order, mean=not is_fraction)
-    values = np.clip(one.values, 0.0, 1.0) if is_fraction else one.values
+    values = np.clip(one.values, 0.0, 1.0) if label.key.kind in BOUNDED else one.values
     return label.product(path, SkyMap(one.cells, values.astype(np.float32)))
 
 

@@ -26,6 +26,7 @@ from vmpz.errors import InputError
 from vmpz.products import Product, ProductKey, Scalar
 
 __all__ = [
+    "BOUNDED",
     "COVERAGE_TYPE",
     "FRACTIONS",
     "KEYWORDS",
@@ -47,9 +48,13 @@ __all__ = [
 COVERAGE_TYPE = frozenset({"footprint", "coverage", "effectivecoverage"})
 """Kinds whose values are observed fractions."""
 FRACTIONS = COVERAGE_TYPE | {"bitmask", "visibility"}
-"""Kinds whose values lie in [0, 1]."""
+"""Kinds whose values are fractions or probabilities: not negative, absent = 0, degraded as fractions."""
+BOUNDED = FRACTIONS - {"visibility"}
+"""Those that cannot exceed 1; where a place is deeper than the reference, visibility does."""
 BIT_KINDS = frozenset({"bitmask", "coverage", "effectivecoverage", "depth", "visibility", "random"})
 NOT_USED = "-1"
+OF_MAPS = frozenset({"NSIDE_WK", "MASKBAND", "WGTKIND", "DEGRULE"})
+"""Keywords that have no meaning for a list of points."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,8 @@ class Keyword:
 
     def belongs_to(self, kind: str) -> bool:
         """Whether products of this kind always have it."""
-        return self.default is not None and (self.kinds is None or kind in self.kinds)
+        alien = kind == "random" and self.name in OF_MAPS
+        return not alien and self.default is not None and (self.kinds is None or kind in self.kinds)
 
 
 def _always(name: str, kind: type, comment: str, default: Scalar = NOT_USED, *kinds: str) -> Keyword:
@@ -97,7 +103,7 @@ PRIMARY = (
     _always("NSIDE_WK", str, "NSIDE of frame to HEALPix"),
     _always("BITSEL", str, "selected flag bits", NOT_USED, *BIT_KINDS),
     _always("INFO", str, "collected quantity", NOT_USED, "info"),
-    _always("DEPTHEST", str, "estimator of the depth", NOT_USED, "depth", "visibility"),
+    _always("DEPTHEST", str, "estimator of the depth", NOT_USED, "depth", "visibility", "random"),
     _always("BINSEL", str, "selection of the bin or population", NOT_USED, "visibility", "random"),
     _always("SEED", str, "seed", NOT_USED, "random"),
     _always("NSIMOBJ", int, "number of objects", -1, "random"),
@@ -118,6 +124,13 @@ TABLE = (
     Keyword("BANDREL", str, "relevant bands"),
     Keyword("BANDPRC", str, "processed bands"),
     _always("VERIFIED", bool, "every input carried a checksum that held", False),
+    Keyword("CAT_NOBJ", int, "number of objects"),
+    Keyword("DENSITY", float, "points where the visibility is 1", "deg-2"),
+    Keyword("SURVAREA", float, "area in which points were drawn", "deg2"),
+    Keyword("SAMPALGO", str, "scheme by which points were drawn"),
+    Keyword("RANDCAT", str, "number of the catalogue of this seed"),
+    Keyword("RANDKEEP", str, "DETECTED points, or ALL with WEIGHT"),
+    Keyword("PARTCELL", str, "where in partly observed cells points are"),
     Keyword("HPXORDER", int, "order at which points were drawn"),
     Keyword("SNRLEVEL", float, "signal-to-noise ratio"),
     Keyword("APERDIAM", float, "aperture diameter", "arcsec"),
@@ -140,6 +153,9 @@ TABLE = (
     Keyword("SFPAREA", float, "area of ImgSpatialFootprint on own cells", "deg2"),
     Keyword("SFPDIFF", float, "ImgSpatialFootprint minus valid RMS", "deg2"),
     Keyword("VISINTEG", float, "integral of the visibility", "deg2"),
+    Keyword("VISREF", str, "reference depths by band", "mag"),
+    Keyword("VISMAX", float, "largest visibility over coverage"),
+    Keyword("VISSEL", str, "how galaxies are selected"),
     Keyword("SKYPATCH", str, "patch"),
     Keyword("INREL", str, "data releases of the inputs"),
     Keyword("MIXED", str, "what differs among the merged products"),
@@ -231,6 +247,8 @@ def keywords_of(product: Product, convention: str = "OBSERVED") -> dict[str, Sca
         )
     result: dict[str, Scalar] = {}
     for row in (*PRIMARY, *TABLE):
+        if product.key.kind == "random" and row.name in OF_MAPS:
+            continue
         names = sorted(name for name in known if keyword(name) is row)
         result |= {name: _typed(row, known[name], str(product.key)) for name in names}
         if row.name.startswith("DATE-"):
@@ -258,6 +276,10 @@ def _from_key(product: Product) -> dict[str, Scalar]:
     }
     if key.kind == "info":
         found |= {"INFO": key.quantity, "STATIST": key.statistic}
+    if key.kind == "visibility":
+        found |= {"BINSEL": NOT_USED if key.quantity == "-" else key.quantity}
+    if key.kind == "random" and key.quantity != "-":
+        found |= {"BINSEL": key.quantity}
     if "NSIDE_WK" not in product.keywords and key.order >= 0:
         found["NSIDE_WK"] = str(1 << key.order)
     return found
@@ -308,6 +330,8 @@ def key_of(
     listed = str(words.get("LISTID", NOT_USED))
     if kind == "info":
         quantity = str(words.get("INFO", quantity))
+    if kind == "visibility":
+        quantity = str(words.get("BINSEL", quantity))
     return ProductKey(
         area=listed if listed != NOT_USED else str(tile) if tile != -1 else area,
         kind=kind,

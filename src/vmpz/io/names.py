@@ -17,12 +17,12 @@ from vmpz.products import Product
 __all__ = ["CONCAT", "FileName", "collection_name", "descriptor_name", "file_name", "parse_name"]
 
 CONCAT = "CONCAT"
-EXTENSION = {"parquet": "parquet", "healsparse": "hsp", "hips": "hips", "mangle": "ply"}
+EXTENSION = {"parquet": "parquet", "healsparse": "hsp", "hips": "hips", "mangle": "ply", "hats": "hats"}
 PREFIX = "EUC_LE3_VMPZ-ID_"
 TIME = r"(?P<time>\d{8}T\d{6}(?:\.\d{1,6})?)Z?"
 PATTERN = re.compile(
     rf"{PREFIX}(?P<token>[A-Z0-9]+)(?:-(?P<instance>.*?))?(?:__|_|-){TIME}"
-    r"(?:_(?P<release>[^_]+?))?\.(?P<extension>fits(?:\.gz)?|xml|parquet|ply|hsp|hips)"
+    r"(?:_(?P<release>[^_]+?))?\.(?P<extension>fits(?:\.gz)?|xml|parquet|ply|hsp|hips|hats)"
 )
 
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from vmpz.errors import InputError
 from vmpz.files.fits import FitsFile, decoding, open_fits
-from vmpz.files.hdu import Hdu, check_data_sum, data_sum, fold
+from vmpz.files.hdu import Hdu, check_data_sum, fold
 from vmpz.files.tables import Column, columns_of, physical
+from vmpz.io.headers import sum_of
 
 __all__ = [
     "DEGREES",
@@ -201,7 +202,7 @@ class ObjectTable:
         """
         total = 0
         for block in self.blocks(file):
-            total = fold(total + data_sum(block))
+            total = fold(total + sum_of(block.reshape(-1)))
             yield block
         if self.heap_bytes:
             file.verify_data(self.unit)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from vmpz.io.metadata import degrade_rule_of
-from vmpz.products import Product
+from vmpz.products import SUBCELL, Product
 from vmpz.sky.degrading import FRACTIONAL
 from vmpz.sky.skymap import SkyMap
 
@@ -36,6 +36,8 @@ def degraded(product: Product, order: int | None, weight: SkyMap | None = None) 
     used = weight if rule in WEIGHED else None
     maps = {}
     for name, one in product.maps.items():
+        if name == SUBCELL:
+            continue
         coarse = one.degrade(order, rule, used)
         kind = one.values.dtype if rule not in FRACTIONAL or one.values.dtype.kind == "f" else np.float32
         maps[name] = SkyMap(coarse.cells, coarse.values.astype(kind))

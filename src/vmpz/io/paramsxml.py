@@ -186,7 +186,7 @@ def _values_of(parameters: Parameters, names: ParameterProduct) -> dict[str, Any
 
 
 def _digest(names: ParameterProduct, values: Mapping[str, Any]) -> str:
-    texts = {key: None if value is None else value_text(value) for key, value in values.items()}
+    texts = {key: None if value is None else value_text(key, value) for key, value in values.items()}
     return hashlib.sha256(json.dumps([names.dpd, texts], sort_keys=True).encode()).hexdigest()
 
 
@@ -194,7 +194,7 @@ def _write_pair(block: Element, key: str, value: Any) -> None:
     pair = etree.SubElement(block, "Parameter")
     etree.SubElement(pair, "Key").text = key
     if value is not None:
-        etree.SubElement(pair, "Value").text = encode(value_text(value))
+        etree.SubElement(pair, "Value").text = encode(value_text(key, value))
     if unit_of(key):
         etree.SubElement(pair, "Unit").text = unit_of(key)
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,10 +26,18 @@ from vmpz.sky.cells import CellSet
 from vmpz.statistics import CellStatistics
 
 __all__ = [
+    "DIGEST",
+    "KEY",
+    "KEYWORDS",
+    "SUM",
+    "UNIT",
     "bit_plane_table",
+    "encodings_of",
+    "plain_table",
     "read_bit_plane",
     "read_parquet",
     "read_statistics",
+    "seal_of",
     "statistics_table",
     "write_parquet",
 ]
@@ -44,6 +53,11 @@ def statistics_table(statistics: CellStatistics) -> pa.Table:
     metadata = {ORDER: str(statistics.cells.order), SCALARS: as_json(statistics.scalars)}
     table = pa.table({name: pa.array(np.asarray(values)) for name, values in columns.items()})
     return table.replace_schema_metadata(metadata)
+
+
+def plain_table(columns: Mapping[str, NDArray[Any]]) -> pa.Table:
+    """Arrays of one length as a table."""
+    return pa.table({name: pa.array(values) for name, values in columns.items()})
 
 
 def read_statistics(table: pa.Table) -> CellStatistics:
@@ -96,7 +110,7 @@ def write_parquet(product: Product, path: Path, maps: MapParameters) -> None:
         UNIT: product.unit,
         DIGEST: "" if product.provenance is None else product.provenance.digest,
     }
-    schema = schema.with_metadata({SUM: _sum(metadata, schema, rows), **metadata})
+    schema = schema.with_metadata({SUM: seal_of(metadata, schema, rows), **metadata})
     with (
         write_whole(path, _verify) as temporary,
         pq.ParquetWriter(
@@ -104,7 +118,7 @@ def write_parquet(product: Product, path: Path, maps: MapParameters) -> None:
             schema,
             compression="zstd",
             use_dictionary=False,
-            column_encoding=_encodings(schema),
+            column_encoding=encodings_of(schema),
             write_page_checksum=True,
         ) as writer,
     ):
@@ -124,7 +138,7 @@ def read_parquet(path: Path) -> Product:
     table = _table(path)
     metadata = dict(table.schema.metadata or {})
     stated = metadata.pop(SUM, None)
-    if stated is not None and stated != _sum(metadata, table.schema, table.num_rows):
+    if stated is not None and stated != seal_of(metadata, table.schema, table.num_rows):
         raise InputError(
             f"{path}: metadata, columns and number of rows must be those written, found them altered"
         )
@@ -161,14 +175,14 @@ def _label(path: Path, metadata: Mapping[bytes, bytes]) -> tuple[ProductKey, dic
         ) from error
 
 
-def _sum(metadata: Mapping[bytes, str | bytes], schema: pa.Schema, rows: int) -> bytes:
+def seal_of(metadata: Mapping[bytes, str | bytes], schema: pa.Schema, rows: int) -> bytes:
     """What page checksums do not cover: SHA-256 of metadata, names and types of columns, and the number of rows."""
     told = {name: value if isinstance(value, bytes) else value.encode() for name, value in metadata.items()}
     columns = [(field.name, str(field.type)) for field in schema]
     return hashlib.sha256(repr((sorted(told.items()), columns, rows)).encode()).hexdigest().encode()
 
 
-def _encodings(schema: pa.Schema) -> dict[str, str]:
+def encodings_of(schema: pa.Schema) -> dict[str, str]:
     """Differences for integers, split bytes for floats; plain for everything else."""
     found = {}
     for field in schema:

@@ -39,7 +39,7 @@ from vmpz.io.objects import (
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
 
-__all__ = ["read_sources"]
+__all__ = ["CSV", "comment_lines", "read_sources"]
 
 Floats = NDArray[np.float64]
 Block = tuple[int, list[Floats]]
@@ -205,7 +205,7 @@ def _group_may_hold(group: Any, pair: Sequence[str], area: _Area) -> bool:
 def _csv(path: Path, columns: list[str], positions: Sequence[str] | None, _: _Area | None) -> Iterator[Block]:
     where = str(path)
     try:
-        told = pa_csv.ReadOptions(block_size=CSV_BYTES, skip_rows=_comment_lines(path))
+        told = pa_csv.ReadOptions(block_size=CSV_BYTES, skip_rows=comment_lines(path))
         with pa_csv.open_csv(path, told) as reader:
             known = reader.schema.names
         pair = position_columns(known, positions)
@@ -223,7 +223,7 @@ def _csv(path: Path, columns: list[str], positions: Sequence[str] | None, _: _Ar
         raise InputError(f"{where}: must be CSV with a header line and numbers, found: {error}") from error
 
 
-def _comment_lines(path: Path) -> int:
+def comment_lines(path: Path) -> int:
     """Number of lines before the header that begin with #, as ECSV has them."""
     open_it = gzip.open if path.name.lower().endswith(".gz") else open
     with open_it(path, "rb") as stream:

@@ -40,6 +40,8 @@ NAMESPACE = "urn:vmpz:unofficial/schema/dpd/le3/id/vmpz/out"
 PREFIX = "dpd-le3-id-vmpz"
 VERSION = "0.1"
 UNKNOWN = "UNKNOWN"
+OF_RANDOMS = ("BITSEL", "DEPTHEST", "BINSEL", "SEED", "NSIMOBJ")
+"""Published keywords of a random catalogue that its descriptor repeats."""
 NEVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
@@ -101,7 +103,7 @@ def write_descriptor(
         With a provenance.
     path, fits : Path
         The descriptor and its file, in one folder.
-    form : {'healpix', 'moc'}
+    form : {'healpix', 'moc', 'mangle', 'catalogue'}
     convention : {'OBSERVED', 'MER'}
     tiles : sequence of int
         Tiles of a patch.
@@ -117,8 +119,14 @@ def write_descriptor(
     _file(data, names, fits)
     _selection(data, names, product, words, tiles)
     _coverage(data, product)
+    if names.kind == "random":
+        _catalogue(data, names)
     etree.SubElement(root, "QualityFlags")
-    told = {name: value for name, value in words.items() if (row := keyword(name)) and row.name in OWN}
+    told = {
+        name: value
+        for name, value in words.items()
+        if ((row := keyword(name)) and row.name in OWN) or (names.kind == "random" and name in OF_RANDOMS)
+    }
     told = (to_pairs(product.key.kind, words) if form == "mangle" else {}) | told
     _parameters(etree.SubElement(root, "Parameters"), told, product.unit)
     with write_whole(path) as temporary:
@@ -188,12 +196,11 @@ def write_header(
 
 
 def _file(data: etree._Element, names: Kind, fits: Path) -> None:
+    """The file; of a catalogue, which may have billions of rows, no digest that takes a second reading."""
     holder = etree.SubElement(data, names.element, {"format": names.format_id, "version": VERSION})
-    container = etree.SubElement(
-        holder,
-        "DataContainer",
-        {"filestatus": "PROPOSED", "checksumMethod": "MD5", "checksumValue": md5_of(fits)},
-    )
+    container = etree.SubElement(holder, "DataContainer", {"filestatus": "PROPOSED"})
+    if names.kind != "random":
+        container.attrib.update({"checksumMethod": "MD5", "checksumValue": md5_of(fits)})
     _add(container, "FileName", fits.name)
 
 
@@ -206,15 +213,30 @@ def md5_of(path: Path) -> str:
 def _selection(
     data: etree._Element, names: Kind, product: Product, words: Mapping[str, Scalar], tiles: Sequence[int]
 ) -> None:
-    selection = etree.SubElement(data, f"{names.element}Params")
+    selection = etree.SubElement(data, names.params)
     if product.key.kind == "info":
         _add(selection, "Subtype", encode(product.key.quantity))
+    for name, key in (("DateObs", "DATE-OBS"), ("DateEnd", "DATE-END")) if names.kind == "random" else ():
+        if words[key] != "-1":
+            _add(selection, name, f"{words[key]}Z")
     filters = etree.SubElement(selection, "FilterList")
     several = str(words["FILTLST"])
     for band in several.split(",") if several != "-1" else [str(words["FILTER"])]:
         _add(etree.SubElement(filters, "Filter"), "Name", encode_name(band))
     numbers = [str(tile) for tile in tiles] or [str(words["TILEID"])]
     _add(etree.SubElement(selection, "PatchTileList"), "TileIndexList", " ".join(numbers))
+
+
+def _catalogue(data: etree._Element, names: Kind) -> None:
+    described = etree.SubElement(data, "CatalogDescription")
+    for name, text in {
+        "PathToCatalogFile": f"{names.dpd}.Data.{names.element}.DataContainer.FileName",
+        "CatalogType": "RANDOM",
+        "CatalogOrigin": "SIMULATION",
+        "CatalogName": names.stem,
+        "CatalogFormatHDU": "1",
+    }.items():
+        _add(described, name, text)
 
 
 def _coverage(data: etree._Element, product: Product) -> None:
@@ -252,6 +274,8 @@ def _parameters(parameters: etree._Element, words: Mapping[str, Scalar], unit: s
 def schema(names: Kind, namespace: str = NAMESPACE) -> etree.XMLSchema:
     """The unofficial schema of a product."""
     text = (resources.files("vmpz") / "data" / "product.xsd").read_text("utf-8")
+    if names.kind == "random":
+        text = text.replace('"Data" type="mapData"', '"Data" type="catalogueData"')
     for mark, value in {
         "@NAMESPACE@": f"{namespace}/{names.schema}",
         "@DPD@": names.dpd,
@@ -278,7 +302,7 @@ def read_descriptor(path: Path) -> Descriptor:
     if names is None:
         raise InputError(f"{where}: root must be one of the products of VMPZ-ID, found {root.tag}")
     container = f"Data/{names.element}/DataContainer"
-    params = f"Data/{names.element}Params"
+    params = f"Data/{names.params}"
     element = root.find(container)
     return Descriptor(
         names=names,

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from vmpz.bits import BitTable
 from vmpz.frames import FrameRef
-from vmpz.make import bitmask, coverage, depth, effective, footprint, info
+from vmpz.make import bitmask, coverage, depth, effective, footprint, info, visibility
 from vmpz.make.needs import PassNeeds, table_for
 from vmpz.make.outside import Outside
 from vmpz.parameters import Parameters
@@ -44,7 +44,7 @@ class Recipe:
     section : callable
         ``(key, ref, parameters)`` -> the parameters that enter the digest, ready for JSON.
     make : callable
-        -> `Product` without provenance. Raises MissingProductError where the frame cannot give it (state NOINPUT).
+        -> `Product` without provenance (of a table, its columns). Raises MissingProductError where the frame cannot give it (state NOINPUT).
     outside : callable
         ``(key, parameters)`` -> what `make` wants from outside the survey, by name.
     """
@@ -55,7 +55,7 @@ class Recipe:
     keys: Callable[[FrameRef, Parameters], list[ProductKey]]
     needs: Callable[[ProductKey, FrameRef, Parameters], PassNeeds]
     section: Callable[[ProductKey, FrameRef, Parameters], dict[str, Any]]
-    make: Callable[..., Product]
+    make: Callable[..., Any]
     outside: Callable[[ProductKey, Parameters], Mapping[str, Outside]] = _nothing
 
 
@@ -69,6 +69,26 @@ RECIPES: dict[str, Recipe] = {
         Recipe("depth", 1, "band", depth.keys, depth.needs, depth.section, depth.make, depth.wanted),
         Recipe(
             "effectivecoverage", 1, "tile", effective.keys, effective.needs, effective.section, effective.make
+        ),
+        Recipe(
+            "visibility",
+            1,
+            "tile",
+            visibility.keys,
+            visibility.needs,
+            visibility.section,
+            visibility.make,
+            visibility.wanted,
+        ),
+        Recipe(
+            "redshifts",
+            1,
+            "tile",
+            visibility.redshift_keys,
+            visibility.needs,
+            visibility.section,
+            visibility.redshifts,
+            visibility.wanted,
         ),
     )
 }

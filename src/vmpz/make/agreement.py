@@ -19,6 +19,7 @@ __all__ = ["Agreement", "Head"]
 MUST_AGREE = (
     "BITSEL", "BITTABLE", "BITTABVR", "DEGRULE", "WGTKIND", "STATIST", "SAMPLE", "INFO", "DEPTHEST", "SNRLEVEL",
     "APERDIAM", "CORRFAC", "EXTCORR", "EXTLAW", "PSFKIND", "SRCPROF", "EFFRULE", "FILTLST",
+    "BINSEL", "VISREF", "VISSEL",
 )  # fmt: skip
 SOFTWARE = ("SOFTNAME", "SOFTVERS")
 """Must agree where both say it: other software need not sign."""
@@ -27,6 +28,7 @@ MAY_BE_SEVERAL = ("statistic", "selection", "release", "band", "instrument")
 OF_THE_FILE = {"PRODDIG", "DATE-OBS", "DATE-END"}
 SAME = 1e-6
 """Relative difference below which two numbers of headers (pixel scales, say) are one."""
+GREATEST = ("VISMAX",)
 ADDED = ("TILEAREA", "OBSAREA", "VISINTEG", "SFPAREA", "SFPDIFF")
 
 
@@ -119,6 +121,7 @@ class Agreement:
         """Keywords of the result: what all share, sums of areas, the period, MIXED, TILEID -1 and LISTID."""
         words = {name: _shared(*values) for name, values in self.common.items()}
         words |= {name: math.fsum(values) for name, values in self.sums.items() if name in words}
+        words |= {name: self.common[name][1] for name in GREATEST if name in words}
         known = [one for one in self.starts if one != "-1"], [one for one in self.ends if one != "-1"]
         words |= {"DATE-OBS": min(known[0], default="-1"), "DATE-END": max(known[1], default="-1")}
         if self.mixed:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from vmpz.errors import MapMismatchError
 from vmpz.kernels import rows as kernel
-from vmpz.products import ProductKey
+from vmpz.products import SUBCELL, ProductKey
 from vmpz.sky.cells import CellSet
 from vmpz.sky.degrading import MEANS, Families
 
@@ -96,6 +96,13 @@ class MergePlan:
     row_type: np.dtype[Any]
     weight_type: np.dtype[Any] | None = None
     region: CellSet | None = None
+
+    @property
+    def out_type(self) -> "np.dtype[Any]":
+        """Records of the result: what is said of sub-cells has no place at another order."""
+        fields = [(name, self.row_type[name]) for name in self.row_type.names or ()]
+        kept = [one for one in fields if one[0] != SUBCELL or self.out_order == self.order]
+        return np.dtype(kept)
 
     @property
     def unit_order(self) -> int:
@@ -284,7 +291,7 @@ class _Coarser:
 
     def __init__(self, plan: MergePlan) -> None:
         self.plan, self.weight_type = plan, plan.weight_type or plan.row_type
-        names = list(plan.row_type.names or ())[1:]
+        names = list(plan.out_type.names or ())[1:]
         self.columns = {name: Families(plan.rule, plan.order - plan.out_order) for name in names}
 
     def add(self, rows: Words, weights: Words | None) -> Words:
@@ -314,7 +321,7 @@ class _Coarser:
 
     def _rows(self, columns: dict[str, tuple[NDArray[np.int64], NDArray[Any]]]) -> Words:
         cells = next(iter(columns.values()))[0]
-        records = np.empty(cells.size, self.plan.row_type)
+        records = np.empty(cells.size, self.plan.out_type)
         records["PIXEL"] = cells
         for name, (parents, values) in columns.items():
             if not np.array_equal(parents, cells):

@@ -37,7 +37,7 @@ from vmpz.make.joining import (
     places_of,
     rows_of,
 )
-from vmpz.products import Product, ProductKey, Scalar
+from vmpz.products import SUBCELL, Product, ProductKey, Scalar
 from vmpz.sky.cells import CellSet
 from vmpz.sky.degrading import FRACTIONAL
 from vmpz.sky.skymap import SkyMap
@@ -86,6 +86,8 @@ def merge(
         _must_be_weighed(products, weights, weight)
     maps = {}
     for name in products[0].maps:
+        if name == SUBCELL and plan.out_order < plan.order:
+            continue
         joined = _joined(products, name)
         coarse = (
             joined if plan.out_order == joined.order else joined.degrade(plan.out_order, plan.rule, weight)
@@ -189,7 +191,8 @@ class Merge:
                 f"{self.head.name}: this map is not degradable (DEGRULE NONE), remake it from cell statistics"
             )
         row_type = self.head.row_type
-        whole = [name for name in (row_type.names or ())[1:] if row_type[name].kind in "iu"]
+        values = [name for name in (row_type.names or ())[1:] if name != SUBCELL]
+        whole = [name for name in values if row_type[name].kind in "iu"]
         if order < own and whole and self.rule in FRACTIONAL:
             raise MapMismatchError(
                 f"{self.head.name}: {whole[0]} must hold floats to be degraded by {self.rule}, found whole numbers"

@@ -65,9 +65,11 @@ def unit_of(key: str) -> str:
     return next((unit for end, unit in UNITS.items() if key.endswith(end)), "")
 
 
-def value_text(value: Any) -> str:
-    """A value that is not None as text."""
-    return value if isinstance(value, str) else toml_value(value)
+def value_text(key: str, value: Any) -> str:
+    """The value of a parameter, not None, as text, which `value_of` understands."""
+    annotation = _annotation(key)
+    plain = annotation is None or _is_text(annotation)
+    return value if plain and isinstance(value, str) else toml_value(value)
 
 
 def value_of(key: str, text: str) -> Any:

@@ -1,9 +1,11 @@
 """Parameters of random catalogues."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from vmpz.errors import InputError
 from vmpz.parameters.base import Section
 
 __all__ = ["RandomParameters"]
@@ -64,3 +66,22 @@ class RandomParameters(Section):
         if self.keep == "all" and self.scheme in ("indexed", "trim"):
             raise ValueError(f"`keep = all` goes with poisson and exact, found {self.scheme!r}")
         return self
+
+    def overridden(self, said: Mapping[str, Any]) -> "RandomParameters":
+        """These parameters with others on top (None = not said); a number that is said takes the place of a density.
+
+        Raises
+        ------
+        InputError
+            A value does not hold what it must; the message names its key.
+        """
+        above = {name: value for name, value in said.items() if value is not None}
+        size = {"number": None, "density": None} if above.keys() & {"number", "density"} else {}
+        try:
+            return RandomParameters.model_validate(self.model_dump() | size | above)
+        except ValidationError as error:
+            told = [
+                f"{'.'.join(['random', *map(str, one['loc'])])}: {one['msg'].removeprefix('Value error, ')}"
+                for one in error.errors()
+            ]
+            raise InputError("; ".join(told)) from error

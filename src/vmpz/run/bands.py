@@ -14,10 +14,10 @@ from vmpz.io.rows import RowsFile, open_rows
 from vmpz.parameters import PatchParameters
 from vmpz.products import Product, ProductKey, Provenance
 from vmpz.run.account import Outcome
-from vmpz.run.jobs import Setting
 from vmpz.run.mapfiles import map_path
 from vmpz.run.measure import versions
 from vmpz.run.patchplan import PatchJob
+from vmpz.run.setting import Setting
 from vmpz.run.store import Entry, Store
 
 __all__ = ["BandsJob", "bands_jobs", "run_bands"]

@@ -7,45 +7,31 @@ file in the reason, and takes no other product down.
 """
 
 import time
-import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from vmpz import io
 from vmpz.errors import InputError, MissingProductError, VmpzError
 from vmpz.files.write import StorageError
 from vmpz.frames import FileRef, FrameRef
-from vmpz.make import RECIPES, effective, needs
-from vmpz.parameters import MangleParameters, MapParameters, Parameters
-from vmpz.products import Product, ProductKey, Provenance, digest_of
+from vmpz.make import RECIPES, needs
+from vmpz.parameters import Parameters
+from vmpz.products import ProductKey, Provenance, digest_of
 from vmpz.run.account import Outcome
+from vmpz.run.crossing import across_bands
 from vmpz.run.geometry import masks_digest
-from vmpz.run.mapfiles import map_path
-from vmpz.run.measure import Grids, Measured, frame_digest, good_pixels_of, joint_counts, measure, versions
+from vmpz.run.measure import Grids, Measured, frame_digest, good_pixels_of, measure, versions
 from vmpz.run.outside import bring, identity_of
 from vmpz.run.plan import Job
-from vmpz.run.store import Entry, Store
-from vmpz.run.summaries import summary_of
+from vmpz.run.setting import Setting, forms_section, reason_of
+from vmpz.run.store import Store
 from vmpz.run.tilings import must_be_regular
+from vmpz.run.writing import store_product
 from vmpz.sky.cells import CellSet
-from vmpz.tiles import Tiling
 
-__all__ = ["Setting", "failed_job", "forms_of", "forms_section", "run_job", "store_product"]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What all jobs of a run share; small and picklable."""
-
-    parameters: Parameters
-    store: str
-    created: datetime
-    threads: int
-    tiling: Tiling
-    by_name: bool = False
+__all__ = ["failed_job", "run_job"]
 
 
 def run_job(setting: Setting, job: Job) -> list[Outcome]:
@@ -57,7 +43,7 @@ def run_job(setting: Setting, job: Job) -> list[Outcome]:
                 must_be_regular(ref)
     except VmpzError as error:
         return failed_job(job, str(error))
-    work = _across_bands if job.instrument == "-" else _band_after_band
+    work = across_bands if job.instrument == "-" else _band_after_band
     return list(work(setting, job, cells))
 
 
@@ -130,7 +116,7 @@ def _products_of(band: _Band) -> Iterator[Outcome]:
         try:
             kept = entry is not None and entry.digest == band.digest(key) and not entry.faults()
         except VmpzError as error:  # a file from outside is not what it must be
-            yield Outcome(key, "FAILED", _reason(error))
+            yield Outcome(key, "FAILED", reason_of(error))
             continue
         if entry is not None and kept:
             yield Outcome(key, "KEPT", path=entry.location())
@@ -145,7 +131,7 @@ def _products_of(band: _Band) -> Iterator[Outcome]:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a bad input provokes stays in its tile and band
             for key in todo:
-                yield Outcome(key, "FAILED", _reason(error))
+                yield Outcome(key, "FAILED", reason_of(error))
             return
         for key in todo:
             yield _one_product(band, key, measured)
@@ -197,126 +183,11 @@ def _one_product(band: _Band, key: ProductKey, measured: Measured) -> Outcome:
     except StorageError:
         raise
     except Exception as error:  # noqa: BLE001 - one product must not take the others down
-        return Outcome(key, "FAILED", _reason(error))
+        return Outcome(key, "FAILED", reason_of(error))
     return Outcome(key, entry.state, path=entry.location(), seconds=round(time.monotonic() - started, 3))
-
-
-def _reason(error: Exception) -> str:
-    """The message with its notes; the trace as well for what nobody foresaw."""
-    if isinstance(error, VmpzError):
-        return " | ".join([str(error), *getattr(error, "__notes__", ())])
-    return "".join(traceback.format_exception(error))
 
 
 def _instant(setting: Setting, job: Job, ref: FrameRef) -> datetime:
     """Creation instant of a band's statistics: that of its first product."""
     numbers = [number for key, number in job.numbers.items() if key.band == ref.band]
     return setting.created + timedelta(microseconds=min(numbers, default=0))
-
-
-# -- one tile, across instruments -------------------------------------------------------------------------------------
-
-
-def _across_bands(setting: Setting, job: Job, cells: CellSet) -> Iterator[Outcome]:
-    store = Store(setting.store)
-    for key in job.keys["-"]:
-        try:
-            yield _effective_coverage(setting, job, key, cells, store)
-        except MissingProductError as error:
-            yield Outcome(key, "FAILED" if setting.by_name else "NOINPUT", str(error))
-        except StorageError:
-            raise
-        except Exception as error:  # noqa: BLE001 - one tile must not take the others down
-            yield Outcome(key, "FAILED", _reason(error))
-
-
-def _effective_coverage(setting: Setting, job: Job, key: ProductKey, cells: CellSet, store: Store) -> Outcome:
-    started = time.monotonic()
-    parameters = setting.parameters
-    recipe = RECIPES[key.kind]
-    section = {
-        **recipe.section(key, job.frames[0], parameters),
-        "forms": forms_section(parameters),
-        "cells": cells.digest,
-    }
-    refs = [ref for ref in job.frames if ref.band in parameters.coverage.effective]
-    coverages = _coverage_entries(refs, parameters, store)
-    inputs = {entry.key.text: entry.digest for entry in coverages.values()}
-    old = store.entry(key)
-    digest = digest_of(key.kind, recipe.version, section, inputs)
-    if old is not None and old.digest == digest and not old.faults():
-        return Outcome(key, "KEPT", path=old.location())
-    if parameters.coverage.rule == "JOINT":
-        statistics, joint = joint_counts(refs, store, Grids(cells, setting.threads), parameters)
-        made = effective.make(key, refs, cells, parameters, statistics=statistics, joint=joint)
-    else:
-        maps = {band: io.read(map_path(entry)).map for band, entry in coverages.items()}
-        made = effective.make(key, refs, cells, parameters, coverages=maps)
-    provenance = Provenance(
-        key.kind,
-        recipe.version,
-        section,
-        inputs,
-        versions(),
-        setting.created + timedelta(microseconds=job.numbers[key]),
-        bool(coverages) and all(bool(entry.provenance["verified"]) for entry in coverages.values()),
-    )
-    entry = store_product(store, made, provenance, parameters)
-    return Outcome(key, entry.state, path=entry.location(), seconds=round(time.monotonic() - started, 3))
-
-
-def _coverage_entries(refs: Iterable[FrameRef], parameters: Parameters, store: Store) -> dict[str, Entry]:
-    """Coverage products of the bands of the effective coverage that exist, by band."""
-    found = {}
-    for ref in refs:
-        for key in RECIPES["coverage"].keys(ref, parameters):
-            entry = store.entry(key)
-            if entry is not None:
-                found[ref.band] = entry
-    return found
-
-
-# -- writing ----------------------------------------------------------------------------------------------------------
-
-
-def store_product(store: Store, made: Product, provenance: Provenance, parameters: Parameters) -> Entry:
-    """Write a product in every form asked for, under one manifest."""
-    product = replace(
-        made, keywords={**_common_keywords(made.key, parameters), **made.keywords}, provenance=provenance
-    )
-    maps = parameters.maps
-
-    def files(folder: Path) -> list[Path]:
-        return [
-            path
-            for form in forms_of(made.key.kind, maps, parameters.mangle)
-            for path in io.write(product, folder, form, maps=maps, mangle=parameters.mangle)
-        ]
-
-    return store.put(made.key, provenance, files, empty=not len(product.map), summary=summary_of(product))
-
-
-def forms_of(kind: str, maps: MapParameters, mangle: MangleParameters) -> list[str]:
-    """Forms of a kind of product: there are no bit masks of polygons, and [mangle] may name kinds.
-
-    What would be left without a form is partial HEALPix.
-    """
-    polygons = kind != "bitmask" and (mangle.kinds is None or kind in mangle.kinds)
-    return [form for form in maps.forms if polygons or form != "mangle"] or ["healpix"]
-
-
-def forms_section(parameters: Parameters, maps: MapParameters | None = None) -> dict[str, object]:
-    """Parameters of the files themselves that enter a digest: those of polygons only where there are polygons."""
-    maps = maps or parameters.maps
-    section: dict[str, object] = maps.model_dump(mode="json")
-    return section | ({"mangle": parameters.mangle.model_dump(mode="json")} if "mangle" in maps.forms else {})
-
-
-def _common_keywords(key: ProductKey, parameters: Parameters) -> dict[str, str | int]:
-    return {
-        "INSTRUME": key.instrument if key.instrument != "-" else "-1",
-        "FILTER": key.band if key.band != "-" else "-1",
-        "TILEID": int(key.area) if key.area.isdigit() else -1,
-        "LISTID": "-1",
-        "NSIDE_WK": str(1 << parameters.maps.order),
-    }

@@ -284,7 +284,7 @@ def merge_files_to(
         observed = {"OBSAREA": content.integral_deg2, "VISINTEG": content.integral_deg2}
         return {name: value for name, value in observed.items() if region is not None and name in words}
 
-    content = write_rows(product, path, maps, plan.row_type, pieces(), described)
+    content = write_rows(product, path, maps, plan.out_type, pieces(), described)
     made = replace(product, keywords={**product.keywords, **described(content)})
     table = {number: (digests[number], *span) for number, span in content.spans.items()}
     file = open_rows(path)
@@ -305,7 +305,7 @@ def _earlier(path: Path, plan: MergePlan, zeros: bool) -> tuple[RowsFile, Units]
         return None
     try:
         file, units = open_rows(path), Units.read(units_path(path))
-        if file is None or (file.row_type, file.key.order) != (plan.row_type, plan.out_order):
+        if file is None or (file.row_type, file.key.order) != (plan.out_type, plan.out_order):
             return None
         if units.zeros != zeros or not units.are_of(file):
             return None

@@ -1,7 +1,8 @@
 """Maps by name: those of a store's area and those in files, each read when it is first used.
 
 In a store a map is called ``kind_BAND`` (``depth_VIS``, ``coverage_NIR_H``), ``kind`` where it has no band
-(``effectivecoverage``), an info map ``Quantity_STATISTIC_BAND`` (``Noise_RMSQ_VIS``, ``Tile_VALUE``). A file is called
+(``effectivecoverage``), an info map ``Quantity_STATISTIC_BAND`` (``Noise_RMSQ_VIS``, ``Tile_VALUE``), a visibility
+``visibility_CLASS``. A file is called
 the same by its header; ``NAME=FILE`` gives it another name, and A, B, C... are the files in their order. A file of
 several bands holds a map a band (``A_VIS``). Of a bit mask, ``bitmask_VIS_SAT`` and ``bitmask_VIS_BIT03`` are single
 bits. Upper and lower case are one where no two names differ by that alone.
@@ -33,7 +34,7 @@ __all__ = ["JOINED", "NamedMap", "NamedMaps", "name_of"]
 
 JOINED = "CONCAT"
 """Area of what joins several tiles."""
-KINDS = MAP_KINDS | {"visibility"}
+KINDS = MAP_KINDS
 
 
 def name_of(key: ProductKey) -> str:
@@ -42,7 +43,10 @@ def name_of(key: ProductKey) -> str:
     >>> name_of(ProductKey("1", "depth", band="NIR_H"))
     'depth_NIR_H'
     """
-    parts = (key.quantity, key.statistic, key.band) if key.kind == "info" else (key.kind, key.band)
+    parts = {
+        "info": (key.quantity, key.statistic, key.band),
+        "visibility": (key.kind, key.quantity),
+    }.get(key.kind, (key.kind, key.band))
     return re.sub(r"\W", "_", "_".join(part for part in parts if part != "-"), flags=re.ASCII)
 
 

@@ -26,13 +26,13 @@ from vmpz.run.account import Outcome
 from vmpz.run.bands import BandsJob, bands_jobs, run_bands
 from vmpz.run.collection import collection_of
 from vmpz.run.execute import execute
-from vmpz.run.jobs import Setting, forms_of, forms_section
 from vmpz.run.mapfiles import map_path
 from vmpz.run.measure import versions
 from vmpz.run.merging import Made, add_files, merge_files_to, units_path
 from vmpz.run.patchplan import MAP_KINDS, PatchJob, PatchPlan, patch_jobs
 from vmpz.run.plan import Choice, Plan
 from vmpz.run.regions import region_of
+from vmpz.run.setting import Setting, forms_of, forms_section
 from vmpz.run.store import Entry, Store
 from vmpz.run.summaries import streamed_summary
 

@@ -17,7 +17,7 @@ from vmpz.tiles import Tiling
 
 __all__ = ["MAP_KINDS", "PatchJob", "PatchPlan", "groups_of", "patch_jobs", "plan_patches"]
 
-MAP_KINDS = {"footprint", "bitmask", "coverage", "effectivecoverage", "info", "depth"}
+MAP_KINDS = {"footprint", "bitmask", "coverage", "effectivecoverage", "info", "depth", "visibility"}
 COARSE = 6
 """Order at which tiles that are far from a region are told."""
 

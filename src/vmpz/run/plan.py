@@ -21,6 +21,12 @@ T = TypeVar("T")
 Shares = Mapping[tuple[str, str], tuple[ProductKey, ...]]
 """Keys by instrument and band."""
 
+MADE_OF = {
+    "effectivecoverage": ("coverage",),
+    "visibility": ("coverage", "effectivecoverage", "depth"),
+    "redshifts": ("coverage", "effectivecoverage", "depth"),
+}
+"""Products across bands, and the kinds that they are made of."""
 BYTES_PER_SECOND = 1.2e9
 """Throughput of one process used in time estimates: the pass on uncompressed planes in the page cache."""
 MEMORY_PER_WORKER = 0.7e9
@@ -48,9 +54,9 @@ class Choice:
         )
 
     def takes_kind(self, kind: str) -> bool:
-        """Whether a kind of product is chosen; an effective coverage brings the coverages that it is made of."""
+        """Whether a kind of product is chosen; what is made of others brings them."""
         chosen = self.products
-        return chosen is None or kind in chosen or (kind == "coverage" and "effectivecoverage" in chosen)
+        return chosen is None or any(kind == one or kind in MADE_OF.get(one, ()) for one in chosen)
 
     @property
     def is_whole(self) -> bool:

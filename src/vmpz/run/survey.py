@@ -18,11 +18,12 @@ from vmpz.run.execute import execute
 from vmpz.run.gathering import gather
 from vmpz.run.geometry import must_have_catalogues
 from vmpz.run.instant import said_or_now
-from vmpz.run.jobs import Setting, failed_job, run_job
+from vmpz.run.jobs import failed_job, run_job
 from vmpz.run.patches import collect_patches, make_patches
 from vmpz.run.patchplan import plan_patches
 from vmpz.run.plan import Choice, Plan, make_plan
 from vmpz.run.regions import region_of
+from vmpz.run.setting import Setting
 from vmpz.run.store import Store
 from vmpz.run.tilings import tiling_of
 

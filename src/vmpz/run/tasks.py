@@ -19,6 +19,7 @@ from vmpz.parameters import MangleParameters, MapParameters
 from vmpz.products import Product, ProductKey, Provenance
 from vmpz.readers import READERS
 from vmpz.run.account import ACCOUNT, Account
+from vmpz.run.expanding import expanded
 from vmpz.run.index import Index
 from vmpz.run.instant import now
 from vmpz.run.measure import LIBRARIES, versions
@@ -135,10 +136,10 @@ def merge_files(
     how = form_named(form) if form else form_of(out)
     if update and how.name != "healpix":
         raise InputError(f"{out}: only a partial HEALPix file is updated (.fits), found the form {how.name}")
-    paths, tiles, shares = _expanded(files), Merge(allow_mixed), Merge(allow_mixed)
+    paths, tiles, shares = expanded(files), Merge(allow_mixed), Merge(allow_mixed)
     owned = None if owners is None else _owned_by(owners)
     add_files(tiles, paths, owned=owned)
-    add_files(shares, _expanded(weights), owned=owned)
+    add_files(shares, expanded(weights), owned=owned)
     inside = None if region is None else region.cells(tiles.head.key.order)
     asked = {
         "order": order,
@@ -178,40 +179,6 @@ def _healpix_beside(out: Path, form: str) -> Iterator[Path]:
 def _owned_by(kind: str) -> Callable[[ProductKey], CellSet]:
     grid = tiling(kind)
     return lambda key: grid.owned(key.area, key.order)
-
-
-def _expanded(names: Sequence[str]) -> list[Path]:
-    """Files of names, each once."""
-    paths: list[Path] = []
-    for name in names:
-        if name.startswith("@"):
-            lines = _existing(Path(name[1:])).read_text("utf-8", "replace").splitlines()
-            paths += [Path(line.strip()) for line in lines if line.strip()]
-        elif Path(name).is_dir():
-            files = (
-                path for path in Path(name).rglob("*.fits*") if path.name.endswith((".fits", ".fits.gz"))
-            )
-            found = sorted(path for path in files if not _is_hidden(path, Path(name)))
-            if not found:
-                raise InputError(f"{name}: must hold products (*.fits), found none")
-            paths += found
-        else:
-            paths.append(Path(name))
-    once: dict[Path, Path] = {}
-    for path in paths:
-        once.setdefault(_existing(path).resolve(), path)
-    return list(once.values())
-
-
-def _is_hidden(path: Path, folder: Path) -> bool:
-    """Whether a file stands in a hidden folder: what releases keep, or what is being made."""
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise InputError(f"{path}: must be a file, found {'a folder' if path.is_dir() else 'nothing'}")
-    return path
 
 
 def check_path(where: str | Path) -> tuple[int, list[str]]:

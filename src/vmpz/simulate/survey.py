@@ -22,6 +22,7 @@ from vmpz.simulate.descriptors import write_mosaic_descriptor, write_tile_descri
 from vmpz.simulate.field import Sky
 from vmpz.simulate.fitsfile import Compression, fits_file
 from vmpz.simulate.frames import Frames, frames_of, pixels_for
+from vmpz.simulate.galaxies import coverage_parameters, galaxy_parameters, write_galaxies
 from vmpz.simulate.headers import file_name, image_header
 from vmpz.simulate.outside import maps_of, outside_parameters, write_outside
 from vmpz.simulate.pixels import OUTER_ARCSEC, BandPixels, Block, Grid
@@ -74,6 +75,7 @@ def simulate(
     compress: Compression = None,
     xml: bool = True,
     layers: bool = True,
+    galaxies: bool = False,
 ) -> Simulation:
     """Write a simulated survey.
 
@@ -99,6 +101,9 @@ def simulate(
         Of the planes.
     xml, layers : bool
         Whether descriptors, and Layers tables, are written.
+    galaxies : bool
+        Whether there are galaxies: a deep sample, what the survey detects, and classes of them in the parameter file
+        (`vmpz.simulate.galaxies`); needs mosaics.
 
     Returns
     -------
@@ -111,6 +116,8 @@ def simulate(
     """
     exposures = frames_of(frames)
     _check(tiles, size, bands, bool(exposures), at, seed, compress)
+    if galaxies and not bands:
+        raise InputError("galaxies need bands of mosaics, found none")
     folder = Path(out)
     chosen = [band_of(name) for name in bands]
     places = sorted(tiles_near(*at, tiles), key=lambda one: one.id)
@@ -127,9 +134,11 @@ def simulate(
     if exposures:
         write_outside(folder, sky)
     write_truth(folder / "truth", sky, grids, chosen, order)
+    if galaxies:
+        write_galaxies(folder, sky, grids, chosen, order)
     parameters = folder / "survey.toml"
     names = tuple(place.id for place in places)
-    write_text(parameters, _parameters(names, chosen, exposures, order, layers))
+    write_text(parameters, _parameters(names, chosen, exposures, order, layers, seed if galaxies else None))
     return Simulation(folder, parameters, names, _all_bands(chosen, exposures), order)
 
 
@@ -264,11 +273,20 @@ class Quality:
 
 
 def _parameters(
-    tiles: Sequence[str], bands: Sequence[Band], exposures: Sequence[Frames], order: int, layers: bool
+    tiles: Sequence[str],
+    bands: Sequence[Band],
+    exposures: Sequence[Frames],
+    order: int,
+    layers: bool,
+    seed: int | None,
 ) -> str:
+    """The parameter file; `seed` is that of the galaxies, None where there are none."""
     instruments = {band.instrument for band in bands}
     names = _all_bands(bands, exposures)
     blocks = [*([MOSAICS] if bands else []), *(one.inputs for one in exposures)]
+    external = _external_flags([band.name for band in bands if band.instrument == "DECAM"])
+    if seed is not None:
+        external = (external or "\n[coverage]\n") + coverage_parameters(bands)
     return PARAMETERS.format(
         bands=json.dumps(names),
         tiles=f"tiles = {json.dumps(tiles)}\n" if exposures else "",
@@ -276,8 +294,9 @@ def _parameters(
         order=order,
         info=json.dumps(_maps(instruments, exposures, layers)),
         patch_order=order - 1,
-        external=_external_flags([band.name for band in bands if band.instrument == "DECAM"]),
+        external=external,
         outside=outside_parameters(names) if exposures else "",
+        galaxies="" if seed is None else galaxy_parameters(bands, seed),
     )
 
 
@@ -317,7 +336,7 @@ order = {order}
 {external}
 [info]
 maps = {info}
-{outside}
+{outside}{galaxies}
 [[patches]]
 name = "demo"
 all = true

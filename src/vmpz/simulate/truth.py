@@ -45,6 +45,7 @@ __all__ = [
     "areas_by_exposures",
     "core_polygon",
     "covered_areas",
+    "depth_mag",
     "exposure_rectangles",
     "image_polygon",
     "observed_fractions",
@@ -306,17 +307,21 @@ def _tile_truth(sky: Sky, grid: Grid, instruments: Sequence[str]) -> dict[str, A
 # -- bands and stars ----------------------------------------------------------------------------------------
 
 
-def _band_truth(band: Band, pixel_arcsec: float) -> dict[str, Any]:
-    """Noise per pixel and the aperture depth ``ZP - 2.5 log10(n RMS sqrt(pi (D/2)^2 / A_pix))`` by exposures."""
-    rms = {
-        n: band.rms * pixel_arcsec / REFERENCE_PIXEL_ARCSEC * math.sqrt(FULL_DEPTH_EXPOSURES / n)
-        for n in range(1, 17)
-    }
+def _rms(band: Band, exposures: int, pixel_arcsec: float) -> float:
+    """Noise of a pixel."""
+    return band.rms * pixel_arcsec / REFERENCE_PIXEL_ARCSEC * math.sqrt(FULL_DEPTH_EXPOSURES / exposures)
+
+
+def depth_mag(band: Band, exposures: int, pixel_arcsec: float = REFERENCE_PIXEL_ARCSEC) -> float:
+    """Depth in an aperture, ``ZP - 2.5 log10(n RMS sqrt(pi (D/2)^2 / A_pix))``, for any size of pixel."""
     aperture_px = math.pi * (DEPTH_APERTURE_ARCSEC / 2.0) ** 2 / pixel_arcsec**2
-    depth = {
-        n: band.zero_point_mag - 2.5 * math.log10(DEPTH_SNR * sigma * math.sqrt(aperture_px))
-        for n, sigma in rms.items()
-    }
+    noise = DEPTH_SNR * _rms(band, exposures, pixel_arcsec) * math.sqrt(aperture_px)
+    return band.zero_point_mag - 2.5 * math.log10(noise)
+
+
+def _band_truth(band: Band, pixel_arcsec: float) -> dict[str, Any]:
+    rms = {n: _rms(band, n, pixel_arcsec) for n in range(1, 17)}
+    depth = {n: depth_mag(band, n, pixel_arcsec) for n in rms}
     return {
         "instrument": band.instrument,
         "zero_point_mag": band.zero_point_mag,

@@ -1,0 +1,415 @@
+"""Visibility: the probability that a galaxy of a class is seen, in every cell.
+
+**Definition.** For a class of galaxies, depths d_b(x), extinction A(x) and observed fraction f_cov(x),
+
+``V(x) = f_cov(x) sum_j w_j P_j(d(x), A(x)) / sum_j w_j P_j(d_ref, 0)``
+
+where j runs over what stands for the class: the nodes of an integral over its luminosity function (`luminosity`) or its
+number counts (`counts`), or the galaxies of a deeper survey (`deep`), and P_j is the probability that j is selected.
+V = f_cov where the depths are those of the reference; it exceeds f_cov where the survey is deeper (VISMAX is the
+largest ratio), and is not cut there.
+
+**How.** The ratio is tabulated on a lattice of depths around the reference (and of E(B-V), where extinction is not
+merely a shift of the depth) and interpolated between the nodes around a cell, in its logarithm: the cost does not
+depend on cells times galaxies. A node is a pure function of its place, so all tiles have the same table.
+
+**Extinction** (`extinction`). ``none``: left out. ``dereddened``: cuts act on dereddened magnitudes, so a place is
+shallower by A_b. ``observed``: cuts act on magnitudes as observed. Both refuse depth maps that are corrected for
+extinction already (EXTCORR).
+
+**Columns** WEIGHT = V (float32). ERROR, where `depth_error` is given: half the change of V between depths that are one
+error deeper and shallower, added in quadrature over bands. SUBCELL, where sub-cells are kept: the observed ones of the
+64 sub-cells of a cell, bit k for nested sub-cell k, for random points of partly observed cells; in several bands those
+that all see.
+
+**Unit** none; **keywords** WGTKIND = PROBAB, DEGRULE = COVERAGE (visibility is degraded as a probability, never made
+again from degraded depths), BINSEL, DEPTHEST, SNRLEVEL, BITSEL, FILTLST, VISREF, VISMAX, VISSEL, VISINTEG (deg2).
+
+**Redshifts.** Beside V, a table ``n(z | visibility class)``: for each class of V / f_cov (`classes`), the galaxies seen
+per redshift bin, in the unit of the weights times deg2, with the area (deg2) of the class. Tables of tiles add.
+
+References: Euclid LE3 VMPZ-ID; Rykoff, Rozo & Keisler 2015 (arXiv:1509.00870); Everett et al. 2022 (arXiv:2012.12825).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmpz.errors import InputError, MissingProductError
+from vmpz.frames import FrameRef
+from vmpz.make.galaxies import Branch
+from vmpz.make.lattice import Corners, Lattice
+from vmpz.make.needs import PassNeeds
+from vmpz.make.outside import EBV, Outside
+from vmpz.make.values import frame_keywords
+from vmpz.parameters import Parameters, VisibilityParameters
+from vmpz.products import SUBCELL, Product, ProductKey, Scalar
+from vmpz.sky.cells import CellSet
+from vmpz.sky.skymap import SkyMap
+
+__all__ = [
+    "Places",
+    "Table",
+    "class_of",
+    "coverage_kind",
+    "keys",
+    "lattice_of",
+    "make",
+    "needs",
+    "places_of",
+    "redshift_keys",
+    "redshifts",
+    "section",
+    "wanted",
+]
+
+Floats = NDArray[np.float64]
+
+EBV_STEP = 0.02
+"""Step of E(B-V) in the table, mag: less than 0.05 mag in any band."""
+
+
+# -- the table --------------------------------------------------------------------------------------------------------
+
+
+def lattice_of(chosen: VisibilityParameters) -> Lattice:
+    """The lattice of a class: one axis a band of the reference, in their order; E(B-V) last where it has an axis.
+
+    Depth maps are float32, and so is the reference: a cell of that very depth is the origin.
+    """
+    origin = tuple(float(np.float32(depth)) for depth in chosen.reference.values())
+    if chosen.extinction == "none":
+        return Lattice(origin, (chosen.step,) * len(origin))
+    return Lattice((*origin, 0.0), (*(chosen.step,) * len(origin), EBV_STEP))
+
+
+@dataclass
+class Table:
+    """What is seen of a class at the nodes of its lattice; each node is looked at once, when it is first wanted.
+
+    Parameters
+    ----------
+    chosen : VisibilityParameters
+    branch : Branch
+    """
+
+    chosen: VisibilityParameters
+    branch: Branch
+    _known: dict[tuple[int, ...], tuple[float, Floats]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.lattice = lattice_of(self.chosen)
+        self.reference = float(self.seen(np.asarray(self.lattice.origin)).sum())
+        if not self.reference > 0:
+            raise InputError(
+                f"visibility {self.chosen.name}: a galaxy of the class must be seen at the reference depth, found none"
+            )
+
+    def seen(self, position: Floats) -> Floats:
+        """Galaxies of every object that are seen at a position of the lattice, float64 (objects,)."""
+        bands = list(self.chosen.reference)
+        depth = dict(zip(bands, position[: len(bands)].tolist(), strict=True))
+        ebv = float(position[len(bands)]) if len(position) > len(bands) else 0.0
+        return np.asarray(self.branch.galaxies.weight * self.branch.seen(depth, ebv))
+
+    def relative(self, corners: Corners) -> Floats:
+        """Seen at the nodes of some corners, over what is seen at the reference, float64 (nodes,)."""
+        return np.array([self._node(node)[0] for node in corners.nodes]) / self.reference
+
+    def redshifts(self, corners: Corners) -> Floats:
+        """Galaxies seen at the nodes by redshift bin, float64 (nodes, bins)."""
+        count = self.chosen.redshift_bins[2]
+        return np.array([self._node(node)[1] for node in corners.nodes]).reshape(-1, count)
+
+    def _node(self, node: NDArray[np.int64]) -> tuple[float, Floats]:
+        number = tuple(node.tolist())
+        if number not in self._known:
+            seen = self.seen(self.lattice.position(node))
+            low, high, count = self.chosen.redshift_bins
+            redshift = self.branch.galaxies.redshift
+            inside = np.isfinite(redshift) if redshift.size else np.zeros(0, bool)
+            bins = np.histogram(redshift[inside], count, (low, high), weights=seen[: redshift.size][inside])
+            self._known[number] = float(seen.sum()), bins[0]
+        return self._known[number]
+
+
+# -- cells ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Places:
+    """Cells whose depths are known, and where these are in the table.
+
+    Attributes
+    ----------
+    cells : CellSet
+    coverage : float64 (n,)
+    positions : float64 (n, d)
+        In the lattice: depths of the bands of the reference, and E(B-V) where it has an axis.
+    """
+
+    cells: CellSet
+    coverage: Floats
+    positions: Floats
+
+
+def places_of(
+    chosen: VisibilityParameters, coverage: SkyMap, depths: Mapping[str, SkyMap], ebv: SkyMap | None = None
+) -> Places:
+    """The covered cells in which every band has a depth (and E(B-V) is known, where it counts).
+
+    Raises
+    ------
+    MissingProductError
+        A band of the reference has no depth map, or E(B-V) is wanted and not given.
+    """
+    lacking = [band for band in chosen.reference if band not in depths]
+    if lacking:
+        raise MissingProductError(
+            f"visibility {chosen.name} needs the depth of {', '.join(chosen.reference)}; there is none of "
+            f"{', '.join(lacking)}"
+        )
+    axes = [depths[band] for band in chosen.reference]
+    if chosen.extinction != "none":
+        if ebv is None:
+            raise MissingProductError(
+                f"visibility {chosen.name} needs a map of E(B-V): [extinction] map names none"
+            )
+        axes.append(ebv)
+    number = coverage.cells.cells()
+    positions = np.stack([one.of_cells(number).astype(np.float64) for one in axes], axis=1)
+    known = np.isfinite(positions).all(axis=1) & (coverage.values > 0)
+    cells = CellSet.from_cells(coverage.order, number[known])
+    return Places(cells, coverage.values[known].astype(np.float64), positions[known])
+
+
+def visible(table: Table, places: Places) -> Floats:
+    """V / f_cov of every cell, float64 (n,)."""
+    corners = table.lattice.corners(places.positions)
+    return corners.logarithmic(table.relative(corners))
+
+
+def _error(table: Table, places: Places) -> Floats:
+    """Error of V / f_cov from those of the depths."""
+    squares = np.zeros(len(places.cells))
+    for axis, band in enumerate(table.chosen.reference):
+        error = table.chosen.depth_error.get(band, 0.0)
+        if error > 0:
+            shift = np.zeros(places.positions.shape[1])
+            shift[axis] = error
+            ends = [
+                visible(table, Places(places.cells, places.coverage, places.positions + sign * shift))
+                for sign in (1.0, -1.0)
+            ]
+            squares += (0.5 * (ends[0] - ends[1])) ** 2
+    return np.sqrt(squares)
+
+
+# -- products ---------------------------------------------------------------------------------------------------------
+
+
+def class_of(key: ProductKey, parameters: Parameters) -> VisibilityParameters:
+    """The class that a key names."""
+    return next(one for one in parameters.visibility if one.name == key.quantity)
+
+
+def keys(ref: FrameRef, parameters: Parameters) -> list[ProductKey]:
+    """One visibility per class."""
+    return _keys("visibility", ref, parameters)
+
+
+def redshift_keys(ref: FrameRef, parameters: Parameters) -> list[ProductKey]:
+    """One table of redshifts per class that has redshifts."""
+    with_redshifts = {
+        one.name for one in parameters.visibility if one.luminosity or (one.deep and one.deep.redshift)
+    }
+    return [key for key in _keys("redshifts", ref, parameters) if key.quantity in with_redshifts]
+
+
+def _keys(kind: str, ref: FrameRef, parameters: Parameters) -> list[ProductKey]:
+    order, release = parameters.maps.order, parameters.survey.release
+    return [
+        ProductKey(ref.area, kind, one.name, order=order, release=release) for one in parameters.visibility
+    ]
+
+
+def needs(key: ProductKey, ref: FrameRef, parameters: Parameters) -> PassNeeds:
+    """Nothing of the pass: it is made of coverage and depth."""
+    return PassNeeds()
+
+
+def wanted(key: ProductKey, parameters: Parameters) -> dict[str, Outside]:
+    """The map of E(B-V), where extinction counts."""
+    law = parameters.extinction
+    if class_of(key, parameters).extinction == "none" or law.map is None:
+        return {}
+    column = () if law.column is None else (law.column,)
+    return {EBV: Outside("map", law.map, column, (), law.method, law.coordsys)}
+
+
+def coverage_kind(chosen: VisibilityParameters, parameters: Parameters) -> str:
+    """What the observed fraction is: 'effective', or the name of a band.
+
+    Raises
+    ------
+    InputError
+        There is no effective coverage, and the class does not say which band's.
+    """
+    if chosen.coverage is not None:
+        return chosen.coverage
+    if parameters.coverage.effective:
+        return "effective"
+    if len(chosen.reference) == 1:
+        return next(iter(chosen.reference))
+    raise InputError(
+        f"visibility {chosen.name}: several bands need `coverage`, the name of one of them, or [coverage] effective"
+    )
+
+
+def section(key: ProductKey, ref: FrameRef, parameters: Parameters) -> dict[str, Any]:
+    """Parameters that enter the digest; what files from outside hold enters by their identities."""
+    chosen = class_of(key, parameters)
+    told = chosen.model_dump(mode="json")
+    for group, names in (("deep", ("catalogue",)), ("luminosity", ("table",)), ("counts", ("table",))):
+        for name in names if told[group] is not None else ():
+            told[group].pop(name)
+    law = parameters.extinction.model_dump(mode="json", include={"law", "coefficients", "method", "column"})
+    subcells = {"subcells": parameters.coverage.subcells} if key.kind == "visibility" else {}
+    return {**told, **({} if chosen.extinction == "none" else {"law": law}), **subcells}
+
+
+def make(
+    key: ProductKey,
+    refs: Sequence[FrameRef],
+    parameters: Parameters,
+    table: Table,
+    coverage: Product,
+    depths: Mapping[str, Product],
+    *,
+    ebv: SkyMap | None = None,
+    subcells: SkyMap | None = None,
+) -> Product:
+    """The visibility of one class in one area.
+
+    Parameters
+    ----------
+    key : ProductKey
+    refs : sequence of FrameRef
+        The area's frames.
+    parameters : Parameters
+    table : Table
+        Of the class.
+    coverage : Product
+        The observed fraction.
+    depths : mapping of str to Product
+        Depth by band.
+    ebv : SkyMap, optional
+        E(B-V), where extinction counts.
+    subcells : SkyMap, optional
+        Observed sub-cells of every cell, int64: the words of the pass.
+
+    Raises
+    ------
+    MissingProductError
+        A depth or E(B-V) is not there.
+    InputError
+        A depth is corrected for extinction, which the class applies too; or depths are of several kinds.
+    """
+    chosen = table.chosen
+    used = {band: depths[band] for band in chosen.reference if band in depths}
+    _refuse_twice_corrected(chosen, used)
+    places = places_of(chosen, coverage.map, {band: one.map for band, one in used.items()}, ebv)
+    ratio = visible(table, places)
+    values = (places.coverage * ratio).astype(np.float32)
+    seen = values > 0
+    cells = CellSet.from_cells(places.cells.order, places.cells.cells()[seen])
+    maps = {"WEIGHT": SkyMap(cells, values[seen])}
+    if any(error > 0 for error in chosen.depth_error.values()):
+        error = (places.coverage * _error(table, places)).astype(np.float32)
+        maps["ERROR"] = SkyMap(cells, error[seen])
+    if subcells is not None:
+        maps[SUBCELL] = SkyMap(cells, subcells.of_cells(cells.cells(), 0).astype(np.int64))
+    bands = [ref for ref in refs if ref.band in chosen.reference]
+    keywords = {
+        **frame_keywords(*bands),
+        **_definition(chosen, used, coverage),
+        "VISINTEG": maps["WEIGHT"].integral_deg2(),
+        "VISMAX": float(ratio.max(initial=0.0)),
+    }
+    return Product(key, maps, keywords=keywords)
+
+
+def redshifts(
+    key: ProductKey, table: Table, coverage: SkyMap, depths: Mapping[str, SkyMap], ebv: SkyMap | None = None
+) -> dict[str, NDArray[Any]]:
+    """Galaxies seen by visibility class and redshift bin: columns of a table, one row a class and bin.
+
+    Returns
+    -------
+    dict
+        ``vis_class`` int64, ``z_low``, ``z_high``, ``galaxies`` (unit of the weights times deg2) and ``area_deg2`` of
+        the class (covered), float64.
+
+    Raises
+    ------
+    MissingProductError
+        See `places_of`.
+    """
+    chosen = table.chosen
+    low, high, count = chosen.redshift_bins
+    edges = np.linspace(low, high, count + 1)
+    places = places_of(chosen, coverage, depths, ebv)
+    corners = table.lattice.corners(places.positions)
+    group = np.digitize(corners.logarithmic(table.relative(corners)), chosen.classes)
+    cell = CellSet.everything(0).area_deg2 / 12 / 4**coverage.order
+    classes = len(chosen.classes) + 1
+    share = np.zeros((classes, len(corners.nodes)))
+    for corner in range(corners.place.shape[1] if len(corners.nodes) else 0):
+        np.add.at(
+            share, (group, corners.place[:, corner]), corners.weight[:, corner] * places.coverage * cell
+        )
+    galaxies = share @ table.redshifts(corners)
+    area = np.bincount(group, places.coverage, classes) * cell
+    return {
+        "vis_class": np.repeat(np.arange(classes), count),
+        "z_low": np.tile(edges[:-1], classes),
+        "z_high": np.tile(edges[1:], classes),
+        "galaxies": galaxies.ravel(),
+        "area_deg2": np.repeat(area, count),
+    }
+
+
+def _refuse_twice_corrected(chosen: VisibilityParameters, depths: Mapping[str, Product]) -> None:
+    for band, depth in depths.items():
+        if chosen.extinction != "none" and depth.keywords.get("EXTCORR"):
+            raise InputError(
+                f"visibility {chosen.name}: extinction must be applied once: the depth of {band} is corrected for it "
+                f"(EXTCORR) and `extinction` is {chosen.extinction!r}"
+            )
+    kinds = {band: depth.keywords.get("DEPTHEST", "-1") for band, depth in depths.items()}
+    if len(set(kinds.values())) > 1:
+        found = ", ".join(f"{band} {kind}" for band, kind in kinds.items())
+        raise InputError(f"visibility {chosen.name}: depths must be of one kind (DEPTHEST), found {found}")
+
+
+def _definition(
+    chosen: VisibilityParameters, depths: Mapping[str, Product], coverage: Product
+) -> dict[str, Scalar]:
+    first = next(iter(depths.values())).keywords
+    bits = {name: value for name, value in coverage.keywords.items() if name.startswith("BIT")}
+    cut = chosen.selection
+    return {
+        "WGTKIND": "PROBAB",
+        "DEGRULE": "COVERAGE",
+        "BINSEL": chosen.name,
+        "FILTLST": ",".join(chosen.reference),
+        "DEPTHEST": first.get("DEPTHEST", "-1"),
+        "SNRLEVEL": float(first.get("SNRLEVEL", -1.0)),
+        "VISREF": ",".join(f"{band}={depth:g}" for band, depth in chosen.reference.items()),
+        "VISSEL": cut.expression or cut.completeness,
+        "BITSEL": "-1",
+        **bits,
+    }
