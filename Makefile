@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+INTEROP := .venv-interop
 PYTEST := $(BIN)/python -m pytest
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -40,10 +41,17 @@ docs: $(STAMP)   ## build the documentation in docs/_build
 	$(BIN)/python -m pip install -q --require-hashes --no-deps -r constraints-docs.txt
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build
 
-tools: $(STAMP)  ## programs that some tests use: Debian packages (as root), an S3 server, pymangle (needs a C compiler)
+tools: $(STAMP)  ## programs that some tests use: Debian packages (as root), an S3 server, pymangle (needs a C compiler), LSDB
 	apt-get update -q
 	apt-get install -q -y --no-install-recommends fitsverify stilts libxml2-utils aladin
 	$(BIN)/python -m pip install -q --require-hashes --no-deps -r constraints-tools.txt
+	$(MAKE) $(INTEROP)/.installed
+
+# Software that cannot live beside ours (LSDB brings 60 packages, heracles an older SciPy): tests run it from outside.
+$(INTEROP)/.installed: constraints-interop.txt
+	$(PYTHON) -m venv --clear --without-pip $(INTEROP)
+	$(BIN)/uv pip install -q --python $(INTEROP)/bin/python --compile-bytecode --require-hashes --no-deps -r constraints-interop.txt
+	@touch $@
 
 constraints:     ## compile the pinned, hashed constraints again
 	$(BIN)/python -m pip install -q uv
@@ -53,6 +61,8 @@ constraints:     ## compile the pinned, hashed constraints again
 	    --no-emit-index-url --extra docs -o constraints-docs.txt pyproject.toml
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --no-emit-index-url -c constraints.txt -o constraints-tools.txt constraints-tools.in
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    --no-emit-index-url -o constraints-interop.txt constraints-interop.in
 
 clean:           ## remove what was made
-	rm -rf $(VENV) demo docs/_build .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(INTEROP) demo docs/_build .mypy_cache .ruff_cache .hypothesis

@@ -540,13 +540,13 @@ def test_a_cut_in_signal_to_noise_is_the_mean_of_its_realisations() -> None:
 
 @pytest.mark.parametrize("kind", ["erf", "logistic", "hard", "redmapper", "gaussian", "efficiency"])
 def test_completeness_functions_of_a_deep_sample(kind: str) -> None:
-    """V = 1 at the reference; dust and noise are shallower depths; the limit of the sample is of observed magnitudes."""
+    """V = 1 at the reference; dust and noise are shallower depths, but for limits of observed magnitudes."""
     table = (
         Efficiency(np.array([-2.0, 0.0, 1.0]), np.array([[0.9, 0.5, 0.0]])) if kind == "efficiency" else None
     )
     selection: dict[str, Any] = {"completeness": kind, "bands": ["VIS"]}
     selection |= {"efficiency": "table.csv"} if table else {}
-    selection |= {"m_max": 24.0} if kind == "redmapper" else {}
+    selection |= {"m_max": 25.5} if kind == "redmapper" else {}
     rates = {"VIS": 2.0}
     told = {"efficiency": table, "coefficients": rates}
     plain = graded(COLUMNS, selection, **told)

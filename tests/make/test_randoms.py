@@ -272,7 +272,7 @@ NUMBER = 120
 
 def small_sky():
     rng = np.random.default_rng(6)
-    return Sky(3, np.sort(rng.choice(3 * 64, 90, replace=False)) + 3 * 64, rng.uniform(0.05, 1.2, 90))
+    return Sky(3, np.sort(rng.choice(2 * 64, 90, replace=False)) + 3 * 64, rng.uniform(0.05, 1.2, 90))
 
 
 def realisations(scheme, sky, number):

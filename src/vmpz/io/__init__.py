@@ -17,6 +17,7 @@ from vmpz.errors import InputError
 from vmpz.files.write import size_of
 from vmpz.io.checking import check
 from vmpz.io.collection import DPD, Collection, read_collection, write_collection
+from vmpz.io.curves import read_curve, read_efficiencies
 from vmpz.io.deep import read_deep
 from vmpz.io.envelope import coarse_cells
 from vmpz.io.fits import must_be_whole, verify
@@ -71,8 +72,10 @@ __all__ = [
     "read",
     "read_bit_plane",
     "read_collection",
+    "read_curve",
     "read_deep",
     "read_descriptor",
+    "read_efficiencies",
     "read_multiband",
     "read_parameters",
     "read_polygons",

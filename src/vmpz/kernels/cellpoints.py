@@ -6,15 +6,12 @@ al. 2005, ApJ 622, 759), so that points uniform in u and v are uniform on the sk
 integer arithmetic of its words. Whole cells and fractions are kept apart in all coordinates, and near the poles
 distances are taken from the pole, so that positions keep all digits that degrees in float64 can hold.
 
-A cell may be observed in part: bit k of its word is sub-cell ``64 * cell + k``, three orders deeper. One multiplication
-of the first random word by the number of set bits then gives both which of them the point lies in (the high word of
-the product) and where (the low word, of a grain of 2**-58 of a sub-cell at worst): every point counts, none is rejected.
+A cell may be observed in part: bit k of its word is sub-cell ``64 * cell + k``, three orders deeper. The first random
+word times the number of set bits gives both which of them the point lies in (the high word of the product) and where
+(the low word, with a grain of 2**-58 of a sub-cell at worst): every point counts, none is rejected.
 """
 
-import math
-
 import numpy as np
-from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
@@ -33,7 +30,7 @@ TOGETHER, FEW = 512, 12  # points drawn together; points of a cell that are sort
 DEGREES = 57.29577951308232
 BELOW_360 = 360.0 - 2.0**-44  # the largest float64 below
 ROOT_6 = 2.449489742783178
-BASE = np.array([1, 3, 5, 7, 0, 2, 4, 6, 1, 3, 5, 7])  # meridian of the middle of a face, in units of 45 degrees
+BASE = np.array([1, 3, 5, 7, 0, 2, 4, 6, 1, 3, 5, 7])  # middle meridians of the faces, in units of 45 degrees
 ARCSINE = np.array(
     [
         0.16666666666666669, 0.07499999999996113, 0.044642857151222626, 0.030381943733930876, 0.0223721907503002,
@@ -85,7 +82,7 @@ def _spread(number: np.uint64) -> np.uint64:
     number = (number | (number << np.uint64(8))) & np.uint64(0x00FF00FF00FF00FF)
     number = (number | (number << np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
     number = (number | (number << np.uint64(2))) & np.uint64(0x3333333333333333)
-    return (number | (number << np.uint64(1))) & np.uint64(0x5555555555555555)
+    return np.uint64((number | (number << np.uint64(1))) & np.uint64(0x5555555555555555))
 
 
 @njit(cache=True, nogil=True, forceinline=True)
@@ -96,7 +93,7 @@ def _gather(number: np.uint64) -> np.uint64:
     number = (number | (number >> np.uint64(2))) & np.uint64(0x0F0F0F0F0F0F0F0F)
     number = (number | (number >> np.uint64(4))) & np.uint64(0x00FF00FF00FF00FF)
     number = (number | (number >> np.uint64(8))) & np.uint64(0x0000FFFF0000FFFF)
-    return (number | (number >> np.uint64(16))) & np.uint64(0x00000000FFFFFFFF)
+    return np.uint64((number | (number >> np.uint64(16))) & np.uint64(0x00000000FFFFFFFF))
 
 
 @njit(cache=True, nogil=True, forceinline=True)
@@ -115,7 +112,8 @@ def _within(word: np.uint64, w0: np.uint64, w1: np.uint64) -> tuple[np.uint64, n
 def _deepest(u: np.uint64, v: np.uint64, order: int) -> np.uint64:
     """Order-29 cell, counted in its cell."""
     down = np.uint64(63 - DEEPEST + order)
-    return _spread((u >> np.uint64(1)) >> down) | (_spread((v >> np.uint64(1)) >> down) << np.uint64(1))
+    x, y = _spread((u >> np.uint64(1)) >> down), _spread((v >> np.uint64(1)) >> down)
+    return np.uint64(x | (y << np.uint64(1)))
 
 
 @njit(cache=True, nogil=True, forceinline=True)
@@ -127,19 +125,21 @@ def _arcsine(x: float) -> float:
     s8 = s4 * s4
     c = ARCSINE
     low = ((c[0] + c[1] * s) + (c[2] + c[3] * s) * s2) + ((c[4] + c[5] * s) + (c[6] + c[7] * s) * s2) * s4
-    high = ((c[8] + c[9] * s) + (c[10] + c[11] * s) * s2) + ((c[12] + c[13] * s) + (c[14] + c[15] * s) * s2) * s4
-    return (x + x * s * (low + (high + c[16] * s8) * s8)) * DEGREES
+    high = ((c[8] + c[9] * s) + (c[10] + c[11] * s) * s2) + (
+        (c[12] + c[13] * s) + (c[14] + c[15] * s) * s2
+    ) * s4
+    return float((x + x * s * (low + (high + c[16] * s8) * s8)) * DEGREES)
 
 
 @njit(cache=True, nogil=True, forceinline=True)
-def _square(cell: int, order: int) -> tuple[int, int, int]:
+def _square(cell: int, order: int) -> tuple[int, np.int64, np.int64]:
     """Face of a cell, and its column and row there."""
     inside = np.uint64(cell & ((1 << (2 * order)) - 1))
     return cell >> (2 * order), np.int64(_gather(inside)), np.int64(_gather(inside >> np.uint64(1)))
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _position(square: tuple[int, int, int], order: int, u: float, v: float) -> tuple[float, float]:
+def _position(square: tuple[int, np.int64, np.int64], order: int, u: float, v: float) -> tuple[float, float]:
     """Longitude and latitude (degrees) of the point u, v in [0, 1) of a cell."""
     face, ix, iy = square
     side = 1 << order
@@ -163,13 +163,13 @@ def _position(square: tuple[int, int, int], order: int, u: float, v: float) -> t
 
 
 @njit(cache=True, nogil=True, forceinline=True)
-def _insert(keys: Words, index: IntArray, begin: int, end: int) -> None:
-    """Keys and their indices from begin to end sorted by insertion, equal keys as they come."""
-    for k in range(begin + 1, end):
+def _insert(keys: Words, index: IntArray, many: int) -> None:
+    """Keys and their indices sorted by insertion, equal keys as they come."""
+    for k in range(1, many):
         key = keys[k]
         if keys[k - 1] > key:
             one, at = index[k], k
-            while at > begin and keys[at - 1] > key:
+            while at > 0 and keys[at - 1] > key:
                 keys[at], index[at] = keys[at - 1], index[at - 1]
                 at -= 1
             keys[at], index[at] = key, one
@@ -194,7 +194,7 @@ def _sort_even(
         bucket = (spare_keys[i] >> down) & last
         keys[start[bucket]], index[start[bucket]] = spare_keys[i], spare_index[i]
         start[bucket] += 1
-    _insert(keys, index, 0, keys.size)
+    _insert(keys, index, keys.size)
 
 
 @njit(cache=True, nogil=True)
@@ -202,7 +202,34 @@ def _mask(words: Words, cell: int, order: int) -> np.uint64:
     """Word of a cell, `WHOLE` where none of its sub-cells are apart."""
     if order > DEEPEST - SUB_ORDERS or words[cell] == np.uint64(0):
         return WHOLE
-    return words[cell]
+    return np.uint64(words[cell])
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def _draw(
+    order: int, cells: IntArray, words: Words, counts: IntArray, first: int, stream: np.uint64, batch: np.uint64,
+    k0: np.uint64, k1: np.uint64, lon: FloatArray, lat: FloatArray, keys: Words, number: IntArray,
+) -> tuple[int, int, int]:  # fmt: skip
+    """Points of some cells from `first` on, by number; the cell after the last, how many points, and most in a cell.
+
+    The cells ascend, and have `TOGETHER` points in all or are one; keys are order-29 cells.
+    """
+    bits, base = 2 * (DEEPEST - order), np.int64(4) << (2 * order)
+    last, many, most = first, 0, 0
+    while last == first or (
+        last < cells.size and many + counts[last] <= TOGETHER and cells[last] > cells[last - 1]
+    ):
+        cell, word = cells[last], _mask(words, last, order)
+        square, uniq, above = _square(cell, order), np.uint64(base + cell), np.uint64(cell << bits)
+        for i in range(counts[last]):
+            w0, w1, _, _ = philox(np.uint64(i), uniq, stream, batch, k0, k1)
+            u, v = _within(word, w0, w1)
+            lon[many], lat[many] = _position(square, order, unit(u), unit(v))
+            keys[many], number[many] = above | _deepest(u, v, order), i
+            many += 1
+        most = max(most, counts[last])
+        last += 1
+    return last, many, most
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -219,48 +246,36 @@ def draw_points(
     cells : int64 (n,)
         Nested.
     words : uint64 (n,)
-        Observed sub-cells (order + 3); 0, as all ones, is the whole cell, and so is any word where order > 26.
+        Observed sub-cells, of order + 3; 0, as all ones, is the whole cell, and so is every word where order > 26.
     counts : int64 (n,)
     stream, batch : uint64
         Third and fourth word of the counters; the first two are the number of the point and the cell's NUNIQ number.
     k0, k1 : uint64
         Key.
     lon, lat : float64 (N,)
-        Output: degrees, [0, 360) and [-90, 90]; N is the sum of the counts.
+        Output: degrees in [0, 360) and [-90, 90]; N is the sum of the counts.
     pixel29, draw : int64 (N,), or (0,) where they are not wanted
         Output: order-29 cells; numbers of the points in their cells.
     """
-    stream, batch = np.uint64(stream), np.uint64(batch)
-    most = max(np.max(counts), TOGETHER) if counts.size else 0
-    x, y, number, index = np.empty(most), np.empty(most), np.empty(most, np.int64), np.empty(most, np.int64)
-    keys, spare_keys = np.empty(most, np.uint64), np.empty(most, np.uint64)
-    spare_index, start = np.empty(most, np.int64), np.empty(most + 2, np.int64)
-    base = np.int64(4) << (2 * order)
-    bits = 2 * (DEEPEST - order)
+    room = max(int(np.max(counts)), TOGETHER) if counts.size else 0
+    x, y, number, index = np.empty(room), np.empty(room), np.empty(room, np.int64), np.empty(room, np.int64)
+    keys, spare_keys = np.empty(room, np.uint64), np.empty(room, np.uint64)
+    spare_index, start = np.empty(room, np.int64), np.empty(room + 2, np.int64)
     first, done = 0, 0
     while first < cells.size:
-        last, many, largest = first, 0, 0
-        while last == first or (last < cells.size and many + counts[last] <= TOGETHER and cells[last] > cells[last - 1]):
-            cell, word = cells[last], _mask(words, last, order)
-            square, uniq = _square(cell, order), np.uint64(base + cell)
-            above = np.uint64(cell << bits)
-            largest = max(largest, counts[last])
-            for i in range(counts[last]):
-                w0, w1, _, _ = philox(np.uint64(i), uniq, stream, batch, k0, k1)
-                u, v = _within(word, w0, w1)
-                x[many], y[many] = _position(square, order, unit(u), unit(v))
-                keys[many] = above | _deepest(u, v, order)
-                number[many], index[many] = i, many
-                many += 1
-            last += 1
-        if largest <= FEW:
-            _insert(keys, index, 0, many)
+        last, many, most = _draw(
+            order, cells, words, counts, first, stream, batch, k0, k1, x, y, keys, number
+        )
+        for k in range(many):
+            index[k] = k
+        if most <= FEW:
+            _insert(keys, index, many)
         else:
             begin = 0
-            for place in range(first, last):
-                end = begin + counts[place]
-                _sort_even(keys[begin:end], index[begin:end], bits, spare_keys, spare_index, start)
-                begin = end
+            for count in counts[first:last]:
+                one = slice(begin, begin + count)
+                _sort_even(keys[one], index[one], 2 * (DEEPEST - order), spare_keys, spare_index, start)
+                begin += count
         for k in range(many):
             lon[done + k], lat[done + k] = x[index[k]], y[index[k]]
         if pixel29.size:

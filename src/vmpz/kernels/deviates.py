@@ -29,14 +29,30 @@ TOGETHER = 512  # cells
 BIAS, MANTISSA_BITS = np.int64(1023), np.int64(52)
 MANTISSA = np.int64(0x000FFFFFFFFFFFFF)
 ONE, ROOT_HALF = np.int64(0x3FF0000000000000), np.int64(0x3FE6A09E667F3BCD)  # bits of 1 and of sqrt(1/2)
-LN2_HIGH, LN2_LOW, INVERSE_LN2 = 6.93147180369123816490e-01, 1.90821492927058770002e-10, 1.44269504088896338700
+LN2_HIGH, LN2_LOW, INVERSE_LN2 = (
+    6.93147180369123816490e-01,
+    1.90821492927058770002e-10,
+    1.44269504088896338700,
+)
 HALF_LN_2PI = 0.91893853320467274178
 STIRLING = np.array(
     [
         0.0,
-        0.08106146679532726, 0.0413406959554093, 0.02767792568499834, 0.020790672103765093, 0.016644691189821193,
-        0.013876128823070748, 0.01189670994589177, 0.010411265261972096, 0.009255462182712733, 0.00833056343336287,
-        0.007573675487951841, 0.00694284010720953, 0.006408994188004207, 0.0059513701127588475, 0.005554733551962801,
+        0.08106146679532726,
+        0.0413406959554093,
+        0.02767792568499834,
+        0.020790672103765093,
+        0.016644691189821193,
+        0.013876128823070748,
+        0.01189670994589177,
+        0.010411265261972096,
+        0.009255462182712733,
+        0.00833056343336287,
+        0.007573675487951841,
+        0.00694284010720953,
+        0.006408994188004207,
+        0.0059513701127588475,
+        0.005554733551962801,
     ]
 )
 """ln(k!) - ln(sqrt(2 pi k) (k / e)**k) of k = 1 to 15."""
@@ -158,10 +174,10 @@ def poisson(mean: float, c1: np.uint64, c2: np.uint64, c3: np.uint64, k0: np.uin
         The blocks of the counters (0, c1, c2, c3), (1, c1, c2, c3), ... under the key (k0, k1) are taken.
     """
     if mean >= INVERTED:
-        return _poisson_rejected(mean, c1, c2, c3, k0, k1)
+        return int(_poisson_rejected(mean, c1, c2, c3, k0, k1))
     if not mean > 0.0:
         return 0
-    return _poisson_inverted(mean, exp(-mean), unit(philox(np.uint64(0), c1, c2, c3, k0, k1)[0]))
+    return int(_poisson_inverted(mean, exp(-mean), unit(philox(np.uint64(0), c1, c2, c3, k0, k1)[0])))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -233,7 +249,7 @@ def binomial(
         k = _binomial_rejected(float(n), rarer, c1, c2, c3, k0, k1)
     else:
         k = _binomial_inverted(float(n), rarer, unit(philox(np.uint64(0), c1, c2, c3, k0, k1)[0]))
-    return k if p <= 0.5 else n - k
+    return int(k if p <= 0.5 else n - k)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -259,7 +275,11 @@ def poisson_counts(
     stream, batch = np.uint64(stream), np.uint64(batch)
     u, none = np.empty(TOGETHER), np.empty(TOGETHER)
     for first in range(0, means.size, TOGETHER):
-        mean, cell, count = means[first : first + TOGETHER], uniq[first : first + TOGETHER], out[first : first + TOGETHER]
+        mean, cell, count = (
+            means[first : first + TOGETHER],
+            uniq[first : first + TOGETHER],
+            out[first : first + TOGETHER],
+        )
         for i in range(mean.size):
             if mean[i] < INVERTED:
                 u[i] = unit(philox(np.uint64(0), np.uint64(cell[i]), stream, batch, k0, k1)[0])

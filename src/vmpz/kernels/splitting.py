@@ -15,6 +15,8 @@ Words = NDArray[np.uint64]
 @njit(cache=True, nogil=True)
 def _first_from(cells: IntArray, number: int, begin: int, end: int) -> int:
     """First of the ascending cells [begin, end) that is not below a number, `end` if there is none."""
+    if cells[end - 1] < number:
+        return end
     while begin < end:
         middle = (begin + end) >> 1
         if cells[middle] < number:
@@ -72,22 +74,21 @@ def split(
             continue
         depth -= 1
         uniq = np.int64(4) << 2 * (order - depth)
-        for child in range(4 * node, 4 * node + 4):
-            stop = _first_from(cells, (child + 1) << 2 * depth, begin, end)
-            if stop == begin:
-                continue
-            weight, rest = before[stop] - before[begin], before[end] - before[begin]
+        while left > 0:
+            child = cells[begin] >> 2 * depth
+            stop = begin + 1 if depth == 0 else _first_from(cells, (child + 1) << 2 * depth, begin, end)
             part = left
             if stop < end:
+                weight, rest = before[stop] - before[begin], before[end] - before[begin]
                 chance = np.float64(weight) / np.float64(rest)
                 part = binomial(
                     left, chance, np.uint64(uniq + child), np.uint64(stream), np.uint64(batch), k0, k1
                 )
-            if part > 0:
+            if depth == 0:
+                out[begin] += part
+            elif part > 0:
                 nodes[waiting], depths[waiting] = child, depth
                 begins[waiting], ends[waiting], numbers[waiting] = begin, stop, part
                 waiting += 1
-                left -= part
-            if left == 0:
-                break
+            left -= part
             begin = stop

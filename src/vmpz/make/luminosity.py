@@ -9,8 +9,9 @@ Integral
     The nodes are cells of equal size in redshift and apparent magnitude. The weight of a node is the integral of the
     class over its cell, by Gauss-Legendre sums in both directions (a table in magnitude exactly). A completeness
     function is averaged over the cell with a density that is linear in magnitude, of the mean and first moment of the
-    class there; in the cells that a hard cut passes it is the integral of the class on the bright side of the cut. It
-    so follows depth continuously and never falls with it.
+    class there; in the cells that a hard cut passes it is the integral of the class on the bright side of the cut. So V
+    follows depth continuously. Objects drawn from the nodes are uniform inside of their cells: what a hard cut passes is
+    smeared by less than a cell, 0.05 mag.
 
 Depth
     One band. Its depth is made shallower by ``2.5 log10`` of the noise factor of the class, and for sources of a
@@ -350,7 +351,7 @@ def _of_luminosity(luminosity: LuminosityParameters, tables: Tables) -> Populati
     """The cells in redshift, and the distances and volumes of places inside them."""
     law, window = _law_of(luminosity, tables)
     low, high = luminosity.redshift
-    columns = (window[1] - window[0] + 10.0) / STEP_MAG  # distance moduli of a class span some 10 mag at most
+    columns = (window[1] - window[0]) / STEP_MAG
     rows = int(np.clip(np.ceil((high - low) / STEP_Z), 1, max(NODES // columns, FEWEST_ROWS)))
     borders = np.linspace(low, high, rows + 1)
     nodes, shares = gauss_legendre(max(4, -(-SUBNODES // rows)))

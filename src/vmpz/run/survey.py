@@ -14,6 +14,7 @@ from vmpz.parameters import Parameters, load
 from vmpz.products import ProductKey
 from vmpz.readers import scan_inputs
 from vmpz.run.account import Account, Outcome
+from vmpz.run.classes import must_have_files
 from vmpz.run.execute import execute
 from vmpz.run.gathering import gather
 from vmpz.run.geometry import must_have_catalogues
@@ -130,6 +131,7 @@ def run_survey(
     plan = make_plan(gather(manifest, parameters, tiling), parameters, choice)
     _must_have_regions(parameters)
     must_have_catalogues(parameters)
+    must_have_files(parameters)
     patches = plan_patches(parameters, tiling, plan) if choice.is_whole else ()
     empty = [one.patch.name for one in patches if not one.areas]
     notes = (*plan.notes, *(f"patch {name} touches no tile of the inputs" for name in empty))
