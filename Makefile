@@ -50,7 +50,7 @@ tools: $(STAMP)  ## programs that some tests use: Debian packages (as root), an 
 # Software that cannot live beside ours (LSDB brings 60 packages, heracles an older SciPy): tests run it from outside.
 $(INTEROP)/.installed: constraints-interop.txt
 	$(PYTHON) -m venv --clear --without-pip $(INTEROP)
-	$(BIN)/uv pip install -q --python $(INTEROP)/bin/python --compile-bytecode --require-hashes --no-deps -r constraints-interop.txt
+	$(BIN)/uv pip install -q --python $(INTEROP)/bin/python --require-hashes --no-deps -r constraints-interop.txt
 	@touch $@
 
 constraints:     ## compile the pinned, hashed constraints again

@@ -1,16 +1,19 @@
 """A number split over the cells of a shard: nothing is lost, the law is multinomial, nodes are the same anywhere."""
 
+from bisect import bisect_right
+from itertools import accumulate
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from vmpz.kernels import deviates, splitting
+from vmpz.kernels import deviates, philox, splitting
 
 laws = settings(max_examples=60, deadline=None)
 KEY = (np.uint64(7), np.uint64(0))
-STREAM, BATCH = 3, 0
+STREAMS, BATCH = (3, 5), 0
 SPLITS = pytest.mark.parametrize(
     "split", [splitting.split, splitting.split.py_func], ids=["compiled", "plain"]
 )
@@ -21,14 +24,16 @@ def counts_of(split, shard, order, levels, number, cells, weights, seed=7, batch
     before = np.concatenate(([0], np.cumsum(weights, dtype=np.uint64))).astype(np.uint64)
     out = np.zeros(len(cells), np.int64)
     key = np.uint64(seed), np.uint64(0)
-    split(shard, order, levels, number, np.asarray(cells, np.int64), before, STREAM, batch, *key, out)
+    split(shard, order, levels, number, np.asarray(cells, np.int64), before, *STREAMS, batch, *key, out)
     return out
 
 
 def slowly(node, order, level, number, weights):
     """The same by its definition: weights of cells by number, whole numbers of any size, one node after the other."""
-    if level == 0:
-        return {node: number}
+    if len(weights) == 1:
+        return dict.fromkeys(weights, number)
+    if number <= splitting.FEW:
+        return one_by_one((4 << 2 * (order - level)) + node, number, weights)
     shift, counts = 2 * (level - 1), {}
     children = {}
     for cell, weight in weights.items():
@@ -37,9 +42,21 @@ def slowly(node, order, level, number, weights):
     for child in sorted(children):
         weight = sum(children[child].values())
         uniq = np.uint64((4 << 2 * (order - level + 1)) + child)
-        part = deviates.binomial(left, weight / rest, uniq, np.uint64(STREAM), np.uint64(BATCH), *KEY)
+        part = deviates.binomial(left, weight / rest, uniq, np.uint64(STREAMS[0]), np.uint64(BATCH), *KEY)
         counts |= slowly(child, order, level - 1, part, children[child])
         left, rest = left - part, rest - weight
+    return counts
+
+
+def one_by_one(uniq, number, weights):
+    """Every point chooses, as whole numbers say."""
+    counts, cells = dict.fromkeys(weights, 0), list(weights)
+    for point in range(number):
+        counter = (point // 4, uniq, STREAMS[1], BATCH)
+        word = philox.philox(*(np.uint64(one) for one in counter), *KEY)[point % 4]
+        spot = int(word) * sum(weights.values()) >> 64
+        up_to = list(accumulate(weights.values()))
+        counts[cells[bisect_right(up_to, spot)]] += 1
     return counts
 
 
@@ -85,7 +102,7 @@ def test_numbers_are_added_and_batches_differ():
     two = counts_of(splitting.split, 0, 3, 3, 1000, cells, weights, batch=1)
     assert two.sum() == 1000 and not np.array_equal(one, two)
     before = np.arange(65, dtype=np.uint64)
-    splitting.split(0, 3, 3, 1000, cells, before, STREAM, 1, *KEY, one)
+    splitting.split(0, 3, 3, 1000, cells, before, *STREAMS, 1, *KEY, one)
     assert one.sum() == 2000
 
 

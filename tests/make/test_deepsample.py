@@ -460,6 +460,8 @@ def test_columns_that_are_wanted() -> None:
         ("snr_VIS > 5", {"deep": {"depth": DEEP}}, "either `errors` or `depth` of VIS"),
         ("snr_VIS > 5", {"extinction": "dereddened"}, "found none for VIS"),
         ("mag_VIS", {}, "must be a cut"),
+        ("snr_VIS > 5", {"selection": {"completeness": "expression", "expression": "snr_VIS > 5", "snr": 3.0}},
+         "snr has no meaning for an expression"),
         ("snr_VIS > 5 and klass > 2", {}, "column klass must be present"),
     ],
 )  # fmt: skip
@@ -485,6 +487,12 @@ def test_bad_rows_are_refused_by_number(column: str, value: float, message: str)
     columns[column][7] = value
     with pytest.raises(InputError, match=f"deep.parquet: {message}"):
         sample(columns, "snr_VIS > 5", psf_fwhm_arcsec={"VIS": 0.2})
+
+
+def test_depths_must_be_finite() -> None:
+    for depth in ({"VIS": 25.0}, {"VIS": 25.0, "NIR_H": np.nan}, {"VIS": -np.inf, "NIR_H": 24.0}):
+        with pytest.raises(InputError, match="a depth must be finite in NIR_H, VIS"):
+            sample(COLUMNS, "snr_VIS > 5 and snr_NIR_H > 3").seen(depth)
 
 
 def test_bad_catalogues_are_refused() -> None:

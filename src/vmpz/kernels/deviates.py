@@ -105,7 +105,7 @@ def _rarity(k: float, mean: float, excess: float) -> float:
     if k == 0.0:
         return float(mean)
     v = excess / (k + mean)
-    if abs(v) < 0.1:
+    if abs(v) < 0.5:
         deviance, term, last, j = excess * v, 2.0 * k * v, np.inf, 1.0
         while deviance != last:
             last = deviance

@@ -16,7 +16,7 @@ the share of `realisations` of the noise in which it is.
 the galaxy, nothing else: depths that are equal give equal probabilities, so that V is the coverage exactly where the
 depth is the reference, and V changes smoothly between depths. A galaxy is known by its place among all in ascending
 order of its numbers (fluxes by name of the band, then the rest): neither the order of rows nor the unit of flux
-matters. Two classes of one catalogue and seed share their noise.
+matters. Classes of one seed and the same columns share their noise.
 
 **Extinction.** Fluxes of the catalogue are dereddened. `none`: A_b = 0. `dereddened`: as above, cuts act on dereddened
 fluxes, whose noise grows. `observed`: fluxes and noise are those above times 10**(-0.4 A_b), so that S/N is the same
@@ -30,7 +30,8 @@ counts galaxies which noise alone lifts above it: there are as many as the catal
 **Units.** Fluxes, in cuts too, are those of the catalogue, of AB magnitude `zero_point` at 1; also where it has
 magnitudes. Sizes are half-light radii in arcsec, 0 = a point.
 
-**Rows.** What they must hold stands in `vmpz.make.deepcatalogue`.
+**Rows.** What they must hold stands in `vmpz.make.deepcatalogue`. Memory is 4 bytes a galaxy that passes the cuts
+without noise, band of the cuts and realisation, and some 30 a galaxy and band.
 """
 
 from collections.abc import Mapping
@@ -81,10 +82,29 @@ class Noise:
     coefficient: Floats
     are_observed: bool
 
+    def depths(self, depth_mag: Mapping[str, float]) -> Floats:
+        """The depths of the bands, (bands,).
+
+        Raises
+        ------
+        InputError
+            One is not there or not finite.
+        """
+        depths = np.array([depth_mag.get(band, np.nan) for band in self.bands])
+        if not np.isfinite(depths).all():
+            raise InputError(
+                f"a depth must be finite in {', '.join(self.bands)}, found "
+                f"{', '.join(f'{band} {one:g}' for band, one in zip(self.bands, depths))}"
+            )
+        return depths
+
     def of_points(self, depth_mag: Mapping[str, float], ebv_mag: float) -> Floats:
         """Noise of the flux of a point source, (bands,)."""
-        depth = np.array([depth_mag[band] for band in self.bands])
-        return flux_of(depth - self.coefficient * ebv_mag, self.zero_point_mag) / self.snr * self.scale
+        return (
+            flux_of(self.depths(depth_mag) - self.coefficient * ebv_mag, self.zero_point_mag)
+            / self.snr
+            * self.scale
+        )
 
     def dimming(self, ebv_mag: float) -> Floats:
         """Fluxes that cuts act on, over dereddened ones, (bands,)."""
@@ -167,8 +187,11 @@ class MeasuredSample:
         return found
 
     def shallower(self, depth_mag: Mapping[str, float], ebv_mag: float = 0.0) -> dict[str, int]:
-        """How many galaxies, of those that pass the cuts without noise, have more noise in the catalogue than they
-        would have at a place, by band: their fluxes get none, and V is too low there."""
+        """How many galaxies have more noise in the catalogue than they would have at a place, by band.
+
+        Of those that pass the cuts without noise. Their fluxes get no more of it: their probability is that at the
+        depth of the catalogue.
+        """
         total = self.noise.of_points(depth_mag, ebv_mag)[:, None] * self.widening
         counts = np.count_nonzero(self.variance > total**2, axis=1)
         return {band: int(count) for band, count in zip(self.noise.bands, counts)}
@@ -200,13 +223,15 @@ class GradedSample:
         noise = self.noise
         extinction = noise.coefficient * ebv_mag
         added = extinction * noise.are_observed
-        scale_mag = 2.5 * np.log10(noise.scale)
+        limit = noise.depths(depth_mag) - 2.5 * np.log10(noise.scale) - (extinction - added)
         seen = np.ones(len(self.galaxies))
         for b, band in enumerate(noise.bands):
             magnitude = self.galaxies.magnitudes[band]
-            depth = depth_mag[band] - scale_mag[b] - extinction[b] + added[b] - self.widening_mag[b]
             known = np.isfinite(magnitude)
-            seen *= np.where(known, self.completeness(np.where(known, magnitude, 0.0) + added[b], depth), 0.0)
+            chance = self.completeness(
+                np.where(known, magnitude, 0.0) + added[b], limit[b] - self.widening_mag[b]
+            )
+            seen *= np.where(known, chance, 0.0)
         return seen
 
 
@@ -258,6 +283,12 @@ def _measured_sample(
         for name, column in sources_of(parameters).items()
     }
     cuts = cuts_of(selection_expression(text), catalogue.bands, named, len(catalogue), deep.zero_point)
+    told = parameters.selection.model_dump(exclude_defaults=True)
+    beyond = sorted(told.keys() - {"completeness", "expression", "bands"})
+    if beyond:
+        raise InputError(
+            f"class {parameters.name}: [visibility.selection] {', '.join(beyond)} has no meaning for an expression"
+        )
     if not cuts.bands or seed is None:
         raise InputError(
             f"class {parameters.name}: `expression` must cut on a measured quantity, e.g. snr_{catalogue.bands[0]}, "

@@ -10,8 +10,8 @@ Integral
     class over its cell, by Gauss-Legendre sums in both directions (a table in magnitude exactly). A completeness
     function is averaged over the cell with a density that is linear in magnitude, of the mean and first moment of the
     class there; in the cells that a hard cut passes it is the integral of the class on the bright side of the cut. So V
-    follows depth continuously. Objects drawn from the nodes are uniform inside of their cells: what a hard cut passes is
-    smeared by less than a cell, 0.05 mag.
+    follows depth continuously. Objects drawn from the nodes are uniform in their cells: a hard cut is smeared by less
+    than a cell, 0.05 mag.
 
 Depth
     One band. Its depth is made shallower by ``2.5 log10`` of the noise factor of the class, and for sources of a

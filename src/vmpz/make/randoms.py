@@ -18,7 +18,7 @@ poisson   Poisson(nbar Omega V_c) points in every cell                         N
 exact     N split by a quadtree of binomials: base cells, their children...,   N                   multinomial
           cells; each child by its share of the integral of V
 indexed   (N + 5 sqrt N) v_max / <V> candidates, split as if V = 1; detected   N                   multinomial
-          where deviate < V_c / v_max; the N of them of least priority are kept
+          where deviate < V_c / v_max; the N of least priority are kept
 trim      poisson with N + 5 sqrt(N) for N; the N of least priority are kept   N                   multinomial
 ========= ==================================================================== =================== ==================
 
@@ -42,7 +42,7 @@ schemes the `Draw`; exact and indexed V of the whole shard too, 4**9 cells, whos
 **Columns**
 
 =============== ============================================================================================
-OBJECT_ID       cell number << b | index of the point in its cell; b = 59 - 2 HPXORDER
+OBJECT_ID       number of the cell times 2**b plus index of the point in it; b = 59 - 2 HPXORDER
 RIGHT_ASCENSION degrees, ICRS
 DECLINATION     degrees, ICRS
 WEIGHT          1, or V of the cell with `keep = all`

@@ -15,6 +15,8 @@ stream       what is drawn                                         index        
                                                                    point
 `NODE`       binomial number of points of a node of the quadtree   attempt         the node
 `CANDIDATE`  Poisson number of candidates of a cell                attempt         the cell
+`CHOICE`     cells of the points of a node that has few            every fourth    the node
+                                                                   point
 ============ ===================================================== =============== ===============
 
 The batch is 0, but for further candidates of the schemes that cut: their numbers per cell are drawn in batch 1, 2...,
@@ -37,6 +39,7 @@ from vmpz.sky import hpx
 __all__ = [
     "ATTRIBUTE",
     "CANDIDATE",
+    "CHOICE",
     "COUNT",
     "NODE",
     "POSITION",
@@ -50,7 +53,7 @@ __all__ = [
 
 IntArray = NDArray[np.int64]
 
-COUNT, POSITION, ATTRIBUTE, NODE, CANDIDATE = range(5)
+COUNT, POSITION, ATTRIBUTE, NODE, CANDIDATE, CHOICE = range(6)
 
 MARGIN_SIGMA = 5.0
 """Standard deviations of the number wanted by which candidates are expected to exceed it, in the schemes that cut."""
@@ -58,7 +61,13 @@ MARGIN_SIGMA = 5.0
 
 @dataclass(frozen=True)
 class Rules:
-    """What the user wants; see `vmpz.parameters.RandomParameters`."""
+    """What the user wants; see `vmpz.parameters.RandomParameters`.
+
+    Raises
+    ------
+    InputError
+        Neither number nor density, or both; a scheme that cuts or splits without a number; `nested` without a density.
+    """
 
     seed: int
     catalogue: int = 0
@@ -69,6 +78,20 @@ class Rules:
     nested: bool = False
     v_max: float | None = None
     partial: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.number is None) == (self.density_deg2 is None):
+            raise InputError(
+                "a random catalogue needs a size, either a number of points or a density: --number or --density, or "
+                "these keys of [random]"
+            )
+        if self.number is None and self.scheme != "poisson":
+            raise InputError(f"scheme {self.scheme!r} needs a number of points, found a density")
+        if self.number is not None and self.nested:
+            raise InputError(
+                "nested catalogues need a density, that of all their classes, found a number of points: classes of "
+                "different visibility would have different candidates"
+            )
 
     @property
     def keeps_all(self) -> bool:
@@ -180,17 +203,10 @@ def rules_of(parameters: RandomParameters) -> Rules:
     Raises
     ------
     InputError
-        No seed; neither number nor density; `nested` with a number, which gives each class other candidates.
+        No seed; see `Rules`.
     """
     if parameters.seed is None:
         raise InputError("a random catalogue needs a seed: --seed or [random] seed")
-    if parameters.number is None and parameters.density is None:
-        raise InputError("a random catalogue needs a size: --number or --density, or these keys of [random]")
-    if parameters.nested and parameters.density is None:
-        raise InputError(
-            "nested catalogues need a `density`, that of all their classes, found a `number`: "
-            "classes of different visibility would have different candidates"
-        )
     return Rules(
         seed=parameters.seed,
         catalogue=parameters.catalogue,
@@ -347,7 +363,7 @@ def _split(draw: Draw, there: Listed, shard: int) -> IntArray:
     for batch, budget in enumerate(draw.budgets):
         number = budget.get(shard, 0)
         splitting.split(
-            shard, draw.order, levels, number, there.cells, before, NODE, batch, *draw.key, counts
+            shard, draw.order, levels, number, there.cells, before, NODE, CHOICE, batch, *draw.key, counts
         )
     return counts
 

@@ -3,9 +3,9 @@
 from vmpz.errors import InputError
 from vmpz.parameters import SelectionParameters, VisibilityParameters
 from vmpz.physics.completeness import Completeness
-from vmpz.physics.efficiency import Efficiency
+from vmpz.physics.efficiency import Efficiency, efficiency_of
 
-__all__ = ["bands_of", "completeness_of"]
+__all__ = ["Efficiency", "bands_of", "completeness_of", "efficiency_of"]
 
 USED = {
     "gaussian": ("snr",),

@@ -167,29 +167,24 @@ def fit_noise_model(
         None where no two objects are left.
     """
     known = np.isfinite(mag) & np.isfinite(error_mag) & (error_mag > 0)
+    limit_error_mag = magnitude_error_at_limit(snr)
     used = known & (error_mag < magnitude_error_at_limit(least_snr))
     for _ in range(SELECTIONS):
-        if used.any():
-            used &= mag <= np.quantile(mag[used], brightest)
         if np.count_nonzero(used) < 2:
             return None
-        pivot_mag = float(np.median(mag[used]))
-        inverse_flux = 10.0 ** (0.4 * (mag[used] - pivot_mag))
-        relative_error = error_mag[used] / magnitude_error_at_limit(snr)
-        start = _start(inverse_flux, relative_error)
-        best = _fit(inverse_flux, relative_error, np.ones((1, inverse_flux.size)), start)
-        least_flux = _flux_at(best, snr / least_snr)[0]
-        fitted, used = used, known & (mag < pivot_mag - 2.5 * np.log10(least_flux))
-    counts = _bootstrap_counts(inverse_flux.size, resamples, generator)
-    limits = pivot_mag - 2.5 * np.log10(_flux_at(_fit(inverse_flux, relative_error, counts, best[0])))
-    limit_flux = float(_flux_at(best)[0])
-    limit, share = pivot_mag - 2.5 * np.log10(limit_flux), float(best[0, 1]) / limit_flux
+        used &= mag <= np.quantile(mag[used], brightest)
+        objects = _Objects.of(mag[used], error_mag[used] / limit_error_mag)
+        pair = objects.fit(np.ones((1, len(objects))), objects.start())[0]
+        used = known & (mag < objects.mag_at(pair, snr / least_snr))
+    samples = objects.fit(_bootstrap_counts(len(objects), resamples, generator), pair)
+    limit = float(objects.mag_at(pair))
+    share = float(pair[1]) * 10.0 ** (0.4 * (limit - objects.pivot_mag))
     return NoiseFit(
-        float(limit),
-        float(np.std(limits, ddof=1)) if resamples > 1 else np.nan,
+        limit,
+        float(np.std(objects.mag_at(samples), ddof=1)) if resamples > 1 else np.nan,
         float(effective_time(limit, share, snr=snr, zero_point_mag=zero_point_mag)),
         share,
-        int(np.count_nonzero(fitted)),
+        len(objects),
     )
 
 
@@ -201,72 +196,75 @@ def _bootstrap_counts(objects: int, resamples: int, generator: np.random.Generat
     return counts.reshape(resamples, objects).astype(np.float64)
 
 
-def _start(inverse_flux: Array, relative_error: Array) -> Array:
-    """Where to begin: for each share the median limit of the objects one by one; the pair of least deviations."""
-    squares = relative_error**2
-    found = []
-    for share in SHARES:
-        # (1 - s) v**2 + s v = squares, v = F_lim / F
-        v = 2.0 * squares / (share + np.sqrt(share**2 + 4.0 * (1.0 - share) * squares))
-        limit_flux = np.median(v / inverse_flux)
-        pair = np.array([(1.0 - share) * limit_flux**2, share * limit_flux])
-        found.append((_deviations(inverse_flux, relative_error, pair), pair))
-    return min(found, key=lambda one: float(one[0]))[1]
+@dataclass(frozen=True)
+class _Objects:
+    """What is fitted: errors in units of that at the limit against inverse flux in units of that at the pivot."""
+
+    pivot_mag: float
+    inverse_flux: Array
+    error: Array
+
+    @classmethod
+    def of(cls, mag: Array, error: Array) -> "_Objects":
+        pivot_mag = float(np.median(mag))
+        return cls(pivot_mag, 10.0 ** (0.4 * (mag - pivot_mag)), error)
+
+    def __len__(self) -> int:
+        return int(self.error.size)
+
+    def model(self, pairs: Array) -> Array:
+        """Errors (samples, objects) for coefficients A, B (samples, 2)."""
+        return np.asarray(np.sqrt(self.inverse_flux * (pairs[:, :1] * self.inverse_flux + pairs[:, 1:])))
+
+    def mag_at(self, pairs: Array, error: float = 1.0) -> Array:
+        """Magnitude (...) at which the model gives an error, for coefficients (..., 2): A / F**2 + B / F is its square."""
+        a, b = pairs[..., 0], pairs[..., 1]
+        flux = (b + np.sqrt(b**2 + 4.0 * a * error**2)) / (2.0 * error**2)
+        return np.asarray(self.pivot_mag - 2.5 * np.log10(flux))
+
+    def start(self) -> Array:
+        """Where to begin: for each share the median limit of the objects one by one; the pair of least deviations."""
+        squares, pairs = self.error**2, []
+        for share in SHARES:
+            # (1 - s) v**2 + s v = squares, v = F_lim / F
+            v = 2.0 * squares / (share + np.sqrt(share**2 + 4.0 * (1.0 - share) * squares))
+            limit_flux = np.median(v / self.inverse_flux)
+            pairs.append([(1.0 - share) * limit_flux**2, share * limit_flux])
+        deviations = np.abs(self.model(np.array(pairs)) - self.error).sum(axis=1)
+        return np.array(pairs[int(np.argmin(deviations))])
+
+    def fit(self, counts: Array, start: Array) -> Array:
+        """Coefficients (samples, 2) of least absolute deviations; samples count objects (samples, objects)."""
+        best = pairs = np.repeat(start[None], counts.shape[0], axis=0)
+        least = np.full(counts.shape[0], np.inf)
+        floor = FLOOR * max(float(np.median(np.abs(self.model(start[None]) - self.error))), 1e-12)
+        for _ in range(ROUNDS):
+            model = np.maximum(self.model(pairs), np.finfo(float).tiny)
+            residual = np.abs(model - self.error)
+            deviations = (residual * counts).sum(axis=1)
+            is_better = deviations < least
+            best, least = np.where(is_better[:, None], pairs, best), np.minimum(least, deviations)
+            previous, pairs = pairs, self._step(model, counts / np.maximum(residual, floor))
+            if np.all(np.abs(pairs - previous).sum(axis=1) <= CONVERGED * previous.sum(axis=1)):
+                break
+        return best
+
+    def _step(self, model: Array, weight: Array) -> Array:
+        """The weighted linear fit of the errors, linearised at the present ones (Gauss and Newton)."""
+        u, v = self.inverse_flux**2, self.inverse_flux
+        weight = weight / model**2
+        uu, uv, vv = weight @ (u * u), weight @ (u * v), weight @ (v * v)
+        weight *= np.maximum(model * (2.0 * self.error - model), 0.0)
+        return _not_negative(uu, uv, vv, weight @ u, weight @ v)
 
 
-def _model(inverse_flux: Array, pairs: Array) -> Array:
-    """Relative errors of objects (objects,) for coefficients A, B (..., 2): (..., objects)."""
-    return np.asarray(
-        np.sqrt(pairs[..., :1] * inverse_flux**2 + pairs[..., 1:] * inverse_flux).reshape(
-            *pairs.shape[:-1], inverse_flux.size
-        )
-    )
-
-
-def _deviations(
-    inverse_flux: Array, relative_error: Array, pairs: Array, counts: Array | None = None
-) -> Array:
-    residuals = np.abs(_model(inverse_flux, pairs) - relative_error)
-    return np.asarray((residuals if counts is None else residuals * counts).sum(axis=-1))
-
-
-def _fit(inverse_flux: Array, relative_error: Array, counts: Array, start: Array) -> Array:
-    """Coefficients A, B (samples, 2) of least absolute deviations; each sample counts objects (samples, objects)."""
-    pairs = np.repeat(start[None], counts.shape[0], axis=0)
-    best, least = pairs, _deviations(inverse_flux, relative_error, pairs, counts)
-    floor = FLOOR * max(float(np.median(np.abs(_model(inverse_flux, start) - relative_error))), 1e-12)
-    for _ in range(ROUNDS):
-        previous, pairs = pairs, _step(inverse_flux, relative_error, counts, pairs, floor)
-        deviations = _deviations(inverse_flux, relative_error, pairs, counts)
-        is_better = deviations < least
-        best, least = np.where(is_better[:, None], pairs, best), np.where(is_better, deviations, least)
-        scale = np.maximum(previous.sum(axis=1, keepdims=True), np.finfo(float).tiny)
-        if np.all(np.abs(pairs - previous) <= CONVERGED * scale):
-            break
-    return best
-
-
-def _step(inverse_flux: Array, relative_error: Array, counts: Array, pairs: Array, floor: float) -> Array:
-    """One weighted linear fit of the errors, linearised at the present ones: Gauss and Newton's."""
-    model = np.maximum(_model(inverse_flux, pairs), np.finfo(float).tiny)
-    weight = counts / (4.0 * model**2 * np.maximum(np.abs(model - relative_error), floor))
-    aim = np.maximum(model * (2.0 * relative_error - model), 0.0)
-    u, v = inverse_flux**2, inverse_flux
-    uu, uv, vv = weight @ (u * u), weight @ (u * v), weight @ (v * v)
-    ua, va = (weight * aim) @ u, (weight * aim) @ v
+def _not_negative(uu: Array, uv: Array, vv: Array, ua: Array, va: Array) -> Array:
+    """Solutions (n, 2), none negative, of the normal equations of two unknowns."""
     determinant = uu * vv - uv**2
-    safe = np.where(determinant > 1e-14 * uu * vv, determinant, np.inf)
+    is_singular = determinant <= 1e-14 * uu * vv
+    safe = np.where(is_singular, 1.0, determinant)
     a, b = (ua * vv - va * uv) / safe, (va * uu - ua * uv) / safe
-    is_singular = ~np.isfinite(safe)
-    only_source, only_background = (a <= 0) & ~is_singular, (b <= 0) | is_singular
-    a, b = (
-        np.where(only_background, ua / uu, np.where(only_source, 0.0, a)),
-        np.where(only_background, 0.0, np.where(only_source, va / vv, b)),
-    )
+    first, second = (b < 0) | is_singular, (a < 0) & ~is_singular
+    a = np.where(first, ua / uu, np.where(second, 0.0, a))
+    b = np.where(first, 0.0, np.where(second, va / vv, b))
     return np.stack((a, b), axis=1)
-
-
-def _flux_at(pairs: Array, relative_error: float = 1.0) -> Array:
-    """Flux (samples,) at which the errors are that many times those at the limit: ``A / F**2 + B / F`` is its square."""
-    a, b = pairs.T
-    return np.asarray((b + np.sqrt(b**2 + 4.0 * a * relative_error**2)) / (2.0 * relative_error**2))

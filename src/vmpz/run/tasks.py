@@ -190,7 +190,7 @@ def check_path(where: str | Path) -> tuple[int, list[str]]:
         There is nothing at that path.
     """
     path, store = Path(where), Store(where)
-    if path.is_file() or (path.is_dir() and path.suffix == ".hips"):
+    if path.is_file() or (path.is_dir() and (path.suffix == ".hips" or io.is_random(path))):
         return 1, io.check(path)
     if not store.exists():
         raise InputError(f"{where}: must be a product file or a store, found nothing")

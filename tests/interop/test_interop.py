@@ -1,0 +1,71 @@
+"""Software that lives in an environment of its own (`make tools`) opens what we write and finds what is in it."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import io_helpers
+import random_helpers
+from vmpz import io
+from vmpz.sky import hpx
+from vmpz.sky.cells import CellSet
+
+HERE = Path(__file__).parent
+PYTHON = HERE.parents[1] / ".venv-interop" / "bin" / "python"
+
+pytestmark = pytest.mark.tool
+
+
+def outside(script: str, *arguments: object) -> str:
+    """What a script prints there; skipped where the environment is missing, a failure under CI."""
+    if not PYTHON.exists():
+        told = ".venv-interop is missing: `make tools` installs it"
+        pytest.fail(told) if os.environ.get("CI") == "true" else pytest.skip(told)
+    command = [str(PYTHON), str(HERE / script), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def separation_deg(lon, lat, lon0, lat0):
+    a, b, a0, b0 = map(np.radians, (lon, lat, lon0, lat0))
+    half = np.sin((b - b0) / 2) ** 2 + np.cos(b) * np.cos(b0) * np.sin((a - a0) / 2) ** 2
+    return np.degrees(2 * np.arcsin(np.sqrt(half)))
+
+
+def test_lsdb_counts_as_brute_force_does(tmp_path):
+    """Interoperability check 22: cone search and MOC search, of full and minimal catalogues."""
+    arrays = random_helpers.points(50_000)
+    lon, lat = arrays["RIGHT_ASCENSION"], arrays["DECLINATION"]
+    region = CellSet.from_cells(9, np.unique(arrays["HPIX_29"] >> 40)[::2])
+    region.to_moc().save(tmp_path / "moc.fits", format="fits")
+    names = {"full": list(arrays), "minimal": ["RIGHT_ASCENSION", "DECLINATION", "HPIX_29"]}
+    for which, some in names.items():
+        held = {name: arrays[name] for name in some}
+        random_helpers.write_hats(tmp_path / which, held, io.random_columns(which))
+    folders = [tmp_path / which for which in names]
+    found = json.loads(outside("lsdb_counts.py", 11.5, 0.1, 2500, tmp_path / "moc.fits", *folders))
+    inside = separation_deg(lon, lat, 11.5, 0.1) < 2500 / 3600
+    listed = region.contains(lon, lat)
+    assert 1000 < inside.sum() < 49_000 and 1000 < listed.sum() < 49_000
+    for told, some in zip(found, names.values(), strict=True):
+        assert told["is_valid"] and told["rows"] == told["all"] == 50_000
+        assert told["columns"] == [name for name in some if name != "HPIX_29"]
+        assert told["cone"] == sorted(lon[inside].tolist())
+        assert told["moc"] == listed.sum()
+
+
+def test_heracles_reads_our_coverage(tmp_path):
+    """Interoperability check 17: the reader itself, not its rule."""
+    coverage = io_helpers.products()["coverage"]
+    path = io.write_file(coverage, tmp_path / "coverage.fits")
+    outside("heracles_map.py", path, tmp_path / "map.npy")
+    found = np.load(tmp_path / "map.npy")
+    assert found.size == hpx.number_of_cells(io_helpers.ORDER)
+    wanted = np.zeros(found.size)
+    wanted[hpx.to_ring(coverage.map.cells.cells(), io_helpers.ORDER)] = coverage.map.values
+    assert np.array_equal(found, wanted)
