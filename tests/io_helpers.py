@@ -24,6 +24,7 @@ ORDER = 6
 CELLS = np.array([*range(16, 40), 41, 77, 100, 101, 20000, 20001])
 """Ten whole families of order 5 or deeper, and a few cells alone."""
 
+HERE = Path(__file__).parent
 SCHEMA = Path(vmpz.__file__).parent / "data" / "product.xsd"
 
 COMMON = {"TELESCOP": "Euclid", "DATE-OBS": "2024-05-01T01:02:03.250", "DATE-END": "2025-06-02T03:04:05.000"}

@@ -394,8 +394,8 @@ def test_values_of_other_names_are_read(told):
         ("DpdDepthMapParamsVMPZ", "<DateEnd>2025-01-01T00:00:00.123456Z</DateEnd>", "DateEnd"),
         ("DpdDepthMapParamsVMPZ", "<Telescope>NOAO</Telescope>", "Telescope"),
         ("DpdDepthMapParamsVMPZ", "<PsfKind>HEADER</PsfKind>", "PsfKind"),
-        ("DpdVisibilityMaskParamsVMPZ", "<BinSel>bin 3</BinSel>", "BinSel"),
-        ("DpdRandomParamsVMPZ", "<Seed>7</Seed>", "Seed"),
+        ("DpdVisibilityMaskParamsVMPZ", "<DateObs>2025-01-01T00:00:00Z</DateObs>", "DateObs"),
+        ("DpdRandomParamsVMPZ", "<DateEnd>2025-01-01T00:00:00Z</DateEnd>", "DateEnd"),
     ],
 )
 def test_what_no_parameter_holds_is_refused_by_name_or_ignored_by_name(name, data, key, told):
@@ -409,16 +409,147 @@ def test_what_no_parameter_holds_is_refused_by_name_or_ignored_by_name(name, dat
 def test_all_that_has_no_place_is_told_at_once(told):
     text = document(
         "DpdVisibilityMaskParamsVMPZ",
-        "<DateObs>2025-01-01T00:00:00Z</DateObs>\n<BinSel>b</BinSel>",
+        "<DateObs>2025-01-01T00:00:00Z</DateObs>\n<DateEnd>2025-01-02T00:00:00Z</DateEnd>",
         pair("MethodType", "KS", "StringValue") + pair("depth.snr", "3"),
     )
     with pytest.raises(InputError) as caught:
-        told(text, ignore=["BinSel"])
+        told(text, ignore=["DateEnd"])
     lines = str(caught.value).splitlines()
     assert [line.split(": ")[1] for line in lines] == [
         "Data/DateObs", "Parameters/Parameter[1]", "Parameters/Parameter[2]",
     ]  # fmt: skip
     assert all("ignored by name" in line for line in lines)
+
+
+# -- classes of galaxies and random catalogues ---------------------------------------------------------------------
+
+VISIBILITY, RANDOM = "DpdVisibilityMaskParamsVMPZ", "DpdRandomParamsVMPZ"
+DEPTHS = (
+    "<ReferenceDepthList><ReferenceDepth><Filter>VIS</Filter><Depth>25.7</Depth></ReferenceDepth>"
+    "<ReferenceDepth><Filter>NIR_Y</Filter><Depth>24</Depth></ReferenceDepth></ReferenceDepthList>"
+)
+SCHECHTER = (
+    "<LuminosityFunction><MStar>-20.5</MStar><Alpha>-1.1</Alpha><RedshiftMin>0.2</RedshiftMin>"
+    "<RedshiftMax>0.9</RedshiftMax></LuminosityFunction>"
+)
+
+
+def test_elements_of_classes_hold_what_they_can(tmp_path):
+    classes = [
+        {
+            "name": "bin1",
+            "reference": {"VIS": 25.7, "a b": float("-inf")},
+            "luminosity": {"m_star": -20.5, "alpha": -1.1, "redshift": (0.2, 0.9), "k_correction": "k.fits"},
+            "selection": {"snr": 7.0, "bands": ["VIS"]},
+        },
+        {
+            "name": "bin2",
+            "reference": {"VIS": 25.7},
+            "deep": {"catalogue": "deep <1>.parquet", "fluxes": {"VIS": "F"}},
+            "selection": {"completeness": "expression", "expression": "snr_VIS > 5 and z_phot < 1"},
+            "seed": 2**64 - 1,
+        },
+        {"name": "faint", "reference": {"VIS": 25.7}, "counts": {"slope": 0.3}},
+    ]
+    random = {"seed": 2**64 - 1, "number": 10**9, "scheme": "exact"}
+    parameters = Parameters(
+        inputs=[{"location": "."}], visibility=classes, random=random, depth={"estimator": "PSF"}
+    )
+    paths = io.write_parameters(parameters, tmp_path, CREATED)
+    data = {names_of(path).section: root.find("Data") for path, root in roots(paths).items()}
+    listed = data["visibility"].findall("ClassList/Class")
+    assert [one.findtext("BinSel") for one in listed] == ["bin1", "bin2", "faint"]
+    assert data["visibility"].findtext("DepthEst") == "PSF"
+    assert [one.findtext("Depth") for one in listed[0].iter("ReferenceDepth")] == ["25.7", "-INF"]
+    found = {one.tag: one.text for one in listed[0].find("LuminosityFunction")}
+    assert found == {
+        "MStar": "-20.5", "Alpha": "-1.1", "PhiStar": "1.0", "RedshiftMin": "0.2", "RedshiftMax": "0.9",
+    }  # fmt: skip
+    assert listed[0].findtext("Selection/SnrLevel") == "7.0"
+    assert listed[1].findtext("DeepSample/Catalogue") == "deep <1>.parquet"
+    assert listed[1].findtext("Selection/Expression") == "snr_VIS > 5 and z_phot < 1"
+    assert listed[1].findtext("SelectionSeed") == str(2**64 - 1)
+    assert listed[2].findtext("NumberCounts/Slope") == "0.3"
+    found = {one.tag: one.text for one in data["random"] if one.tag != "NsideWork"}
+    assert found == {"Seed": str(2**64 - 1), "NSimObj": "1000000000", "Scheme": "exact"}
+    assert io.read_parameters(paths).parameters == parameters
+    path = next(one for one in paths if one.name.startswith(VISIBILITY))
+    path.write_text(path.read_text().replace("<SnrLevel>7.0<", "<SnrLevel>9<"))
+    assert io.read_parameters(paths).parameters.visibility[0].selection.snr == 9.0
+
+
+@pytest.mark.parametrize(
+    "holder", ["{}", "<ClassList><Class>{}</Class></ClassList>", "<XParams>{}</XParams>"]
+)
+def test_one_class_may_stand_alone(holder, told):
+    data = "<DepthEst>EXTENDED</DepthEst>" + holder.format(f"<BinSel>bin1</BinSel>{DEPTHS}{SCHECHTER}")
+    found = told(document(VISIBILITY, data, pair("visibility.0.step", "0.1"))).parameters
+    (one,) = found.visibility
+    assert found.depth.estimator == "EXTENDED" and one.step == 0.1
+    assert (one.name, one.reference) == ("bin1", {"VIS": 25.7, "NIR_Y": 24.0})
+    assert (one.luminosity.m_star, one.luminosity.alpha, one.luminosity.redshift) == (-20.5, -1.1, (0.2, 0.9))
+    assert one.selection.completeness == "gaussian"
+
+
+def test_a_name_alone_is_a_class_of_the_base(told):
+    base = Parameters(
+        inputs=[{"location": "."}],
+        visibility=[
+            {"name": name, "reference": {"VIS": 25.0}, "counts": {"slope": slope}}
+            for name, slope in (("a", 0.2), ("b", 0.4))
+        ],
+    )
+    text = "<BinSel>b</BinSel><Selection><SnrLevel>7</SnrLevel></Selection>"
+    (one,) = told(document(VISIBILITY, text), base=base).parameters.visibility
+    assert (one.name, one.counts.slope, one.reference, one.selection.snr) == ("b", 0.4, {"VIS": 25.0}, 7.0)
+    text = "<BinSel>-1</BinSel><DepthEst>-1</DepthEst>"
+    assert told(document(VISIBILITY, text), base=base).parameters == base
+    with pytest.raises(InputError, match=r"0.xml:5: Data/BinSel: visibility.0.reference: Field required"):
+        told(document(VISIBILITY, "<BinSel>c</BinSel>"), base=base)
+
+
+def test_the_class_of_a_random_catalogue_is_an_argument(told, tmp_path, capsys):
+    text = "<BinSel>bin1</BinSel><Seed>7</Seed><Density>45000</Density><Scheme>poisson</Scheme>"
+    found = told(document(RANDOM, text))
+    assert found.classes == ("bin1",) and found.tiles == ()
+    random = found.parameters.random
+    assert (random.seed, random.density, random.number, random.scheme) == (7, 45000.0, None, "poisson")
+    assert run("--from-xml", tmp_path / "0.xml") == 0
+    assert capsys.readouterr().out.startswith("# vmpz random FILE --selection bin1\n")
+    assert told(document(RANDOM, "<BinSel>-1</BinSel>")).classes == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        (VISIBILITY, f"<BinSel>a b</BinSel>{DEPTHS}", r"Data/BinSel: visibility.0.name: String should match"),
+        (
+            VISIBILITY,
+            f"<BinSel>a</BinSel>{DEPTHS}",
+            r"visibility.0: needs one of `luminosity`, `deep` and `counts`",
+        ),
+        (VISIBILITY, "<DepthEst>BEST</DepthEst>", r"Data/DepthEst: depth.estimator: .*found 'BEST'"),
+        (
+            VISIBILITY,
+            f"<BinSel>a</BinSel>{DEPTHS}<LuminosityFunction><RedshiftMin>1</RedshiftMin></LuminosityFunction>",
+            r"RedshiftMin: must stand beside the other of RedshiftMin and RedshiftMax",
+        ),
+        (
+            VISIBILITY,
+            f"<BinSel>a</BinSel>{DEPTHS}<NumberCounts><Slope>steep</Slope></NumberCounts>",
+            r"Slope: 'steep' is not a valid value",
+        ),
+        (RANDOM, "<Seed>seven</Seed>", r"Data/Seed: 'seven' is not a valid value"),
+        (RANDOM, f"<Seed>{2**64}</Seed>", r"Data/Seed: random.seed: .*less than"),
+        (RANDOM, "<Seed>-1</Seed>", r"Data/Seed: random.seed: .*greater than or equal to 0"),
+        (RANDOM, "<Scheme>B</Scheme>", r"Data/Scheme: random.scheme: .*found 'B'"),
+        (RANDOM, "<NSimObj>5</NSimObj><Density>5</Density>", r"random: `number` and `density` exclude"),
+        (RANDOM, "<Seed>1</Seed><DepthEst>PSF</DepthEst>", r"Data/DepthEst: This element is not expected"),
+    ],
+)
+def test_faults_of_classes_and_catalogues(name, data, message, told):
+    with pytest.raises(InputError, match=rf"0.xml:5: .*{message}"):
+        told(document(name, data))
 
 
 # -- faults -----------------------------------------------------------------------------------------------------------

@@ -74,8 +74,9 @@ def uniformity(order, cell, number):
     lon, lat, pixel, draw = points(order, [cell], [number])
     assert np.all((lon >= 0) & (lon < 360) & (np.abs(lat) <= 90))
     deep, up = hpx.cells_at(lon, lat, 29), 2 * (29 - order)
-    assert np.all(deep >> up == cell) and np.all(pixel >> up == cell)
-    assert np.mean(deep != pixel) < 1e-4  # positions are rounded, order-29 cells are not
+    assert np.all(pixel >> up == cell)
+    assert np.mean(deep >> up != cell) <= 1e-6  # positions are rounded, order-29 cells are not
+    assert np.mean(deep != pixel) < 1e-4
     assert np.all(np.diff(pixel) >= 0) and np.array_equal(np.sort(draw), np.arange(number))
     if order <= 24:  # a position is a pair of words; deeper, where degrees end, those of the generator
         pair = lon.view(np.uint64), lat.view(np.uint64)
@@ -88,9 +89,9 @@ def uniformity(order, cell, number):
     assert parts.min() > 0
     expected = u.size / 4096
     chance = stats.chi2.sf(np.sum((parts - expected) ** 2) / expected, 4095)
-    square = np.stack((u, v), axis=1)
-    distance, _ = cKDTree(square, boxsize=1.0).query(square[draw[here] < 500], k=2)
-    return chance, 1 - (1 - np.pi * distance[:, 1] ** 2) ** (u.size - 1)
+    square, draw = np.stack((u, v), axis=1)[draw[here] < 10**6], draw[here][draw[here] < 10**6]
+    distance, _ = cKDTree(square, boxsize=1.0).query(square[draw < 500], k=2)
+    return chance, 1 - (1 - np.pi * distance[:, 1] ** 2) ** (draw.size - 1)
 
 
 @pytest.mark.parametrize("order", ORDERS)

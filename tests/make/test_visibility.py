@@ -9,7 +9,7 @@ from vmpz.errors import InputError, MissingProductError
 from vmpz.make import visibility
 from vmpz.make.galaxies import Floats, Galaxies
 from vmpz.make.luminosity import counts_branch
-from vmpz.make.visibility import Table
+from vmpz.make.visibilitytable import Table
 from vmpz.parameters import Parameters, VisibilityParameters
 from vmpz.products import SUBCELL, Product, ProductKey
 from vmpz.sky.cells import CellSet

@@ -133,6 +133,7 @@ TABLE = (
     Keyword("PARTCELL", str, "where in partly observed cells points are"),
     Keyword("HPXORDER", int, "order at which points were drawn"),
     Keyword("SNRLEVEL", float, "signal-to-noise ratio"),
+    Keyword("COMPFRAC", float, "share of the plateau of completeness"),
     Keyword("APERDIAM", float, "aperture diameter", "arcsec"),
     Keyword("PIXSCALE", float, "side of an image pixel", "arcsec"),
     Keyword("PSFKIND", str, "source of the PSF"),

@@ -5,6 +5,7 @@ element only where `read_elements` gives the very same value back. Everything el
 Elements that no parameter can hold are never dropped in silence: they are collected in `Said.homeless`.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,10 @@ from vmpz.files.xml import Element
 from vmpz.io.metadata import decode, encode
 from vmpz.quantities import QUANTITIES
 
-__all__ = ["TABLES", "Said", "names_of_bits", "read_elements", "write_elements"]
+__all__ = [
+    "BESIDE", "NOT_USED", "Said", "Scalar", "Where", "names_of_bits", "number_text", "read_elements", "text_of",
+    "write_elements",
+]  # fmt: skip
 
 NOT_USED = "-1"
 EUCLID = ["VIS", "NISP"]
@@ -37,6 +41,8 @@ class Said:
         Dotted key -> value, and where it stands (file, line, element).
     tiles : list of str
         Tiles of stage 1, which are no parameters but an argument of a run.
+    classes : list of str
+        Classes of galaxies of random catalogues: an argument as well.
     homeless : list of tuple
         (name, place, message) of what no parameter can hold.
     numbered : set of str
@@ -48,6 +54,7 @@ class Said:
     values: dict[str, Any] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
     tiles: list[str] = field(default_factory=list)
+    classes: list[str] = field(default_factory=list)
     homeless: list[tuple[str, str, str]] = field(default_factory=list)
     numbered: set[str] = field(default_factory=set)
     wanted: dict[str, str] = field(default_factory=dict)
@@ -69,13 +76,13 @@ class Said:
 
     def without_a_home(self, element: Element, where: Where, why: str) -> None:
         """Note an element that no parameter can hold."""
-        message = f"must be left out, or be ignored by name: {why}; found {_text(element)}"
+        message = f"must be left out, or be ignored by name: {why}; found {text_of(element)}"
         self.homeless.append((str(element.tag), where(element), message))
 
 
 @dataclass(frozen=True)
 class Scalar:
-    """An element that is one parameter."""
+    """An element, or the path of one, that is one parameter."""
 
     element: str
     key: str
@@ -95,17 +102,21 @@ SCALARS = {
         Scalar("WeightStep", "mangle.weight_step", float),
         Scalar("Convention", "mangle.convention", str),
     ),
+    "visibility": (Scalar("DepthEst", "depth.estimator", str),),
+    "random": (
+        Scalar("Seed", "random.seed", int),
+        Scalar("NSimObj", "random.number", int),
+        Scalar("Density", "random.density", float),
+        Scalar("Scheme", "random.scheme", str),
+    ),
 }
 BITS = {"bitmask": "bitmask.bits", "coverage": "coverage.bits", "depth": "depth.bits"}
 TABLES = {"bitmask", "coverage"}
 """Products that name the bit tables."""
+BESIDE = {**dict.fromkeys(TABLES, "bitmask.table"), "visibility": "depth.estimator"}
+"""Product -> the parameter of another section that it names too."""
 
-NOT_YET = "this version makes none and has no parameters for it"
-HOMELESS = {
-    "DateObs": "frames are not selected by date",
-    "DateEnd": "frames are not selected by date",
-    **dict.fromkeys(("BinSel", "DepthEst", "Seed", "NSimObj", "Density", "Scheme"), NOT_YET),
-}
+HOMELESS = dict.fromkeys(("DateObs", "DateEnd"), "frames are not selected by date")
 """Published and chosen elements that no parameter holds -> why."""
 
 
@@ -124,7 +135,7 @@ def write_elements(data: Element, section: str, values: Mapping[str, Any]) -> No
     for one in SCALARS.get(section, ()):
         value = values[one.key]
         if isinstance(value, one.kind):
-            _add(data, one.element, encode(value) if isinstance(value, str) else _number(value))
+            _add(data, one.element, encode(value) if isinstance(value, str) else number_text(value))
     if section == "depth":
         _write_depth(data, values)
 
@@ -150,11 +161,14 @@ def read_elements(data: Element, section: str, said: Said, where: Where) -> None
     if section == "info":
         _read_maps(data, said, where)
     for holder in data.iterfind("KindList"):
-        said.add("mangle.kinds", [decode(_text(one)) for one in holder], where(holder))
+        said.add("mangle.kinds", [decode(text_of(one)) for one in holder], where(holder))
     for one in SCALARS.get(section, ()):
         for element in data.iterfind(one.element):
-            text = _text(element)
-            said.add(one.key, decode(text) if one.kind is str else one.kind(text), where(element))
+            text = text_of(element)
+            if one.kind is not str or text != NOT_USED:
+                said.add(one.key, decode(text) if one.kind is str else one.kind(text), where(element))
+    if section == "random":
+        _read_class(data, said)
     if section == "depth":
         _read_depth(data, said, where)
 
@@ -165,11 +179,13 @@ def _add(parent: Element, name: str, text: str | None = None) -> Element:
     return child
 
 
-def _number(value: int | float) -> str:
-    return "INF" if value == float("inf") else repr(value)
+def number_text(value: int | float) -> str:
+    """A number as XML schemas want it."""
+    return {math.inf: "INF", -math.inf: "-INF"}.get(value) or repr(value)
 
 
-def _text(element: Element) -> str:
+def text_of(element: Element) -> str:
+    """The text of an element, without blanks around it."""
     return (element.text or "").strip()
 
 
@@ -202,17 +218,17 @@ def _is_a_name(text: str) -> bool:
 
 def _read_selection(data: Element, said: Said, where: Where) -> None:
     telescope, instrument = data.find("Telescope"), data.find("Instrument")
-    chosen = [] if instrument is None else [decode(_text(instrument))]
+    chosen = [] if instrument is None else [decode(text_of(instrument))]
     chosen = [name for name in chosen if name != NOT_USED]
-    if telescope is not None and _text(telescope) != NOT_USED:
-        is_euclid = _text(telescope).casefold() == "euclid"
+    if telescope is not None and text_of(telescope) != NOT_USED:
+        is_euclid = text_of(telescope).casefold() == "euclid"
         if not chosen and is_euclid:
             said.add("survey.instruments", EUCLID, where(telescope))
         elif not chosen:
             said.without_a_home(telescope, where, "frames are selected by instrument; give Instrument")
         elif is_euclid != (chosen[0] in EUCLID):
             raise InputError(
-                f"{where(telescope)}: must be the telescope of {chosen[0]}, found {_text(telescope)}"
+                f"{where(telescope)}: must be the telescope of {chosen[0]}, found {text_of(telescope)}"
             )
     if chosen and instrument is not None:
         said.add("survey.instruments", chosen, where(instrument))
@@ -220,7 +236,7 @@ def _read_selection(data: Element, said: Said, where: Where) -> None:
         if holder is None:
             continue
         filters = [holder] if holder.tag == "Filter" else list(holder)
-        names = [decode(_text(one) or (one.findtext("Name") or "").strip()) for one in filters]
+        names = [decode(text_of(one) or (one.findtext("Name") or "").strip()) for one in filters]
         names = [name for name in names if name != NOT_USED]
         if names:
             said.add("survey.bands", names, where(holder))
@@ -229,16 +245,22 @@ def _read_selection(data: Element, said: Said, where: Where) -> None:
 def _read_patch(data: Element, said: Said, where: Where) -> None:
     """A list of tiles with an id is a patch, one without it the choice of a run of stage 1."""
     listed, tiles = data.find("MerTileListID"), data.find("PatchTileList/TileIndexList")
-    numbers = [] if tiles is None else [one for one in _text(tiles).split() if one != NOT_USED]
-    if listed is not None and _text(listed) != NOT_USED:
-        said.add("patches.0.list_id", decode(_text(listed)), where(listed))
+    numbers = [] if tiles is None else [one for one in text_of(tiles).split() if one != NOT_USED]
+    if listed is not None and text_of(listed) != NOT_USED:
+        said.add("patches.0.list_id", decode(text_of(listed)), where(listed))
         if numbers and tiles is not None:
             said.add("patches.0.tiles", numbers, where(tiles))
         numbers = []
     alone = data.find("TileIndex")
-    if alone is not None and _text(alone) != NOT_USED:
-        numbers.append(_text(alone))
+    if alone is not None and text_of(alone) != NOT_USED:
+        numbers.append(text_of(alone))
     said.tiles += [one for one in numbers if one not in said.tiles]
+
+
+def _read_class(data: Element, said: Said) -> None:
+    """The class of a random catalogue is the choice of a run."""
+    names = [decode(text_of(one)) for one in data.iterfind("BinSel")]
+    said.classes += [name for name in names if name != NOT_USED and name not in said.classes]
 
 
 # -- resolution and form ----------------------------------------------------------------------------------------------
@@ -267,7 +289,7 @@ def _read_output(data: Element, said: Said, where: Where) -> None:
         said.add("maps.forms", ["healpix"], where(out))
         _read_resolution(out, order, said, where)
     if moc is not None:
-        depth = int(_text(moc))
+        depth = int(text_of(moc))
         said.add("maps.forms", ["moc"], where(moc))
         said.add("maps.moc_order", None if depth == order else depth, where(moc))
 
@@ -282,12 +304,12 @@ def _read_resolution(out: Element, order: int | None, said: Said, where: Where) 
     elif found != order:
         raise InputError(
             f"{where(out)}: must be NsideWork, {1 << order}, for tiles, or less for a list of tiles "
-            f"(MerTileListID), found {_text(out)}"
+            f"(MerTileListID), found {text_of(out)}"
         )
 
 
 def _order_of(element: Element, where: Where) -> int:
-    nside = int(_text(element))
+    nside = int(text_of(element))
     if nside.bit_count() != 1 or nside > 1 << 29:
         raise InputError(f"{where(element)}: must be a power of two up to 2^29, found {nside}")
     return nside.bit_length() - 1
@@ -311,7 +333,7 @@ def _write_list(data: Element, holder: str, element: str, values: list[str] | No
 def _read_bits(data: Element, key: str, said: Said, where: Where) -> None:
     for holder in data.iterfind("BitList"):
         plain = [one for one in re.split(r"[\s,]+", holder.text or "") if one]
-        names = [decode(one) for one in (*plain, *(_text(child) for child in holder))]
+        names = [decode(one) for one in (*plain, *(text_of(child) for child in holder))]
         said.add(key, [] if names == [NOT_USED] else names, where(holder))
         if any(name.isdigit() for name in said.values[key]):
             said.numbered.add(key)
@@ -385,7 +407,7 @@ def _read_maps(data: Element, said: Said, where: Where) -> None:
         if quantity not in QUANTITIES:
             place = where(one if holder is not None else one.find("Info"))  # type: ignore[arg-type]
             raise InputError(f"{place}: Info must be one of {', '.join(QUANTITIES)}; found {quantity!r}")
-        named = [_text(element).upper() for element in one.iterfind("Statistic")]
+        named = [text_of(element).upper() for element in one.iterfind("Statistic")]
         maps += [f"{quantity}:{statistic}" for statistic in named or [QUANTITIES[quantity].statistic]]
     said.add("info.maps", maps, where(data.find("Info") if holder is None else holder))  # type: ignore[arg-type]
 
@@ -399,22 +421,22 @@ def _write_depth(data: Element, values: Mapping[str, Any]) -> None:
 
 def _read_depth(data: Element, said: Said, where: Where) -> None:
     kind, profile, corrected = map(data.find, ("PsfKind", "SourceProfile", "ExtinctionCorrected"))
-    if kind is not None and _text(kind) == "PARAMETER":
+    if kind is not None and text_of(kind) == "PARAMETER":
         said.wanted["depth.psf_fwhm_arcsec"] = where(kind)
-    elif kind is not None and _text(kind) != NOT_USED:
+    elif kind is not None and text_of(kind) != NOT_USED:
         said.without_a_home(kind, where, "the PSF of the band is taken where no PARAMETER is given")
-    if profile is not None and _text(profile) != NOT_USED:
-        match = re.fullmatch(r"EXPDISC (\S+) arcsec", _text(profile))
+    if profile is not None and text_of(profile) != NOT_USED:
+        match = re.fullmatch(r"EXPDISC (\S+) arcsec", text_of(profile))
         try:
             size = float(match[1]) if match else None
         except ValueError:
             size = None
         if size is None:
             raise InputError(
-                f"{where(profile)}: must be 'EXPDISC <half-light radius> arcsec', found {_text(profile)!r}"
+                f"{where(profile)}: must be 'EXPDISC <half-light radius> arcsec', found {text_of(profile)!r}"
             )
         said.add("depth.half_light_arcsec", size, where(profile))
-    if corrected is not None and _text(corrected) in ("true", "1"):
+    if corrected is not None and text_of(corrected) in ("true", "1"):
         said.wanted["depth.extinction"] = where(corrected)
     elif corrected is not None:
         said.add("depth.extinction", None, where(corrected))

@@ -29,7 +29,8 @@ from vmpz.errors import InputError
 from vmpz.files.write import write_whole
 from vmpz.files.xml import Element, parse_xml
 from vmpz.io.metadata import decode, encode, encode_name
-from vmpz.io.paramselements import TABLES, Said, names_of_bits, read_elements, write_elements
+from vmpz.io.paramsclasses import complete_classes, read_classes, write_classes
+from vmpz.io.paramselements import BESIDE, Said, Where, names_of_bits, read_elements, write_elements
 from vmpz.io.xml import PREFIX, write_header
 from vmpz.parameters import (
     Parameters,
@@ -118,10 +119,13 @@ class Told:
         The inputs are those of the base; without one they are a placeholder, the present folder.
     tiles : tuple of str
         Tiles that stage 1 shall process (an argument of a run, not a parameter); empty = all.
+    classes : tuple of str
+        Classes of galaxies that random catalogues shall follow: an argument as well.
     """
 
     parameters: Parameters
     tiles: tuple[str, ...]
+    classes: tuple[str, ...] = ()
 
 
 # -- writing ----------------------------------------------------------------------------------------------------------
@@ -170,9 +174,11 @@ def _document(parameters: Parameters, names: ParameterProduct, created: datetime
     write_header(root, names.dpd, str(identity), parameters.survey.release, version("vmpz"), created)
     data = etree.SubElement(root, "Data")
     write_elements(data, names.section, values)
+    if names.section == "visibility":
+        write_classes(data, values)
     etree.SubElement(root, "QualityFlags")
     said = Said()
-    read_elements(data, names.section, said, lambda element: str(element.tag))
+    _read_data(data, names, said, lambda element: str(element.tag))
     block = etree.SubElement(root, "Parameters")
     for key, value in values.items():
         if key not in said.values:
@@ -182,7 +188,10 @@ def _document(parameters: Parameters, names: ParameterProduct, created: datetime
 
 def _values_of(parameters: Parameters, names: ParameterProduct) -> dict[str, Any]:
     values = flatten(parameters, (*SHARED, names.section))
-    return values | ({"bitmask.table": parameters.bitmask.table} if names.section in TABLES else {})
+    beside = BESIDE.get(names.section)
+    return (
+        values if beside is None else values | {beside: flatten(parameters, [beside.split(".")[0]])[beside]}
+    )
 
 
 def _digest(names: ParameterProduct, values: Mapping[str, Any]) -> str:
@@ -263,7 +272,7 @@ def read_parameters(
         raise InputError("\n".join(homeless))
     below = NO_INPUTS if base is None else flatten(base, Parameters.model_fields)
     values = _completed(said, below)
-    return Told(validated(values, said.places), tuple(said.tiles))
+    return Told(validated(values, said.places), tuple(said.tiles), tuple(said.classes))
 
 
 def _files(path: Path) -> list[Path]:
@@ -278,6 +287,7 @@ def _files(path: Path) -> list[Path]:
 def _completed(said: Said, below: Mapping[str, Any]) -> dict[str, Any]:
     """What the products say over the base, with flag names for numbers, and everything that they rely on."""
     _find_list_of_tiles(said, below)
+    complete_classes(said, below)
     values = overlaid(below, said.values)
     for key in said.numbered:
         values[key] = names_of_bits(said, key, values.get("bitmask.table", {}))
@@ -327,9 +337,15 @@ def _read_product(path: Path, said: Said) -> None:
         _arrange(data, names)
     _check(root, names, path)
     for data in root.iterfind("Data"):
-        read_elements(data, names.section, said, where)
+        _read_data(data, names, said, where)
     for pair in root.iterfind("Parameters/Parameter"):
         _read_pair(pair, names, said, where)
+
+
+def _read_data(data: Element, names: ParameterProduct, said: Said, where: Where) -> None:
+    read_elements(data, names.section, said, where)
+    if names.section == "visibility":
+        read_classes(data, said, where)
 
 
 class _Place:
@@ -375,7 +391,7 @@ def _read_pair(pair: Element, names: ParameterProduct, said: Said, where: _Place
     key, place = (pair.findtext("Key") or "").strip(), where(pair)
     section = key.partition(".")[0]
     own = {*SHARED, names.section} & set(Parameters.model_fields)
-    if section not in own and not (key == "bitmask.table" and names.section in TABLES):
+    if section not in own and key != BESIDE.get(names.section):
         known = ", ".join(sorted(own))
         said.homeless.append(
             (key, place, f"must be a parameter of {known}, or be ignored by name; found {key}")

@@ -12,7 +12,7 @@ __all__ = ["FEW", "split"]
 IntArray = NDArray[np.int64]
 Words = NDArray[np.uint64]
 
-FEW = 16
+FEW = 32
 """Points of a node that choose their cells one by one."""
 
 

@@ -11,7 +11,9 @@ IntArray = NDArray[np.int64]
 
 
 @njit(cache=True, nogil=True)
-def add_counts(place: IntArray, weight: FloatArray, counts: IntArray, sums: FloatArray, squares: FloatArray) -> int:
+def add_counts(
+    place: IntArray, weight: FloatArray, counts: IntArray, sums: FloatArray, squares: FloatArray
+) -> int:
     """Add objects to the cells they lie in; gives how many lie in none (place -1)."""
     lost = 0
     for k in range(place.size):

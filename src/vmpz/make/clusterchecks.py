@@ -129,7 +129,9 @@ def pairs_check(tally: Tally, visibility: SkyMap) -> Check:
     meaning = "largest deviation of pair counts, in sigma"
     cap, sample = tally.cap, tally.capped
     if cap is None:
-        return left_out("pairs", meaning, "no cap of more than two cells lies inside the map (--cap names one)")
+        return left_out(
+            "pairs", meaning, "no cap of more than two cells lies inside the map (--cap names one)"
+        )
     if len(sample) < FEW:
         return left_out("pairs", meaning, f"{len(sample)} objects in the cap are too few")
     widest = min(2.0 * cap.radius_deg, 180.0)

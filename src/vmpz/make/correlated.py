@@ -4,22 +4,22 @@
 independent pixels of noise RMS would give, and a depth that takes them as independent is too deep by 2.5 log10 C. It is
 measured in two ways, in one pass over the rows of the image:
 
-*Empty apertures.* Apertures at random places, one in each of some squares of a grid so that none overlap, with no masked
-pixel and no detected source in them; each sum is divided by the root of the sum of its RMS**2; C is the spread (1.4826
-median absolute deviations) of these ratios. An aperture is the whole pixels whose centres lie within D/2 of the centre
-of its middle pixel, so that C = 1 for white noise at every D. The places are drawn by Philox with the key (seed, D), so
-no aperture depends on which others are asked for. The factors of several diameters are fitted by
+*Empty apertures.* Apertures at random places, one in each of some squares of a grid so that none overlap, with no
+masked pixel and no detected source in them; each sum is divided by the root of the sum of its RMS**2; C is the spread
+(1.4826 median absolute deviations) of these ratios. An aperture is the whole pixels whose centres lie within D/2 of
+the centre of its middle pixel, so that C = 1 for white noise at every D. The places are drawn by Philox with the key
+(seed, D), so no aperture depends on which others are asked for. The factors of several diameters are fitted by
 ``sigma_ap = RMS a N**b``, 1/2 <= b <= 1.
 
 *Autocovariance.* ``C**2 = (1 / N) sum_ij rho_ij`` over the pairs of pixels of the aperture, rho the autocorrelation of
 the unmasked pixels of IMAGE / RMS, by FFT block by block. It knows nothing of the scale of the RMS plane: with
 ``rms_ratio``, the noise of single pixels over their RMS, C of empty apertures is that ratio times C of the
-autocovariance. Where an RMS plane contains the correlation already, the ratio is below 1 and C of empty apertures, which
-is what a depth from that plane needs, is 1.
+autocovariance. Where an RMS plane contains the correlation already, the ratio is below 1 and C of empty apertures,
+which is what a depth from that plane needs, is 1.
 
-Sources are what stands out by 5 sigma in the image smoothed by a Gaussian of 1.5 pixels (sigma measured there), grown by
-some pixels; the median absolute deviation forgives what is fainter. A background that is constant over the image is of
-no effect on apertures; one that varies must be subtracted before.
+Sources are what stands out by 5 sigma in the image smoothed by a Gaussian of 1.5 pixels (sigma measured there), grown
+by some pixels; the median absolute deviation forgives what is fainter. A background that is constant over the image is
+of no effect on apertures; one that varies must be subtracted before.
 
 References: Casertano et al. 2000, AJ 120, 2747 (appendix A); Labbe et al. 2003, AJ 125, 1107 (empty apertures).
 """
@@ -321,7 +321,7 @@ class _Apertures:
         self.top, self.left = self._places()
 
     def _places(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """First rows and columns, by row: in each of some squares of twice the side, anywhere inside."""
+        """First rows and columns, by row: in each of some squares a little larger, anywhere inside."""
         key = np.array([self.seed, round(self.diameter_arcsec * 1e6)], np.uint64)
         draw = np.random.Generator(np.random.Philox(key=key))
         pitch = min(self.side + max(1, self.side // 4), *self.shape)

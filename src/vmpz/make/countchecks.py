@@ -121,7 +121,9 @@ def extremes_check(tally: Tally) -> Check:
             break
         unit = variance / expected  # what one independent object weighs
         mean, seen = expected / unit, np.round(found / unit, 6)
-        tail = np.minimum(pdtr(np.floor(seen), mean), np.where(seen >= 1.0, pdtrc(np.ceil(seen) - 1.0, mean), 1.0))
+        tail = np.minimum(
+            pdtr(np.floor(seen), mean), np.where(seen >= 1.0, pdtrc(np.ceil(seen) - 1.0, mean), 1.0)
+        )
         tests += 2 * number.size
         k = int(np.argmin(tail))
         if not note or tail[k] < worst:
@@ -148,7 +150,9 @@ def subcells_check(tally: Tally) -> Check:
     grid = tally.grid.reshape(4**depth, -1).sum(axis=1).astype(np.float64)
     mean = total / grid.size
     chi2 = float(np.sum((grid - mean) ** 2) / mean)
-    note = f"{1 << depth} x {1 << depth} sub-cells of {mean:.4g} objects, {int(np.sum(grid == 0))} of them empty"
+    note = (
+        f"{1 << depth} x {1 << depth} sub-cells of {mean:.4g} objects, {int(np.sum(grid == 0))} of them empty"
+    )
     p = _p_of_counts(chi2, grid.size - 1, np.full(grid.size, mean))
     curves = {"image": _as_image(grid / mean, depth), "error": np.array([1.0 / math.sqrt(mean)])}
     return by_p("subcells", chi2 / (grid.size - 1), meaning, p, even=True, note=note, curves=curves)

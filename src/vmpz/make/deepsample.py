@@ -277,23 +277,13 @@ def _measured_sample(
     snr: float,
 ) -> MeasuredSample:
     """The branch of an expression."""
-    deep, text, seed = catalogue.deep, str(parameters.selection.expression), parameters.seed
+    deep, text = catalogue.deep, str(parameters.selection.expression)
     named = {
         name: catalogue.column(column) if column else catalogue.size
         for name, column in sources_of(parameters).items()
     }
     cuts = cuts_of(selection_expression(text), catalogue.bands, named, len(catalogue), deep.zero_point)
-    told = parameters.selection.model_dump(exclude_defaults=True)
-    beyond = sorted(told.keys() - {"completeness", "expression", "bands"})
-    if beyond:
-        raise InputError(
-            f"class {parameters.name}: [visibility.selection] {', '.join(beyond)} has no meaning for an expression"
-        )
-    if not cuts.bands or seed is None:
-        raise InputError(
-            f"class {parameters.name}: `expression` must cut on a measured quantity, e.g. snr_{catalogue.bands[0]}, "
-            f"and `seed` be given; found {text!r}, seed {seed}"
-        )
+    _must_measure(parameters, cuts)
     index = np.flatnonzero(cuts.fixed)
     widening = [catalogue.widening(parameters.psf_fwhm_arcsec.get(band)) for band in cuts.bands]
     variance = [catalogue.variance(band, snr, one) for band, one in zip(cuts.bands, widening)]
@@ -306,8 +296,25 @@ def _measured_sample(
         flux=_of_some(flux, index),
         widening=_of_some(widening, index),
         variance=_of_some(variance, index),
-        deviates=_deviates(seed, catalogue.places()[index], cuts.bands, deep.realisations),
+        deviates=_deviates(parameters.seed or 0, catalogue.places()[index], cuts.bands, deep.realisations),
     )
+
+
+def _must_measure(parameters: VisibilityParameters, cuts: Cuts) -> None:
+    """Refuse what is given and has no effect, and cuts that no depth moves."""
+    told = parameters.selection.model_dump(exclude_defaults=True)
+    beyond = sorted(told.keys() - {"completeness", "expression", "bands"})
+    if beyond:
+        raise InputError(
+            f"class {parameters.name}: [visibility.selection] {', '.join(beyond)} has no meaning for an expression"
+        )
+    if not cuts.bands:
+        raise InputError(
+            f"class {parameters.name}: `expression` must cut on a measured quantity (snr_BAND, mag_BAND...), "
+            f"found {parameters.selection.expression!r}"
+        )
+    if parameters.seed is None:
+        raise InputError(f"class {parameters.name}: an expression must have a `seed`, found none")
 
 
 def _graded_sample(

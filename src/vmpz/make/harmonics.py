@@ -122,9 +122,9 @@ def cap_spectrum(radius_deg: float, lmax: int) -> Floats:
     legendre = np.empty(lmax + 2)
     legendre[0], legendre[1] = 1.0, x
     for degree in range(1, lmax + 1):
-        legendre[degree + 1] = (
-            (2 * degree + 1) * x * legendre[degree] - degree * legendre[degree - 1]
-        ) / (degree + 1)
+        legendre[degree + 1] = ((2 * degree + 1) * x * legendre[degree] - degree * legendre[degree - 1]) / (
+            degree + 1
+        )
     spectrum = np.empty(lmax + 1)
     spectrum[0] = 4.0 * math.pi * math.sin(math.radians(radius_deg) / 2.0) ** 4
     degree_ = np.arange(1, lmax + 1)

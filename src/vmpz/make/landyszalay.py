@@ -64,7 +64,12 @@ def landy_szalay(data: Sample, randoms: Sample, edges_deg: Floats) -> tuple[Floa
 
     def counted(one: "treecorr.Catalog", two: "treecorr.Catalog | None" = None) -> "treecorr.NNCorrelation":
         pairs = treecorr.NNCorrelation(
-            min_sep=edges_deg[0], max_sep=edges_deg[-1], nbins=edges_deg.size - 1, sep_units="deg", metric="Arc"
+            min_sep=edges_deg[0],
+            max_sep=edges_deg[-1],
+            nbins=edges_deg.size - 1,
+            sep_units="deg",
+            metric="Arc",
+            bin_slop=0.01,
         )
         pairs.process(one, two, num_threads=1)
         return pairs

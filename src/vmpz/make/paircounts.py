@@ -123,7 +123,9 @@ def _share_of_circle(separation_deg: Floats, height: float) -> Floats:
     return np.asarray(((above - below) * weight).sum(axis=-1) / math.pi)
 
 
-def _integrated(density: Callable[[Floats], Floats], edges_deg: ArrayLike, kinks: tuple[float, ...]) -> Floats:
+def _integrated(
+    density: Callable[[Floats], Floats], edges_deg: ArrayLike, kinks: tuple[float, ...]
+) -> Floats:
     """Integrals over bins of a density per radian, by Gauss-Legendre sums between its kinks."""
     edges = np.asarray(edges_deg, np.float64)
     if edges.ndim != 1 or edges.size < 2 or np.any(np.diff(edges) <= 0) or edges[0] < 0 or edges[-1] > 180.0:

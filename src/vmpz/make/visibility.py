@@ -32,7 +32,7 @@ References: Euclid LE3 VMPZ-ID; Rykoff, Rozo & Keisler 2015 (arXiv:1509.00870); 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -40,23 +40,22 @@ from numpy.typing import NDArray
 
 from vmpz.errors import InputError, MissingProductError
 from vmpz.frames import FrameRef
-from vmpz.make.galaxies import Branch
-from vmpz.make.lattice import Corners, Lattice
 from vmpz.make.needs import PassNeeds
 from vmpz.make.outside import EBV, Outside
 from vmpz.make.values import frame_keywords
-from vmpz.parameters import Parameters, VisibilityParameters
+from vmpz.make.visibilitytable import Table
+from vmpz.parameters import Parameters, ReddeningParameters, VisibilityParameters
+from vmpz.physics.extinction import coefficient
 from vmpz.products import SUBCELL, Product, ProductKey, Scalar
 from vmpz.sky.cells import CellSet
 from vmpz.sky.skymap import SkyMap
 
 __all__ = [
     "Places",
-    "Table",
     "class_of",
+    "coefficients_of",
     "coverage_kind",
     "keys",
-    "lattice_of",
     "make",
     "needs",
     "places_of",
@@ -67,74 +66,6 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
-
-EBV_STEP = 0.02
-"""Step of E(B-V) in the table, mag: less than 0.05 mag in any band."""
-
-
-# -- the table --------------------------------------------------------------------------------------------------------
-
-
-def lattice_of(chosen: VisibilityParameters) -> Lattice:
-    """The lattice of a class: one axis a band of the reference, in their order; E(B-V) last where it has an axis.
-
-    Depth maps are float32, and so is the reference: a cell of that very depth is the origin.
-    """
-    origin = tuple(float(np.float32(depth)) for depth in chosen.reference.values())
-    if chosen.extinction == "none":
-        return Lattice(origin, (chosen.step,) * len(origin))
-    return Lattice((*origin, 0.0), (*(chosen.step,) * len(origin), EBV_STEP))
-
-
-@dataclass
-class Table:
-    """What is seen of a class at the nodes of its lattice; each node is looked at once, when it is first wanted.
-
-    Parameters
-    ----------
-    chosen : VisibilityParameters
-    branch : Branch
-    """
-
-    chosen: VisibilityParameters
-    branch: Branch
-    _known: dict[tuple[int, ...], tuple[float, Floats]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.lattice = lattice_of(self.chosen)
-        self.reference = float(self.seen(np.asarray(self.lattice.origin)).sum())
-        if not self.reference > 0:
-            raise InputError(
-                f"visibility {self.chosen.name}: a galaxy of the class must be seen at the reference depth, found none"
-            )
-
-    def seen(self, position: Floats) -> Floats:
-        """Galaxies of every object that are seen at a position of the lattice, float64 (objects,)."""
-        bands = list(self.chosen.reference)
-        depth = dict(zip(bands, position[: len(bands)].tolist(), strict=True))
-        ebv = float(position[len(bands)]) if len(position) > len(bands) else 0.0
-        return np.asarray(self.branch.galaxies.weight * self.branch.seen(depth, ebv))
-
-    def relative(self, corners: Corners) -> Floats:
-        """Seen at the nodes of some corners, over what is seen at the reference, float64 (nodes,)."""
-        return np.array([self._node(node)[0] for node in corners.nodes]) / self.reference
-
-    def redshifts(self, corners: Corners) -> Floats:
-        """Galaxies seen at the nodes by redshift bin, float64 (nodes, bins)."""
-        count = self.chosen.redshift_bins[2]
-        return np.array([self._node(node)[1] for node in corners.nodes]).reshape(-1, count)
-
-    def _node(self, node: NDArray[np.int64]) -> tuple[float, Floats]:
-        number = tuple(node.tolist())
-        if number not in self._known:
-            seen = self.seen(self.lattice.position(node))
-            low, high, count = self.chosen.redshift_bins
-            redshift = self.branch.galaxies.redshift
-            inside = np.isfinite(redshift) if redshift.size else np.zeros(0, bool)
-            bins = np.histogram(redshift[inside], count, (low, high), weights=seen[: redshift.size][inside])
-            self._known[number] = float(seen.sum()), bins[0]
-        return self._known[number]
-
 
 # -- cells ------------------------------------------------------------------------------------------------------------
 
@@ -267,6 +198,18 @@ def coverage_kind(chosen: VisibilityParameters, parameters: Parameters) -> str:
     raise InputError(
         f"visibility {chosen.name}: several bands need `coverage`, the name of one of them, or [coverage] effective"
     )
+
+
+def coefficients_of(chosen: VisibilityParameters, law: ReddeningParameters) -> dict[str, float]:
+    """A_b / E(B-V) of the bands of a class, none where extinction is left out.
+
+    Raises
+    ------
+    InputError
+        The law does not cover a band.
+    """
+    bands = chosen.reference if chosen.extinction != "none" else ()
+    return {band: coefficient(law.law, band, law.coefficients) for band in bands}
 
 
 def section(key: ProductKey, ref: FrameRef, parameters: Parameters) -> dict[str, Any]:

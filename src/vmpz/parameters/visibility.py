@@ -108,7 +108,7 @@ class CountsParameters(Section):
 
     slope: float | None = Field(None, description="n(m) as 10**(slope m)")
     table: str | None = Field(None, description="instead: file of columns MAG and COUNTS (per mag)")
-    magnitudes: Window = Field((15.0, 32.0), description="[brightest, faintest] magnitude there is")
+    magnitudes: Window = Field((0.0, 32.0), description="[brightest, faintest] magnitude there is")
 
     @model_validator(mode="after")
     def _is_one_law(self) -> "CountsParameters":

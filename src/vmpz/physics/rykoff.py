@@ -217,7 +217,7 @@ class _Objects:
         return np.asarray(np.sqrt(self.inverse_flux * (pairs[:, :1] * self.inverse_flux + pairs[:, 1:])))
 
     def mag_at(self, pairs: Array, error: float = 1.0) -> Array:
-        """Magnitude (...) at which the model gives an error, for coefficients (..., 2): A / F**2 + B / F is its square."""
+        """Magnitude at which the model gives an error, ``A / F**2 + B / F`` its square; coefficients (..., 2)."""
         a, b = pairs[..., 0], pairs[..., 1]
         flux = (b + np.sqrt(b**2 + 4.0 * a * error**2)) / (2.0 * error**2)
         return np.asarray(self.pivot_mag - 2.5 * np.log10(flux))

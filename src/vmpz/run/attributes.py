@@ -19,7 +19,7 @@ from vmpz.kernels import philox
 from vmpz.make.lattice import Corners
 from vmpz.make.outside import Outside
 from vmpz.make.randoms import ATTRIBUTE, Draw, Field, Points
-from vmpz.make.visibility import Table
+from vmpz.make.visibilitytable import Table
 from vmpz.parameters import Parameters, VisibilityParameters
 from vmpz.run.classes import table_of
 from vmpz.run.maprows import MapRows, map_rows

@@ -9,10 +9,10 @@ from vmpz.make.deepsample import deep_columns, deep_sample
 from vmpz.make.galaxies import Branch
 from vmpz.make.luminosity import Tables, counts_branch, luminosity_branch
 from vmpz.make.outside import Outside
-from vmpz.make.visibility import Table, coverage_kind
+from vmpz.make.selection import Efficiency, efficiency_of
+from vmpz.make.visibility import coefficients_of, coverage_kind
+from vmpz.make.visibilitytable import Table
 from vmpz.parameters import Parameters, ReddeningParameters, VisibilityParameters
-from vmpz.physics.efficiency import Efficiency, efficiency_of
-from vmpz.physics.extinction import coefficient
 from vmpz.run.outside import stamp_of
 
 __all__ = ["class_files", "must_have_files", "table_of"]
@@ -67,10 +67,7 @@ def table_of(chosen: VisibilityParameters, parameters: Parameters) -> Table:
 def _table(chosen_json: str, snr: float, extinction_json: str, stamps: tuple[tuple[int, int], ...]) -> Table:
     chosen = VisibilityParameters.model_validate_json(chosen_json)
     law = ReddeningParameters.model_validate_json(extinction_json)
-    coefficients = {}
-    if chosen.extinction != "none":
-        coefficients = {band: coefficient(law.law, band, law.coefficients) for band in chosen.reference}
-    return Table(chosen, _branch(chosen, snr, coefficients))
+    return Table(chosen, _branch(chosen, snr, coefficients_of(chosen, law)))
 
 
 def _branch(chosen: VisibilityParameters, snr: float, coefficients: dict[str, float]) -> Branch:

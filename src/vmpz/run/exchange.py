@@ -36,8 +36,8 @@ def from_xml(paths: Iterable[str | Path], base: Parameters | None = None, ignore
     Returns
     -------
     str
-        TOML. Tiles that the products name stand in a comment, as an argument of `vmpz run`; without a base so does
-        the place where the inputs are to be said.
+        TOML. Tiles that the products name stand in a comment, as an argument of `vmpz run`, classes of random
+        catalogues as one of `vmpz random`; without a base so does the place where the inputs are to be said.
 
     Raises
     ------
@@ -47,6 +47,7 @@ def from_xml(paths: Iterable[str | Path], base: Parameters | None = None, ignore
     told = io.read_parameters(paths, base, ignore)
     parameters = told.parameters
     head = f"# vmpz run FILE --tiles {','.join(told.tiles)}\n\n" if told.tiles else ""
+    head += "".join(f"# vmpz random FILE --selection {name}\n\n" for name in told.classes)
     if base is None:
         head += NO_INPUTS
         parameters = parameters.model_copy(update={"inputs": []})
