@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext
+from itertools import pairwise
 from multiprocessing import get_context
 from types import SimpleNamespace
 
@@ -119,7 +120,7 @@ def test_any_cut_in_any_order(tmp_path_factory, name, cuts, shuffled):
     arrays = random_helpers.points(700, columns=columns)
     wanted = random_helpers.write_fits(folder / "whole.fits", arrays, columns).read_bytes()
     ends = [0, *sorted(cuts), 700]
-    spans = list(zip(ends, ends[1:], strict=False))
+    spans = list(pairwise(ends))
     shuffled.shuffle(spans)
     with io.create_random_fits(folder / "parts.fits", columns, 700, random_helpers.product()) as table:
         place = pickle.loads(pickle.dumps(table.place))
@@ -157,12 +158,11 @@ def test_a_file_of_more_than_2_gigabytes_and_2_billion_rows(tmp_path, monkeypatc
     assert fits.getheader(tmp_path / "big.fits", 1)["NAXIS2"] == rows
     catalogue = io.open_random(tmp_path / "big.fits")
     assert catalogue.rows == catalogue.keywords["NSIMOBJ"] == rows
-    offset = (tmp_path / "big.fits").stat().st_size // 2880 * 2880
     with (tmp_path / "big.fits").open("rb") as stream:
         stream.seek(table.place.offset + (rows - 600) * 16)
         found = np.frombuffer(stream.read(600 * 16), row_type(columns))
     assert all(np.array_equal(found[name], array) for name, array in arrays.items())
-    assert offset == (tmp_path / "big.fits").stat().st_size > 16 << 31
+    assert (tmp_path / "big.fits").stat().st_size > 16 << 31
 
 
 def test_no_rows(tmp_path):
@@ -303,7 +303,7 @@ def test_reading_back_finds_what_the_disk_made_of_it(tmp_path):
         made = io.create_random_fits(
             tmp_path / "a.fits", COLUMNS["full"], 100, random_helpers.product(), reread=reread
         )
-        with pytest.raises(InputError, match="DATASUM") if reread else suppress(), made as table:
+        with pytest.raises(InputError, match="DATASUM") if reread else nullcontext(), made as table:
             table.take(io.write_rows(table.place, 0, arrays))
             with table.place.path.open("r+b") as stream:
                 stream.seek(table.place.offset + 5)

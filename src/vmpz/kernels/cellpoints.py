@@ -158,7 +158,7 @@ def _position(square: tuple[int, np.int64, np.int64], order: int, u: float, v: f
         p, q = float(ix), float(iy)
     distance = (p + q) + (u + v)
     share = ((p - q) + (u - v)) / distance if distance > 0.0 else 0.0
-    lat = 90.0 - 2.0 * _arcsine(distance / (side * ROOT_6))
+    lat = 90.0 - 2.0 * _arcsine(distance * (1.0 / ROOT_6 / side))
     return min((BASE[face] + share) * 45.0, BELOW_360), row * lat
 
 

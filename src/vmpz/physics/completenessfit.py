@@ -1,8 +1,8 @@
 """Completeness measured: the error function that fits detections and misses best.
 
 The probability of detection ``P(m) = (c0/2) (1 - erf((m - m50) / (sqrt(2) w)))`` (`vmpz.physics.completeness`) is
-fitted to sources that are known to be there (injections, or a deeper catalogue), each of which was detected or missed, by
-maximum likelihood: no bins. The limit at the fraction f of the plateau is ``m_f = m50 - w Phi**-1(f)``; its error
+fitted to sources that are known to be there (injections, or a deeper catalogue), each of which was detected or missed,
+by maximum likelihood: no bins. The limit at the fraction f of the plateau is ``m_f = m50 - w Phi**-1(f)``; its error
 follows from the Fisher information of all parameters.
 """
 
