@@ -10,7 +10,9 @@ from vmpz.cli.base import AsJson, app, parts_of, table_of
 
 __all__ = ["calibrate"]
 
-calibrate = typer.Typer(no_args_is_help=True, help="Calibrate depth by the noise of images and by catalogues.")
+calibrate = typer.Typer(
+    no_args_is_help=True, help="Calibrate depth by the noise of images and by catalogues."
+)
 app.add_typer(calibrate, name="calibrate")
 
 SHARED_SIGN = "shifts of the bands do not share a sign: a selection contaminates one of the catalogues"
@@ -24,9 +26,7 @@ def noise(
     aperture: Annotated[
         list[float], typer.Option(min=0, help="Aperture diameter, arcsec; several, that of the depth first.")
     ],
-    flags: Annotated[
-        str | None, typer.Option(help="Flags of the pixels.", metavar="FILE[HDU]")
-    ] = None,
+    flags: Annotated[str | None, typer.Option(help="Flags of the pixels.", metavar="FILE[HDU]")] = None,
     bits: Annotated[
         str | None, typer.Option(help="Flags that mask a pixel, comma-separated; default any.")
     ] = None,
@@ -37,9 +37,7 @@ def noise(
         str | None, typer.Option(help="Background to subtract.", metavar="FILE[HDU]")
     ] = None,
     number: Annotated[int, typer.Option(min=100, help="Places tried for each diameter.")] = 10_000,
-    grow: Annotated[
-        float, typer.Option(min=0, help="By how much detected sources are grown, arcsec.")
-    ] = 1.0,
+    grow: Annotated[float, typer.Option(min=0, help="By how much detected sources are grown, arcsec.")] = 1.0,
     pixel_scale: Annotated[
         float | None, typer.Option(min=1e-3, help="Side of a pixel, arcsec; default that of the WCS.")
     ] = None,
@@ -63,7 +61,9 @@ def noise(
         for one in told["apertures"]
     ]
     typer.echo(table_of(rows))
-    typer.echo(f"pixel noise / RMS {told['rms_ratio']:.4f}, near sources {100 * told['source_fraction']:.1f} %")
+    typer.echo(
+        f"pixel noise / RMS {told['rms_ratio']:.4f}, near sources {100 * told['source_fraction']:.1f} %"
+    )
     if told["fit"] is not None:
         typer.echo(f"sigma_ap = RMS a N**b, a {told['fit']['a']:.4f}, b {told['fit']['b']:.4f}")
     typer.echo(_paste(told, band))
@@ -159,7 +159,8 @@ def depth(
 @calibrate.command()
 def compare(
     pairs: Annotated[
-        list[Path], typer.Argument(help="Catalogue depth and depth map, for each band.", metavar="DEPTH MAP...")
+        list[Path],
+        typer.Argument(help="Catalogue depth and depth map, for each band.", metavar="DEPTH MAP..."),
     ],
     as_json: AsJson = False,
 ) -> None:

@@ -1,5 +1,6 @@
 """What is wrong with a product file: layout, keywords, checksums, sorting, ranges, agreement with its descriptor."""
 
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -71,7 +72,16 @@ def _random_faults(path: Path) -> Iterator[str]:
     if ".fits" in path.name and path.is_file():
         with open_fits(str(path), MAX_BYTES) as file:
             yield from _primary_faults(file)
+            yield from _fill_faults(file)
     yield from random_faults(path)
+
+
+def _fill_faults(file: FitsFile) -> Iterator[str]:
+    """What fills the last block of a table are zeros; the rows are verified where they are read."""
+    for unit in file.hdus if not file.is_gzip else ():
+        fill = unit.padded_bytes - unit.data_bytes
+        if os.pread(file.handle.fileno(), fill, unit.data_offset + unit.data_bytes).strip(b"\0"):
+            yield f"{unit.where}: DATASUM must hold, found that the zeros behind the rows were altered"
 
 
 def _primary_faults(file: FitsFile) -> Iterator[str]:

@@ -4,8 +4,8 @@ A HATS catalogue (IVOA note "HATS", read by LSDB) is a folder of Parquet files, 
 ``dataset/Norder=<k>/Dir=<d>/Npix=<p>.parquet``, d = p rounded down to ten thousands, rows ascending in the nested index
 of order 29. That column is HPIX_29, here under the name that HATS readers look for, ``_healpix_29``; it is not there
 twice. Beside the partitions stand ``partition_info.csv`` (cells, rows and SHA-256 of every partition), the schema
-(``dataset/_common_metadata``, with key and keywords of the catalogue and digests of the other two files), and the
-properties (``hats.properties``, and ``properties`` for older readers).
+(``dataset/_common_metadata``, with key and keywords of the catalogue), and the properties (``hats.properties``, and
+``properties`` for older readers), which hold the SHA-256 of both.
 
 One file (``create_random_parquet``) has the columns under their own names and the keywords in its metadata.
 
@@ -13,8 +13,7 @@ In both, integers are stored as differences, floats byte by byte, both by zstd; 
 have 2**20 rows; bytes depend on the content alone.
 """
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
@@ -51,10 +50,10 @@ from vmpz.products import Product
 
 __all__ = [
     "COMMON",
-    "PARTITIONS",
     "PARTITION_INFO",
-    "PROPERTIES",
     "PROPERTY_FILES",
+    "SEALS",
+    "SEARCHED",
     "Partition",
     "RandomParquet",
     "create_random_parquet",
@@ -69,8 +68,8 @@ SEARCHED = (HATS_INDEX, HPIX_29, LONGITUDE, LATITUDE)
 DEEPEST = 29
 PARTITION_INFO, COMMON = "partition_info.csv", "dataset/_common_metadata"
 PROPERTY_FILES = ("hats.properties", "properties")
-PROPERTIES, PARTITIONS = b"vmpz.properties", b"vmpz.partitions"
-"""Metadata: SHA-256 of the properties and of the list of partitions."""
+SEALS = {"vmpz_sha256_partitions": PARTITION_INFO, "vmpz_sha256_schema": COMMON}
+"""Property -> file whose SHA-256 it is; the properties themselves stand there twice."""
 
 
 @dataclass(frozen=True)
@@ -169,18 +168,13 @@ def finish_hats(
     product = counted(product, rows)
     listed = "".join(f"{one.order},{one.pixel},{one.rows},{one.sha256}\n" for one in partitions)
     listed = f"Norder,Npix,num_rows,sha256\n{listed}"
-    properties = _properties(product, partitions)
-    for name in PROPERTY_FILES:
-        (folder / name).write_text(properties, "utf-8")
     (folder / PARTITION_INFO).write_text(listed, "utf-8")
-    schema = schema_of(hats_columns(columns))
-    told = {
-        **_label(product),
-        PROPERTIES: hashlib.sha256(properties.encode()).hexdigest(),
-        PARTITIONS: hashlib.sha256(listed.encode()).hexdigest(),
-    }
+    schema = schema_of(hats_columns(columns)).with_metadata(_label(product))
     (folder / COMMON).parent.mkdir(exist_ok=True)
-    pq.write_metadata(schema.with_metadata({SUM: seal_of(told, schema, rows), **told}), str(folder / COMMON))
+    pq.write_metadata(schema, str(folder / COMMON))
+    seals = {key: sha256_of(folder / name) for key, name in SEALS.items()}
+    for name in PROPERTY_FILES:
+        (folder / name).write_text(_properties(product, partitions, seals), "utf-8")
 
 
 def _must_ascend(index: NDArray[np.int64], low: int, high: int, where: str) -> None:
@@ -215,7 +209,7 @@ def _must_be_all(folder: Path, partitions: Sequence[Partition]) -> None:
             )
 
 
-def _properties(product: Product, partitions: Sequence[Partition]) -> str:
+def _properties(product: Product, partitions: Sequence[Partition], seals: Mapping[str, str]) -> str:
     """Properties as the HATS note lists them, then the keywords of the catalogue; fixed order, no clock."""
     source, key = product.provenance, product.key
     area = sum(4.0**-one.order for one in partitions) / 12
@@ -237,6 +231,7 @@ def _properties(product: Product, partitions: Sequence[Partition]) -> str:
     }
     if source is not None:
         told["hats_creation_date"] = source.created.astimezone(UTC).strftime("%Y-%m-%dT%H:%MUTC")
+    told |= seals
     told |= {f"vmpz_{name}": value for name, value in label_words(product, "OBSERVED").items()}
     return "".join(f"{name}={encode(str(value)).replace(chr(92), '%5C')}\n" for name, value in told.items())
 

@@ -252,7 +252,7 @@ def reading_parquet(path: Path) -> Iterator[None]:
     """Turn what the Parquet reader raises about damaged files into an `InputError`."""
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:  # the last: bytes that are no text
         raise InputError(
             f"{path}: must be whole Parquet whose page checksums hold, found: {error}"
         ) from error

@@ -7,7 +7,6 @@ Checksums are verified on the way: DATASUM of a FITS table after its last block,
 """
 
 import csv
-import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,9 +24,9 @@ from vmpz.files.write import sha256_of
 from vmpz.io.hats import (
     COMMON,
     PARTITION_INFO,
-    PARTITIONS,
-    PROPERTIES,
     PROPERTY_FILES,
+    SEALS,
+    SEARCHED,
     Partition,
     partition_path,
 )
@@ -206,7 +205,9 @@ class _Parquet(RandomCatalogue):
         with reading_parquet(path):
             schema, metadata = pq.read_schema(path), pq.read_metadata(path)
         self.rows = metadata.num_rows
-        self.keywords = _keywords(path, metadata.metadata or {}, schema, self.rows)
+        self.told = metadata.metadata or {}
+        _must_hold(path, self.told, schema, self.rows)
+        self.keywords = _keywords(self.told)
         self._names = _named(_numbers(schema), parquet_positions(schema, positions, str(path)))
 
     def _blocks(self, names: Mapping[str, str], rows: int) -> Iterator[Block]:
@@ -221,29 +222,27 @@ def _numbers(schema: Any) -> list[str]:
     ]
 
 
-def _keywords(path: Path, told: Mapping[bytes, bytes], schema: Any, rows: int) -> dict[str, Scalar]:
-    """Keywords in the metadata of a file of the package, none in that of another.
-
-    Raises
-    ------
-    InputError
-        They are not those that were written.
-    """
-    sealed = (KEY, KEYWORDS, UNIT, DIGEST, PROPERTIES, PARTITIONS)
-    label = {name: told[name] for name in sealed if name in told}
-    if SUM not in told and not label:
-        return {}
-    if told.get(SUM) != seal_of(label, schema, rows):
+def _must_hold(path: Path, told: Mapping[bytes, bytes], schema: Any, rows: int) -> None:
+    """Metadata of a file of the package are those that were written."""
+    label = {name: told[name] for name in (KEY, KEYWORDS, UNIT, DIGEST) if name in told}
+    if (label or SUM in told) and told.get(SUM) != seal_of(label, schema, rows):
         raise InputError(
             f"{path}: metadata, columns and number of rows must be those written, found them altered"
         )
-    words = json.loads(label.get(KEYWORDS, b"{}"))
+
+
+def _keywords(told: Mapping[bytes, bytes]) -> dict[str, Scalar]:
+    """Keywords in the metadata of a file of the package, none in that of another."""
+    words = json.loads(told.get(KEYWORDS, b"{}"))
     return {name: value for name, value in words.items() if keyword(name) is not None}
 
 
 def _parquet_blocks(path: Path, names: Mapping[str, str], rows: int) -> Iterator[Block]:
     """Blocks of a Parquet file; `names`: here -> in the file."""
     with reading_parquet(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        missing = sorted({*names.values()} - {*file.schema_arrow.names})
+        if missing:
+            raise InputError(f"{path}: column {missing[0]} must be present, found {file.schema_arrow.names}")
         for batch in file.iter_batches(rows, columns=list(dict.fromkeys(names.values()))):
             found = {here: batch[name].to_numpy(zero_copy_only=False) for here, name in names.items()}
             yield {
@@ -259,16 +258,14 @@ class _Hats(RandomCatalogue):
     def __init__(self, path: Path, positions: Sequence[str] | None) -> None:
         self.path = path
         told = _properties(path)
+        _must_be_sealed(path, told)
         self.partitions = _listed(path)
         _must_be_there(path, self.partitions)
-        first = next(iter(self.partitions), None)
         with reading_parquet(path / COMMON):
-            common = path / COMMON
-            schema = pq.read_schema(common if common.is_file() or first is None else path / first)
+            schema = pq.read_schema(path / COMMON)
         stated = [one.get("num_rows") for one in self.partitions.values()]
         self.rows = sum(map(_count, stated)) if None not in stated else _count(told.get("hats_nrows", ""))
-        self.keywords = _keywords(path / COMMON, schema.metadata or {}, schema, self.rows)
-        _must_be_sealed(path, schema.metadata or {})
+        self.keywords = _keywords(schema.metadata or {})
         if positions is None and "hats_col_ra" in told:
             positions = (told["hats_col_ra"], told.get("hats_col_dec", ""))
         pair = position_columns(schema.names, positions)
@@ -329,13 +326,23 @@ def _must_be_there(folder: Path, partitions: Mapping[str, Any]) -> None:
             raise InputError(f"{folder / min(names)}: {told} {PARTITION_INFO} says, found otherwise")
 
 
-def _must_be_sealed(folder: Path, told: Mapping[bytes, bytes]) -> None:
-    """Properties and list of a catalogue of the package are those that were written."""
-    for key, names in ((PROPERTIES, PROPERTY_FILES), (PARTITIONS, (PARTITION_INFO,))):
-        for name in names if key in told else ():
-            path = folder / name
-            if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest().encode() != told[key]:
-                raise InputError(f"{path}: must be as it was written, found it altered or gone")
+def _must_be_sealed(folder: Path, told: Mapping[str, str]) -> None:
+    """Properties agree with one another, and what they hold the SHA-256 of is as it was written.
+
+    Raises
+    ------
+    InputError
+        They do not, or it is not.
+    """
+    files = [folder / name for name in PROPERTY_FILES if (folder / name).is_file()]
+    is_ours = any(key in told for key in SEALS)
+    if is_ours and len(files) < len(PROPERTY_FILES):
+        raise InputError(f"{folder}: must have {' and '.join(PROPERTY_FILES)}, found {files[0].name} alone")
+    if len({one.read_bytes() for one in files}) > 1:
+        raise InputError(f"{folder}: {' and '.join(PROPERTY_FILES)} must be equal, found that they differ")
+    for key, name in SEALS.items():
+        if key in told and (not (folder / name).is_file() or sha256_of(folder / name) != told[key]):
+            raise InputError(f"{folder / name}: must be as it was written, found it altered or gone")
 
 
 # -- what is wrong with a catalogue -----------------------------------------------------------------------------------
@@ -357,14 +364,38 @@ def random_faults(path: Path) -> Iterator[str]:
     if isinstance(catalogue, _Hats):
         yield from _partition_faults(catalogue)
     rows = 0
-    wanted = [name for name in (LONGITUDE, LATITUDE, "WEIGHT") if name in catalogue.columns]
-    for block in catalogue.blocks(wanted):
+    for block in catalogue.blocks():
         must_be_positions(block, path)
         if "WEIGHT" in block and not np.isfinite(block["WEIGHT"]).all():
             yield f"{path}: WEIGHT must be finite, found {np.sum(~np.isfinite(block['WEIGHT']))} that are not"
         rows += len(block[LONGITUDE])
     if rows != catalogue.rows:
         yield f"{path}: must hold {catalogue.rows} rows, found {rows}"
+    if (
+        isinstance(catalogue, _Parquet) and KEY in catalogue.told
+    ):  # read to its end, so its metadata can be looked at
+        yield from _statistics_faults(path)
+
+
+def _statistics_faults(path: Path) -> Iterator[str]:
+    """Least and largest values of row groups, which no checksum covers, are those of their rows.
+
+    The library aborts the process where it is asked for metadata that reading would have refused.
+    """
+    with reading_parquet(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        for group in range(file.num_row_groups):
+            told = file.metadata.row_group(group)
+            for chunk in (told.column(number) for number in range(told.num_columns)):
+                name, stated = chunk.path_in_schema, chunk.statistics
+                if name not in SEARCHED:
+                    continue
+                values = file.read_row_group(group, [name]).column(0).to_numpy()
+                least, largest = (stated.min, stated.max) if stated and stated.has_min_max else (None, None)
+                if (least, largest) != (values.min(), values.max()):
+                    yield (
+                        f"{path}: statistics of {name} in row group {group} must be {values.min()} and "
+                        f"{values.max()}, found {least} and {largest}"
+                    )
 
 
 def _partition_faults(catalogue: _Hats) -> Iterator[str]:
@@ -373,6 +404,7 @@ def _partition_faults(catalogue: _Hats) -> Iterator[str]:
         path = catalogue.path / place
         if told.get("sha256", "") not in ("", found := sha256_of(path)):
             yield f"{path}: SHA-256 must be that of {PARTITION_INFO}, {told['sha256']}; found {found}"
+            continue
         if not catalogue.index_name:
             continue
         low, high = Partition(int(told["Norder"]), int(told["Npix"]), 0, 0, "").pixels_29

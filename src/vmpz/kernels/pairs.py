@@ -4,9 +4,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["count_pairs"]
+__all__ = ["count_around", "count_pairs"]
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 TABLE = 1 << 12
 
@@ -26,29 +27,57 @@ def count_pairs(points: FloatArray, weights: FloatArray, edges: FloatArray, out:
     out : float64 (k, bins)
         Output.
     """
-    bins, kinds = edges.size - 1, weights.shape[0]
-    low, high = edges[0], edges[bins]
-    step = TABLE / (high - low)
-    first = np.empty(TABLE + 1, np.int64)  # the bin of the lower end of each equal step of squared chord
-    place = 0
+    first, sums = _steps(edges), np.empty(out.shape)
+    out[:] = 0.0
+    for i in range(points.shape[1]):
+        _count_row(points, weights, i, i, edges, first, sums)
+        for kind in range(out.shape[0]):
+            for place in range(out.shape[1]):
+                out[kind, place] += weights[kind, i] * sums[kind, place]
+
+
+@njit(cache=True, nogil=True)
+def count_around(
+    points: FloatArray, weights: FloatArray, chosen: IntArray, edges: FloatArray, out: FloatArray
+) -> None:
+    """Sum of the weights of all other points by squared chord from each of some points, (chosen, k, bins)."""
+    first = _steps(edges)
+    for k in range(chosen.size):
+        _count_row(points, weights, chosen[k], points.shape[1], edges, first, out[k])
+
+
+@njit(cache=True, nogil=True)
+def _steps(edges: FloatArray) -> IntArray:
+    """Bin of the lower end of each of TABLE equal steps of squared chord."""
+    first, place = np.empty(TABLE + 1, np.int64), 0
     for k in range(TABLE + 1):
-        while place < bins - 1 and edges[place + 1] <= low + k / step:
+        while place < edges.size - 2 and edges[place + 1] <= edges[0] + k * (edges[-1] - edges[0]) / TABLE:
             place += 1
         first[k] = place
-    out[:] = 0.0
-    sums = np.zeros((kinds, bins))
-    for i in range(points.shape[1]):
-        x, y, z = points[0, i], points[1, i], points[2, i]
-        sums[:] = 0.0
-        for j in range(i):
-            a, b, c = points[0, j] - x, points[1, j] - y, points[2, j] - z
-            chord = a * a + b * b + c * c
-            if low <= chord < high:
-                place = max(first[np.int64((chord - low) * step)] - 1, 0)
-                while edges[place + 1] <= chord:
-                    place += 1
-                for kind in range(kinds):
-                    sums[kind, place] += weights[kind, j]
-        for kind in range(kinds):
-            for place in range(bins):
-                out[kind, place] += weights[kind, i] * sums[kind, place]
+    return first
+
+
+@njit(cache=True, nogil=True)
+def _count_row(
+    points: FloatArray,
+    weights: FloatArray,
+    i: int,
+    stop: int,
+    edges: FloatArray,
+    first: IntArray,
+    sums: FloatArray,
+) -> None:
+    """Weights of the points before `stop`, but point i, by squared chord from it."""
+    sums[:] = 0.0
+    low, high = edges[0], edges[-1]
+    step = TABLE / (high - low)
+    x, y, z = points[0, i], points[1, i], points[2, i]
+    for j in range(stop):
+        a, b, c = points[0, j] - x, points[1, j] - y, points[2, j] - z
+        chord = a * a + b * b + c * c
+        if low <= chord < high and j != i:
+            place = max(first[np.int64((chord - low) * step)] - 1, 0)
+            while edges[place + 1] <= chord:
+                place += 1
+            for kind in range(sums.shape[0]):
+                sums[kind, place] += weights[kind, j]

@@ -249,7 +249,9 @@ class ExposureTotals:
         bits = (words[:, None] >> np.arange(SUBCELLS, dtype=np.uint64) & np.uint64(1)).astype(np.uint8)
         self.seen[place] += np.minimum(bits, 255 - self.seen[place])
 
-    def statistics(self, union: Array, coverage: Selection | None = None) -> CellStatistics:
+    def statistics(
+        self, union: Array, coverage: Selection | None = None, *, subcells: bool = False
+    ) -> CellStatistics:
         """What was added up.
 
         Parameters
@@ -258,17 +260,27 @@ class ExposureTotals:
             Share of each cell inside the union of the outlines.
         coverage : Selection, optional
             The selection that good sub-cells must not be hit by.
+        subcells : bool
+            Whether the words of these sub-cells are kept.
         """
         columns: dict[str, NDArray[Any]] = {"geom": union, **dict(sorted(self.areas.items()))}
         for prefix in sorted(self.moments):
             columns |= _moment_columns(prefix, self.moments[prefix])
         if coverage is not None:
             columns[f"coverage.{coverage.text}"] = self._covered(union, self.min_good)
+            columns |= {"subcells": self._words()} if subcells else {}
         if "RMS.good" in self.moments:
             part = np.clip(union if self.seen is None else self._covered(union, 1), self.most, self.good)
             known = self.weight > 0
             columns["depth.weight"] = np.divide(self.weight, part, out=np.zeros(part.size), where=known)
         return CellStatistics(self.cells, columns, self.scalars)
+
+    def _words(self) -> NDArray[np.uint64]:
+        """Words of the sub-cells that enough exposures see well."""
+        if self.seen is None:
+            return np.zeros(len(self.cells), np.uint64)
+        packed = np.packbits(self.seen >= self.min_good, axis=1, bitorder="little")
+        return packed.view("<u8").ravel().astype(np.uint64)
 
     def _covered(self, union: Array, least: int) -> Array:
         """Share of sub-cells that so many exposures see well, at least; never more than the union of the outlines."""

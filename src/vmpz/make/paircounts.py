@@ -8,7 +8,9 @@ separations is p(t) = 2 pi sin t A_x(t)/A^2. It is known for
 * the full sphere: p = sin t/2.
 
 N points make N(N - 1)/2 times the integral of p over a bin. The scatter of that, relative, is 0.5-0.7/sqrt(N) at large
-separations (a point near the edge has fewer neighbours, and all its pairs share it) and that of the pairs at small ones.
+separations (a point near the edge has fewer neighbours, and all its pairs share it), more where only pairs across the
+whole region count, and that of the pairs at small ones. It is estimated from the counts around single points, as for
+any U-statistic (Hoeffding 1948): 4 Var(h)/N + 2 f/N^2, h the share of the other points in the bin, f its mean.
 
 Where points follow a visibility V that is not constant, the expectation is that of the cap times <V V'>_t/<V>^2, from
 pairs of coarse cells: what the size of the cells does to both of its parts cancels.
@@ -22,28 +24,28 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
-from vmpz.kernels.pairs import count_pairs
+from vmpz.kernels.pairs import count_around, count_pairs
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
 from vmpz.sky.regions import Cap, cells_inside
 from vmpz.sky.skymap import SkyMap
 
 __all__ = [
-    "SCATTER",
     "band_pair_fraction",
     "cap_overlap_sr",
     "cap_pair_fraction",
     "largest_cap",
     "pair_correlation",
     "pair_fractions",
+    "pair_scatter",
     "sphere_pair_fraction",
     "unit_vectors",
 ]
 
 Floats = NDArray[np.float64]
 
-SCATTER = 0.7
-"""Relative scatter of pair counts at large separations, times sqrt(N)."""
+LOOKED_AT = 1000
+"""Points around which pairs are counted for their scatter."""
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(48)
 COARSE_CELLS = 40_000
 """Cells among which the largest cap is looked for."""
@@ -166,6 +168,22 @@ def pair_fractions(points: Floats, weights: Floats, edges_deg: ArrayLike) -> tup
     count_pairs(np.ascontiguousarray(points), np.ascontiguousarray(weights), chords, out)
     total = (weights.sum(axis=1) ** 2 - (weights**2).sum(axis=1)) / 2.0
     return out / total[:, None], total
+
+
+def pair_scatter(points: Floats, weight: Floats, edges_deg: ArrayLike) -> Floats:
+    """Standard error of the fractions of `pair_fractions` of independent points, estimated from them, float64 (bins,)."""
+    chords = 4.0 * np.sin(np.radians(np.asarray(edges_deg, np.float64)) / 2.0) ** 2
+    number = weight.size
+    chosen = np.linspace(0, number - 1, min(number, LOOKED_AT)).astype(np.int64)
+    out = np.empty((chosen.size, 1, chords.size - 1))
+    count_around(np.ascontiguousarray(points), np.ascontiguousarray(weight[None]), chosen, chords, out)
+    total, squares = float(np.sum(weight)), float(np.sum(weight**2))
+    mine = weight[chosen, None]
+    share = out[:, 0] / (total - mine)
+    mean = np.sum(share * mine, axis=0) / np.sum(mine)
+    shot = mean * squares / total**2
+    first = np.maximum(np.sum((mine * (share - mean)) ** 2, axis=0) / np.sum(mine**2) - shot, 0.0)
+    return np.sqrt(4.0 * first * squares / total**2 + 2.0 * mean * (squares / total**2) ** 2)
 
 
 def pair_correlation(visibility: SkyMap, cap: Cap, edges_deg: ArrayLike) -> Floats:

@@ -24,7 +24,7 @@ __all__ = ["Expectation", "Sample", "Tally"]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-NEAR, CAPPED, WIDE = 120_000, 20_000, 15_000
+NEAR, CAPPED, WIDE = 120_000, 16_000, 10_000
 """Objects that the samples are made to hold."""
 REGIONS = 8
 """Compact regions of the near sample."""

@@ -40,11 +40,14 @@ from numpy.typing import NDArray
 
 from vmpz.errors import InputError, MissingProductError
 from vmpz.frames import FrameRef
+from vmpz.make.coverage import keys as coverage_keys
+from vmpz.make.coverage import needs as coverage_needs
 from vmpz.make.needs import PassNeeds
 from vmpz.make.outside import EBV, Outside
 from vmpz.make.values import frame_keywords
 from vmpz.make.visibilitytable import Table
 from vmpz.parameters import Parameters, ReddeningParameters, VisibilityParameters
+from vmpz.parameters.visibility import FILES
 from vmpz.physics.extinction import coefficient
 from vmpz.products import SUBCELL, Product, ProductKey, Scalar
 from vmpz.sky.cells import CellSet
@@ -54,6 +57,7 @@ __all__ = [
     "Places",
     "class_of",
     "coefficients_of",
+    "coverage_bands",
     "coverage_kind",
     "keys",
     "make",
@@ -66,6 +70,12 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
+
+WITHOUT_EFFECT = {
+    "visibility": {"tom_bin", "classes", "redshift_bins"},
+    "redshifts": {"tom_bin", "depth_error"},
+}
+"""Parameters of a class that a kind of product does not depend on."""
 
 # -- cells ------------------------------------------------------------------------------------------------------------
 
@@ -168,8 +178,11 @@ def _keys(kind: str, ref: FrameRef, parameters: Parameters) -> list[ProductKey]:
 
 
 def needs(key: ProductKey, ref: FrameRef, parameters: Parameters) -> PassNeeds:
-    """Nothing of the pass: it is made of coverage and depth."""
-    return PassNeeds()
+    """Of the pass the sub-cells of its coverage alone, where they are kept: it is made of coverage and depth."""
+    whole = key.kind == "visibility" and parameters.coverage.subcells
+    if not whole or ref.band not in coverage_bands(class_of(key, parameters), parameters):
+        return PassNeeds()
+    return coverage_needs(coverage_keys(ref, parameters)[0], ref, parameters)
 
 
 def wanted(key: ProductKey, parameters: Parameters) -> dict[str, Outside]:
@@ -200,6 +213,12 @@ def coverage_kind(chosen: VisibilityParameters, parameters: Parameters) -> str:
     )
 
 
+def coverage_bands(chosen: VisibilityParameters, parameters: Parameters) -> tuple[str, ...]:
+    """The bands that the observed fraction is of; errors as of `coverage_kind`."""
+    whose = coverage_kind(chosen, parameters)
+    return tuple(parameters.coverage.effective) if whose == "effective" else (whose,)
+
+
 def coefficients_of(chosen: VisibilityParameters, law: ReddeningParameters) -> dict[str, float]:
     """A_b / E(B-V) of the bands of a class, none where extinction is left out.
 
@@ -215,13 +234,16 @@ def coefficients_of(chosen: VisibilityParameters, law: ReddeningParameters) -> d
 def section(key: ProductKey, ref: FrameRef, parameters: Parameters) -> dict[str, Any]:
     """Parameters that enter the digest; what files from outside hold enters by their identities."""
     chosen = class_of(key, parameters)
-    told = chosen.model_dump(mode="json")
-    for group, names in (("deep", ("catalogue",)), ("luminosity", ("table",)), ("counts", ("table",))):
+    told = chosen.model_dump(mode="json", exclude=WITHOUT_EFFECT[key.kind])
+    told["reference"] = list(chosen.reference.items())  # their order is that of FILTLST
+    for group, names in FILES.items():
         for name in names if told[group] is not None else ():
-            told[group].pop(name)
-    law = parameters.extinction.model_dump(mode="json", include={"law", "coefficients", "method", "column"})
-    subcells = {"subcells": parameters.coverage.subcells} if key.kind == "visibility" else {}
-    return {**told, **({} if chosen.extinction == "none" else {"law": law}), **subcells}
+            if isinstance(told[group][name], str):
+                told[group].pop(name)
+    if chosen.extinction != "none":
+        told["law"] = parameters.extinction.model_dump(mode="json", include={"method", "column"})
+        told["coefficients"] = coefficients_of(chosen, parameters.extinction)
+    return told | ({"subcells": parameters.coverage.subcells} if key.kind == "visibility" else {})
 
 
 def make(

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 from vmpz.parameters.base import Factor, Section
 
 __all__ = [
+    "FILES",
     "CosmologyParameters",
     "CountsParameters",
     "DeepSampleParameters",
@@ -15,6 +16,14 @@ __all__ = [
     "SelectionParameters",
     "VisibilityParameters",
 ]
+
+FILES = {
+    "luminosity": ("table", "k_correction", "evolution"),
+    "deep": ("catalogue",),
+    "counts": ("table",),
+    "selection": ("efficiency",),
+}
+"""What may name a file, by section of a class."""
 
 Window = Annotated[
     tuple[float, float],
@@ -224,14 +233,8 @@ class VisibilityParameters(Section):
 
     def located(self, absolute: Callable[[str], str]) -> "VisibilityParameters":
         """The same with the places of all files made absolute."""
-        files = {
-            "luminosity": ("table", "k_correction", "evolution"),
-            "deep": ("catalogue",),
-            "counts": ("table",),
-            "selection": ("efficiency",),
-        }
         changed: dict[str, Any] = {}
-        for name, keys in files.items():
+        for name, keys in FILES.items():
             section = getattr(self, name)
             if section is not None:
                 told = {key: getattr(section, key) for key in keys}

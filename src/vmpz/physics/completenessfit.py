@@ -2,15 +2,15 @@
 
 The probability of detection ``P(m) = (c0/2) (1 - erf((m - m50) / (sqrt(2) w)))`` (`vmpz.physics.completeness`) is
 fitted to sources that are known to be there (injections, or a deeper catalogue), each of which was detected or missed,
-by maximum likelihood: no bins. The limit at the fraction f of the plateau is ``m_f = m50 - w Phi**-1(f)``; its error
-follows from the Fisher information of all parameters.
+by maximum likelihood: no bins, and steps by the Fisher information (scoring) from the best of a grid. The limit at the
+fraction f of the plateau is ``m_f = m50 - w Phi**-1(f)``; its error follows from the information of all parameters.
 """
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import ndtri
 
 from vmpz.physics.completeness import error_function
@@ -20,6 +20,12 @@ __all__ = ["CompletenessFit", "fit_completeness"]
 Array = NDArray[np.float64]
 
 NARROWEST_MAG, WIDEST_MAG = 0.01, 5.0
+FAINTEST_PLATEAU = 0.01
+PLATEAUS, WIDTHS_MAG, QUANTILES = (0.98, 0.85, 0.6), (0.05, 0.2, 0.6), np.linspace(0.1, 0.9, 9)
+"""Where the fit is begun: the best of these, m50 at quantiles of the magnitudes."""
+ROUNDS, HALVINGS = 60, 12
+CONVERGED = 1e-8
+"""Change of the log likelihood."""
 SURELY = 1e-6
 """A detection or miss is never less probable than this: one false match must not decide a fit."""
 LEAST_OF_EACH = 5
@@ -66,19 +72,32 @@ def fit_completeness(mag: Array, detected: NDArray[np.bool_]) -> CompletenessFit
     if min(np.count_nonzero(detected), np.count_nonzero(~detected)) < LEAST_OF_EACH:
         return None
     middle = float(np.median(mag))
-    starts = [
-        (plateau, edge - middle, 0.3) for plateau in (0.95, 0.7) for edge in np.quantile(mag, (0.2, 0.5, 0.8))
-    ]
-    bounds = [(0.01, 1.0), (mag.min() - middle - 1.0, mag.max() - middle + 1.0), (NARROWEST_MAG, WIDEST_MAG)]
-    found = [
-        minimize(_surprise, start, (mag - middle, detected), jac=True, method="L-BFGS-B", bounds=bounds)
-        for start in starts
-    ]
-    plateau, m50, width = min(found, key=lambda one: float(one.fun)).x
-    covariance = _covariance(mag - middle, plateau, m50, width)
-    if covariance is None:
-        return None
-    return CompletenessFit(middle + float(m50), float(width), float(plateau), covariance)
+    found = _scored(mag - middle, detected)
+    plateau, m50, width = (float(one) for one in found)
+    covariance = _covariance(mag - middle, found)
+    return None if covariance is None else CompletenessFit(middle + m50, width, plateau, covariance)
+
+
+def _scored(mag: Array, detected: NDArray[np.bool_]) -> Array:
+    """Plateau, m50 and width of the largest likelihood within bounds, by Fisher scoring with halved steps."""
+    lower = np.array([FAINTEST_PLATEAU, mag.min() - 1.0, NARROWEST_MAG])
+    upper = np.array([1.0, mag.max() + 1.0, WIDEST_MAG])
+    grid = product(PLATEAUS, np.quantile(mag, QUANTILES), WIDTHS_MAG)
+    found = min((np.array(one) for one in grid), key=lambda one: _surprise(one, mag, detected)[0])
+    least, slope = _surprise(found, mag, detected)
+    for _ in range(ROUNDS):
+        free = ~(((found >= upper) & (slope < 0)) | ((found <= lower) & (slope > 0)))
+        step = np.zeros(3)
+        step[free] = -np.linalg.pinv(_information(mag, found)[np.ix_(free, free)]) @ slope[free]
+        trials = (np.clip(found + step / 2**halving, lower, upper) for halving in range(HALVINGS))
+        better = next((one for one in trials if _surprise(one, mag, detected)[0] < least), None)
+        if better is None:
+            return found
+        before, found = least, better
+        least, slope = _surprise(found, mag, detected)
+        if before - least < CONVERGED:
+            return found
+    return found
 
 
 def _probability(mag: Array, plateau: float, m50: float, width: float) -> tuple[Array, Array]:
@@ -95,15 +114,21 @@ def _surprise(parameters: Array, mag: Array, detected: NDArray[np.bool_]) -> tup
     told = np.where(detected, chance, 1.0 - chance)
     safe = np.maximum(told, SURELY)
     weight = np.where(told > SURELY, np.where(detected, 1.0, -1.0) / safe, 0.0)
-    return float(-np.log(safe).sum()), -(slopes @ weight)
+    return float(-np.log(safe).sum()), -(slopes * weight).sum(axis=1)
 
 
-def _covariance(mag: Array, plateau: float, m50: float, width: float) -> Array | None:
-    """Covariance of m50 and w: of all three parameters, or of these two where the plateau is at its bound."""
-    chance, slopes = _probability(mag, plateau, m50, width)
+def _information(mag: Array, parameters: Array) -> Array:
+    """The Fisher information (3, 3) of plateau, m50 and width."""
+    chance, slopes = _probability(mag, *parameters)
     weight = 1.0 / np.maximum(chance * (1.0 - chance), SURELY)
-    free = slopes if plateau < 1.0 - 1e-6 else slopes[1:]
-    information = (free * weight) @ free.T
+    return np.asarray((slopes[:, None] * slopes * weight).sum(axis=2))
+
+
+def _covariance(mag: Array, parameters: Array) -> Array | None:
+    """Covariance of m50 and w: of all three parameters, or of these two where the plateau is at its bound."""
+    information = _information(mag, parameters)
+    if parameters[0] >= 1.0:
+        information = information[1:, 1:]
     if not np.linalg.cond(information) < 1e12:
         return None
     return np.asarray(np.linalg.inv(information)[-2:, -2:])

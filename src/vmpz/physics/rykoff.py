@@ -85,7 +85,7 @@ def magnitude_error(
         raise ValueError(
             f"t_eff must be at least n**2 / F_lim, found {float(np.max(share)):g} times less: a negative background"
         )
-    ratio = 10.0 ** (0.4 * (np.asarray(mag, np.float64) - limit_mag))
+    ratio = 10.0 ** (0.4 * (np.asarray(mag, np.float64) - np.asarray(limit_mag, np.float64)))
     return np.asarray(magnitude_error_at_limit(snr) * np.sqrt((1.0 - share) * ratio**2 + share * ratio))
 
 

@@ -33,7 +33,7 @@ ABSENT = "#eceff1"
 COLOURS = {
     "OBSFRAC": ("viridis", (0.0, 1.0)),
     "FLAGFRAC": ("magma_r", None),
-    "PROBAB": ("viridis", (0.0, 1.0)),
+    "PROBAB": ("viridis", None),
     "MAG": ("cividis", None),
 }
 TITLES = {
@@ -63,7 +63,10 @@ def panel_of(product: Product) -> Panel:
     colours, limits = COLOURS.get(str(words.get("WGTKIND")), ("plasma", None))
     band = key.band if key.band != "-" else str(words.get("FILTLST", ""))
     title = TITLES.get(key.kind, f"{key.quantity} ({key.statistic.lower()})")
-    if key.kind == "depth":
+    if key.kind == "visibility":
+        title, label = f"Visibility {key.quantity}".removesuffix(" -"), "visibility"
+        limits = (0.0, float(product.map.values.max(initial=0.0)) or 1.0)
+    elif key.kind == "depth":
         label = f"{words.get('SNRLEVEL', 5):g} sigma depth [AB mag]"
     elif key.kind == "bitmask":
         label = f"fraction hit by {key.selection}"

@@ -1,4 +1,4 @@
-"""Figures of a store: one sheet a band, and the area deeper than a magnitude."""
+"""Figures of a store: one sheet a band, one a class of visibility, and the area deeper than a magnitude."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,29 +17,35 @@ import matplotlib.pyplot as plt
 
 __all__ = ["draw_depth_area", "gallery"]
 
-ORDER_OF_KINDS = ("footprint", "coverage", "bitmask", "depth", "info", "effectivecoverage")
+ORDER_OF_KINDS = ("footprint", "coverage", "bitmask", "depth", "info", "effectivecoverage", "visibility")
 
 
 def gallery(store: Path, area: str, folder: Path) -> list[Path]:
     """Draw every map of one area (a tile or a patch) of a store; gives the PNG files written."""
     folder.mkdir(parents=True, exist_ok=True)
-    by_band: dict[str, list[Product]] = {}
+    sheets: dict[str, list[Product]] = {}
     for product in products_of_area(store, area):
-        by_band.setdefault(product.key.band, []).append(product)
+        sheets.setdefault(_sheet_of(product), []).append(product)
     written = []
-    for band, products in sorted(by_band.items()):
+    for name, products in sorted(sheets.items()):
         products.sort(key=lambda one: (ORDER_OF_KINDS.index(one.key.kind), one.key))
-        name = "all-bands" if band == "-" else band
         path = folder / f"{area}-{name}.png"
         first = products[0]
         heading = f"{area}   {name}   HEALPix order {first.key.order}"
         draw([panel_of(product) for product in products], path, heading)
         written.append(path)
-    depths = [product for products in by_band.values() for product in products if product.key.kind == "depth"]
+    depths = [product for products in sheets.values() for product in products if product.key.kind == "depth"]
     if depths:
         written.append(folder / f"{area}-depth-area.png")
         draw_depth_area(depths, written[-1])
     return written
+
+
+def _sheet_of(product: Product) -> str:
+    """Name of the figure that shows a map: its band; a class of visibility has one of its own."""
+    if product.key.kind == "visibility":
+        return f"visibility-{product.key.quantity}"
+    return "all-bands" if product.key.band == "-" else product.key.band
 
 
 def draw_depth_area(depths: Sequence[Product], path: Path) -> None:

@@ -117,7 +117,13 @@ def calibrate_noise(request: NoiseRequest) -> dict[str, Any]:
     told = asdict(found)
     for one in told["apertures"]:
         one["depth_mag"] = float(2.5 * np.log10(one["factor"]))
-    return {"image": request.image, "rms": request.rms, "seed": request.seed, "pixel_scale_arcsec": scale, **told}
+    return {
+        "image": request.image,
+        "rms": request.rms,
+        "seed": request.seed,
+        "pixel_scale_arcsec": scale,
+        **told,
+    }
 
 
 def _mask(request: NoiseRequest) -> int:
@@ -313,9 +319,7 @@ def _check(request: DepthRequest) -> None:
         raise PlanError("one of a magnitude and a flux must be named")
     if request.method == "completeness":
         if (request.detected is None) == (request.matched is None):
-            raise PlanError(
-                "a completeness needs either a column of detections or a catalogue to be matched"
-            )
+            raise PlanError("a completeness needs either a column of detections or a catalogue to be matched")
         return
     noises = [request.error, request.snr, request.flux_error]
     if sum(one is not None for one in noises) != 1 or (request.flux_error and not request.flux):
@@ -375,9 +379,7 @@ def _measured(request: DepthRequest, sources: Sources, level: float) -> Catalogu
     return measure(*place, mag, snr, request.order, snr=level, least_objects=least)
 
 
-def _photometry(
-    request: DepthRequest, sources: Sources
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _photometry(request: DepthRequest, sources: Sources) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Magnitudes and signal-to-noise ratios; NaN where a flux or error is not positive."""
     column = sources.columns
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -405,9 +407,7 @@ def _seen(request: DepthRequest, sources: Sources) -> NDArray[np.bool_]:
     others = io.read_sources(Path(str(request.matched)))
     if not len(others):
         raise InputError(f"{request.matched}: must hold sources to be matched, found none")
-    return is_matched(
-        sources.lon_deg, sources.lat_deg, others.lon_deg, others.lat_deg, request.radius_arcsec
-    )
+    return is_matched(sources.lon_deg, sources.lat_deg, others.lon_deg, others.lat_deg, request.radius_arcsec)
 
 
 def _provenance(request: DepthRequest, level: float) -> Provenance:
@@ -417,12 +417,10 @@ def _provenance(request: DepthRequest, level: float) -> Provenance:
         if getattr(request, name) is not None
     }
     inputs = {
-        f"{name}:{Path(place).name}": identity_of(Outside("catalogue", str(place)))
+        f"{name}:{Path(place).name}": identity_of(Outside("sources", str(place)))
         for name, place in places.items()
     }
-    asked = {
-        item.name: getattr(request, item.name) for item in fields(request) if item.name not in places
-    }
+    asked = {item.name: getattr(request, item.name) for item in fields(request) if item.name not in places}
     return Provenance("calibrate", CALIBRATION_VERSION, {**asked, "level": level}, inputs, versions(), now())
 
 

@@ -87,9 +87,6 @@ class _Crossing:
             entry = self._of_bands("coverage", [whose]).get(whose)
         if entry is not None:
             found["coverage"] = entry
-        if self.key.kind == "visibility" and self.parameters.coverage.subcells:
-            bands = self.parameters.coverage.effective if whose == "effective" else [whose]
-            found |= {f"subcells {band}": one for band, one in self._statistics(bands).items()}
         return found
 
     def _of_bands(self, kind: str, bands: Iterable[str]) -> dict[str, Entry]:
@@ -102,11 +99,6 @@ class _Crossing:
                     found[ref.band] = entry
         return found
 
-    def _statistics(self, bands: Iterable[str]) -> dict[str, Entry]:
-        refs = {ref.band: ref for ref in self.job.frames if ref.band in set(bands)}
-        found = {band: self.store.entry(statistics_key(ref, self.parameters)) for band, ref in refs.items()}
-        return {band: entry for band, entry in found.items() if entry is not None}
-
     def read(self, name: str) -> Product:
         """A product that it is made of."""
         entry = self.entries[name]
@@ -116,7 +108,7 @@ class _Crossing:
         recipe = RECIPES[self.key.kind]
         return {
             **recipe.section(self.key, self.job.frames[0], self.parameters),
-            "forms": forms_section(self.parameters),
+            **({} if self.key.kind == "redshifts" else {"forms": forms_section(self.parameters)}),
             "cells": self.cells.digest,
         }
 
@@ -148,7 +140,7 @@ def _made(work: _Crossing) -> Outcome:
         "redshifts": _redshifts,
     }
     made = makers[work.key.kind](work)
-    maps = [entry for entry in work.entries.values() if entry.key.kind != "statistics"]
+    maps = work.entries.values()
     provenance = Provenance(
         work.key.kind,
         recipe.version,
@@ -207,13 +199,20 @@ def _coverage_and_depths(work: _Crossing) -> tuple[Product, dict[str, Product]]:
 
 
 def _subcells(work: _Crossing) -> SkyMap | None:
-    """Sub-cells that every band of the coverage observes, int64 words; None where a band has not kept them."""
-    whose = [name for name in work.entries if name.startswith("subcells ")]
+    """Sub-cells that every band of the coverage observes, int64 words; None where they are not kept.
+
+    They follow from what the coverage is made of, so its digest stands for them.
+    """
+    if not work.parameters.coverage.subcells:
+        return None
+    bands = visibility.coverage_bands(work.chosen, work.parameters)
     joint: SkyMap | None = None
-    for name in whose:
-        statistics = io.read_statistics(io.read(work.entries[name].path(".parquet")).table)
-        if "subcells" not in statistics.columns:
-            return None
+    for ref in (ref for ref in work.job.frames if ref.band in bands):
+        entry = work.store.entry(statistics_key(ref, work.parameters))
+        table = None if entry is None else io.read(entry.path(".parquet")).table
+        statistics = None if table is None else io.read_statistics(table)
+        if statistics is None or "subcells" not in statistics.columns:
+            raise MissingProductError(f"{work.key} needs the sub-cells of {ref.band}; they were not kept")
         words = SkyMap(statistics.cells, statistics.column("subcells").astype(np.uint64).view(np.int64))
         if joint is not None:
             words = SkyMap(words.cells, words.values & joint.of_cells(words.cells.cells(), 0))

@@ -133,7 +133,9 @@ def count_exposures(
             totals.add(one.statistics, pixel_scale_arcsec=one.scale_arcsec, good=wanted.good, words=one.words)
     outlines = ref.exposures.corners if ref.exposures is not None else np.empty((0, 3, 2))
     union = union_fractions(outlines, cells.order, cells=cells).of_cells(cells.cells(), 0.0)
-    statistics = totals.statistics(np.asarray(union, np.float64), wanted.keep_good)
+    statistics = totals.statistics(
+        np.asarray(union, np.float64), wanted.keep_good, subcells=parameters.coverage.subcells
+    )
     if not planes:
         return _of_outlines(statistics, outlines)
     orders = Orders.of(wanted.percents, wanted.listed)

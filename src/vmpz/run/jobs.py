@@ -22,7 +22,15 @@ from vmpz.products import ProductKey, Provenance, digest_of
 from vmpz.run.account import Outcome
 from vmpz.run.crossing import across_bands
 from vmpz.run.geometry import masks_digest
-from vmpz.run.measure import Grids, Measured, frame_digest, good_pixels_of, measure, versions
+from vmpz.run.measure import (
+    Grids,
+    Measured,
+    frame_digest,
+    good_pixels_of,
+    measure,
+    statistics_key,
+    versions,
+)
 from vmpz.run.outside import bring, identity_of
 from vmpz.run.plan import Job
 from vmpz.run.setting import Setting, forms_section, reason_of
@@ -138,13 +146,13 @@ def _products_of(band: _Band) -> Iterator[Outcome]:
 
 
 def _must_serve(band: _Band) -> bool:
-    """Whether the tile's products across instruments want good pixels of this band that are not kept, or are old."""
-    wanted = needs(band.job.crossing, band.ref, band.parameters).keep_good
-    return (
-        band.ref.has_grid
-        and wanted is not None
-        and good_pixels_of(band.ref, band.store, band.parameters) is None
-    )
+    """Whether the tile's products across instruments want good pixels or sub-cells of this band that are not kept."""
+    if needs(band.job.crossing, band.ref, band.parameters).keep_good is None:
+        return False
+    if band.ref.has_grid and good_pixels_of(band.ref, band.store, band.parameters) is None:
+        return True
+    kept = band.store.entry(statistics_key(band.ref, band.parameters))
+    return band.parameters.coverage.subcells and (kept is None or not kept.provenance["parameters"]["subcells"])
 
 
 def _measured(band: _Band, todo: list[ProductKey], stack: ExitStack) -> Measured:

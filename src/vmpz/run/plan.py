@@ -157,6 +157,7 @@ def _plan(manifest: Manifest, parameters: Parameters, choice: Choice) -> Plan:
     _must_exist(choice, found)
     areas = frozenset(one.area for one in found if one.area != "-" and not _is_loose(one))
     _patches_must_fit(parameters, areas)
+    _classes_must_fit(parameters, {one.band for one in found})
     jobs: list[Job] = []
     grouped = _grouped(frames, lambda ref: ref.area)
     all_shares = {area: _shares(refs, parameters) for area, refs in grouped}
@@ -213,6 +214,13 @@ def _patches_must_fit(parameters: Parameters, areas: Collection[str]) -> None:
         _must_be_among(f"patch {patch.name}: tile", patch.tiles, areas)
         if patch.name in areas and parameters.tiling.kind != "patches":
             raise InputError(f"patch {patch.name}: its name must not be that of a tile")
+
+
+def _classes_must_fit(parameters: Parameters, bands: Collection[str]) -> None:
+    """A class of galaxies names bands of the survey; where a frame hides its band, nobody knows."""
+    for chosen in parameters.visibility if "-" not in bands else ():
+        named = {*chosen.reference, chosen.coverage or "effective"} - {"effective"}
+        _must_be_among(f"visibility {chosen.name}: band", named, bands)
 
 
 def _must_be_among(what: str, asked: Collection[str] | None, known: Collection[str]) -> None:

@@ -1,0 +1,156 @@
+"""A small survey with three classes of galaxies, and what their visibility must be, cell by cell."""
+
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+from vmpz.sky import hpx
+
+ORDER = 12
+CREATED = "2026-01-02T03:04:05"
+R_V = {"VIS": 2.2, "NIR_Y": 1.1}
+REALISATIONS = 50
+PARAMETERS = """
+[coverage]
+subcells = true
+effective = ["VIS", "NIR_Y"]
+rule = "JOINT"
+
+[extinction]
+map = "ebv.fits"
+coefficients = {VIS = 2.2, NIR_Y = 1.1, NIR_H = 0.5}
+
+[[visibility]]
+name = "light"
+reference = {VIS = 25.0}
+coverage = "VIS"
+tom_bin = 2
+depth_error = {VIS = 0.05}
+classes = [0.9, 1.2]
+redshift_bins = [0.2, 1.0, 8]
+[visibility.luminosity]
+m_star = -21.0
+alpha = -1.2
+redshift = [0.2, 1.0]
+faintest = -16.0
+[visibility.luminosity.cosmology]
+omega_m = 1.0
+
+[[visibility]]
+name = "counts"
+reference = {VIS = 25.0}
+coverage = "VIS"
+extinction = "observed"
+[visibility.counts]
+table = "counts.csv"
+[visibility.selection]
+completeness = "efficiency"
+efficiency = "efficiency.csv"
+columns = ["DETECTION", "CLASS"]
+
+[[visibility]]
+name = "deep"
+reference = {VIS = 25.0, NIR_Y = 23.5}
+seed = 11
+extinction = "dereddened"
+depth_error = {VIS = 0.03, NIR_Y = 0.05}
+classes = [0.5, 0.9]
+redshift_bins = [0.0, 2.0, 10]
+[visibility.deep]
+catalogue = "deep.csv"
+magnitudes = {VIS = "MAG_VIS", NIR_Y = "MAG_Y"}
+depth = {VIS = 28.0, NIR_Y = 27.0}
+redshift = "Z"
+realisations = 50
+[visibility.selection]
+completeness = "expression"
+expression = "snr_VIS > 5 and snr_NIR_Y > 3"
+
+[[patches]]
+name = "same"
+all = true
+"""
+
+
+def write_survey(folder: Path) -> Path:
+    """Two tiles and the files of three classes; the parameter file."""
+    from vmpz.simulate import simulate
+
+    simulate(folder, tiles=2, size=400, bands=("VIS", "NIR_Y"), at=(57.9988, -51.5), seed=3, xml=False)
+    survey = folder / "survey.toml"
+    survey.write_text(survey.read_text().replace('"SAA:MEAN"', '"Tile:VALUE"') + PARAMETERS)
+    np.savetxt(
+        folder / "deep.csv", np.stack(deep(), axis=1), "%.6f", ",", header="MAG_VIS,MAG_Y,Z", comments=""
+    )
+    mag = np.linspace(15, 32, 171)
+    rows = np.stack((mag, 10 ** (0.3 * (mag - 20))), axis=1)
+    np.savetxt(folder / "counts.csv", rows, "%.9g", ",", header="MAG,COUNTS", comments="")
+    delta = np.linspace(-8, 4, 121)
+    rows = np.stack((delta, *efficiencies(delta)), axis=1)
+    np.savetxt(
+        folder / "efficiency.csv", rows, "%.9g", ",", header="DELTA_MAG,DETECTION,CLASS", comments=""
+    )
+    write_ebv(folder / "ebv.fits")
+    return survey
+
+
+def write_ebv(path: Path, scale: float = 1.0) -> None:
+    """E(B-V) from 0.03 to 0.07, nested, order 6."""
+    lon, lat = hpx.centres(np.arange(12 << 12), 6)
+    values = scale * (0.05 + 0.02 * np.sin(np.radians(40 * lon)) * np.cos(np.radians(40 * lat)))
+    table = fits.BinTableHDU.from_columns([fits.Column("EBV", "E", array=values.astype(np.float32))])
+    words = {"PIXTYPE": "HEALPIX", "ORDERING": "NESTED", "NSIDE": 64, "COORDSYS": "C", "INDXSCHM": "IMPLICIT"}
+    table.header.update(words)
+    table.writeto(path, overwrite=True)
+
+
+def deep() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Magnitudes in both bands, and redshifts, of 300 galaxies; the faint are the far ones."""
+    rng = np.random.default_rng(1)
+    vis = rng.uniform(20, 27, 300)
+    return vis, vis - rng.uniform(0.3, 1.5, 300), np.clip((vis - 20) / 4 + rng.uniform(-0.2, 0.2, 300), 0, 2)
+
+
+def efficiencies(delta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of detection and of classification, against magnitude minus depth."""
+    return 1 / (1 + np.exp(delta / 0.15)), 1 - 0.3 / (1 + np.exp(-delta / 0.5))
+
+
+# -- V / coverage of one cell, straight from the definitions ----------------------------------------------------------
+
+
+def phi(x: np.ndarray) -> np.ndarray:
+    from scipy.special import ndtr
+
+    return np.asarray(ndtr(x))
+
+
+def light(depth: float) -> float:
+    """Schechter function in an Einstein-de Sitter universe, a cut at 5 sigma."""
+    z = np.linspace(0.2, 1.0, 161)[:, None]
+    absolute = np.linspace(-28.0, -16.0, 2401)
+    far = 2 * 299792.458 / 67.66 * (1 - (1 + z) ** -0.5)  # comoving, Mpc
+    volume = far**2 * (1 + z) ** -1.5
+    share = 10 ** (-0.4 * (absolute + 21.0))
+    density = share**-0.2 * np.exp(-share) * volume
+    mag = absolute + 5 * np.log10(far * (1 + z)) + 25
+    seen = phi(5 * (10 ** (-0.4 * (mag - depth)) - 1))
+    return float(np.trapezoid(np.trapezoid(density * seen, absolute, axis=1), z[:, 0]))
+
+
+def counts(depth: float, ebv: float) -> float:
+    """Counts times both efficiencies of magnitudes as observed."""
+    mag = np.linspace(15, 32, 17001)
+    delta = np.linspace(-8, 4, 121)
+    seen = np.interp(mag + R_V["VIS"] * ebv - depth, delta, np.prod(efficiencies(delta), axis=0), right=0.0)
+    return float(np.trapezoid(10 ** (0.3 * (mag - 20)) * seen, mag))
+
+
+def deep_seen(depths: tuple[float, float], ebv: float) -> np.ndarray:
+    """Probability of every galaxy to pass both cuts with the noise of a place, beyond that of the catalogue."""
+    seen = np.ones(300)
+    for mag, band, depth, own, cut in zip(deep()[:2], R_V, depths, (28.0, 27.0), (5, 3)):
+        sigma, known = (10 ** (-0.4 * (one - 23.9)) / 5 for one in (depth - R_V[band] * ebv, own))
+        seen = seen * phi((10 ** (-0.4 * (mag - 23.9)) - cut * sigma) / np.sqrt(sigma**2 - known**2))
+    return seen
