@@ -61,10 +61,11 @@ FOREIGN = {
 }
 """Room or file -> third parties it may import beside numpy."""
 
-OPTIONAL = {"io.healsparse": {"healsparse"}}
-"""File -> packages of an optional extra, GPL or bringing GPL: imported inside functions alone, so nothing needs them.
+OPTIONAL = {"io.healsparse": {"healsparse"}, "make.landyszalay": {"treecorr"}}
+"""File -> packages of an optional extra: imported inside functions alone, so nothing needs them.
 
-Healsparse maps are what Rubin and DESC exchange, and its library is their definition; it needs hpgeom (GPL).
+Healsparse maps are what Rubin and DESC exchange, and its library is their definition; it needs hpgeom (GPL). TreeCorr
+(BSD) counts the pairs of the null test of a catalogue.
 """
 GPL = {"healpy", "healsparse", "hpgeom", "fitsio", "pymangle", "skyproj", "mhealpy", "zodipy"}
 

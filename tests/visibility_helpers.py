@@ -26,7 +26,7 @@ name = "light"
 reference = {VIS = 25.0}
 coverage = "VIS"
 tom_bin = 2
-depth_error = {VIS = 0.05}
+depth_error = {VIS = 0.04}
 classes = [0.9, 1.2]
 redshift_bins = [0.2, 1.0, 8]
 [visibility.luminosity]
@@ -54,7 +54,7 @@ name = "deep"
 reference = {VIS = 25.0, NIR_Y = 23.5}
 seed = 11
 extinction = "dereddened"
-depth_error = {VIS = 0.03, NIR_Y = 0.05}
+depth_error = {VIS = 0.04, NIR_Y = 0.05}
 classes = [0.5, 0.9]
 redshift_bins = [0.0, 2.0, 10]
 [visibility.deep]
@@ -88,9 +88,7 @@ def write_survey(folder: Path) -> Path:
     np.savetxt(folder / "counts.csv", rows, "%.9g", ",", header="MAG,COUNTS", comments="")
     delta = np.linspace(-8, 4, 121)
     rows = np.stack((delta, *efficiencies(delta)), axis=1)
-    np.savetxt(
-        folder / "efficiency.csv", rows, "%.9g", ",", header="DELTA_MAG,DETECTION,CLASS", comments=""
-    )
+    np.savetxt(folder / "efficiency.csv", rows, "%.9g", ",", header="DELTA_MAG,DETECTION,CLASS", comments="")
     write_ebv(folder / "ebv.fits")
     return survey
 

@@ -1,4 +1,4 @@
-"""vmpz: footprints, masks, depth and information maps of imaging surveys.
+"""vmpz: footprints, masks, depth, visibility and random catalogues of imaging surveys.
 
 >>> import vmpz
 >>> account = vmpz.run("survey.toml")                     # doctest: +SKIP
@@ -31,6 +31,7 @@ _HOMES = {
     "Product": "products",
     "ProductKey": "products",
     "Provenance": "products",
+    "Rules": "make.schemes",
     "SkyMap": "sky.skymap",
     "Tile": "tiles",
     "VmpzError": "errors",
@@ -42,6 +43,7 @@ _HOMES = {
     "footprint_map": "make.footprint",
     "load_parameters": "parameters",
     "merge": "make.merge",
+    "random_points": "make.randoms",
     "read": "io",
     "run": "run.survey",
     "run_table": "make.runtable",

@@ -60,6 +60,13 @@ def test_keywords(path):
     assert "WGTKIND" not in found and "DEGRULE" not in found
 
 
+def test_what_it_is_in_short(path):
+    told = io.summary(path)
+    assert (told["kind"], told["rows"], told["SEED"]) == ("random", ROWS, random_helpers.WORDS["SEED"])
+    assert told["bytes"] == sum(one.stat().st_size for one in files_of(path))
+    assert told["columns"].startswith("RIGHT_ASCENSION,DECLINATION,")
+
+
 @pytest.mark.parametrize("rows", [1, 7, 1000, 1 << 20])
 def test_blocks_have_a_largest_size_and_the_columns_asked_for(rows, path):
     catalogue = io.open_random(path)

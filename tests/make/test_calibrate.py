@@ -98,7 +98,9 @@ def test_drizzled_white_noise(drop: float, too_deep_mag: float) -> None:
         of_aperture = {"rms": np.sqrt(np.mean(rms**2)), "area_pixels": one.pixels, "zero_point_mag": 25.0}
         corrected = depth_mag(**of_aperture, correlated_noise=one.factor)
         sampling_mag = 2.5 / np.log(10) * one.error / one.factor
-        assert abs(corrected - depth_mag(**of_aperture, correlated_noise=exact)) <= max(0.02, 2.5 * sampling_mag)
+        assert abs(corrected - depth_mag(**of_aperture, correlated_noise=exact)) <= max(
+            0.02, 2.5 * sampling_mag
+        )
         assert abs(2.5 * np.log10(one.autocovariance / exact)) <= 0.02
     limit = float(drizzle_correlation(drop))
     edges_mag = 2.5 * np.log10(limit / exact_factor(drop, stencil(60.0)))

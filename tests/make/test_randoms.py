@@ -26,6 +26,7 @@ from vmpz.make.randoms import (
     histogram,
     points,
     prepare,
+    random_points,
     serially,
     settle,
     split_field,
@@ -34,6 +35,7 @@ from vmpz.make.randoms import (
 )
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
+from vmpz.sky.skymap import SkyMap
 
 SCHEMES = ("poisson", "exact", "indexed", "trim")
 EACH = pytest.mark.parametrize(
@@ -538,3 +540,16 @@ def test_points_are_those_of_healsparse():
     for axis in (0, 1):
         one, two = (np.mod(at[axis] * 2.0**order, 1.0) for at in inside)
         assert stats.ks_2samp(one, two).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("rules", [Rules(7, number=3000, scheme="exact"), Rules(7, density_deg2=900.0)])
+def test_a_map_in_memory_is_drawn_at_once(rules: Rules) -> None:
+    """Over several shards; place is that in the whole map."""
+    cells = CellSet.from_ranges(11, [(260_000, 270_000), (900_000, 901_000)])
+    values = np.linspace(0.0, 1.2, len(cells)).astype(np.float32)
+    found = random_points(SkyMap(cells, values), rules)
+    assert rules.number is None or len(found) == rules.number
+    assert np.array_equal(cells.cells()[found.place], found.cell)
+    assert (np.diff(found.pixel29) >= 0).all()
+    nothing = random_points(SkyMap(CellSet(11), np.empty(0, np.float32)), Rules(7, density_deg2=5.0))
+    assert len(nothing) == 0

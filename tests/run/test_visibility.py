@@ -158,15 +158,218 @@ def test_sub_cells_are_those_that_all_bands_observe(seen: Path) -> None:
         )
 
 
-def test_the_error_is_half_the_change_between_shifted_depths(seen: Path, mine: Path) -> None:
-    """References shifted the other way stand for depths shifted by their error."""
-    base = products(seen, "visibility", "light")[TILES[0]]
-    ends = []
-    for sign in (1, -1):
-        text = seen.read_text().replace('name = "light"\nreference = {VIS = 25.0}', f'name = "light"\nreference = {{VIS = {25.0 - sign * 0.05}}}')
-        mine.write_text(text)
-        run(mine, choice=Choice(tiles=[TILES[0]]))
-        shifted = products(mine, "visibility", "light")[TILES[0]]
-        ends.append(shifted.map.values * light(25.0 - sign * 0.05) / light(25.0))
-    assert (ends[0] > ends[1]).all()
-    difference = 0.5 * (ends[0] - ends[1])
+def test_the_error_is_half_the_change_between_shifted_depths(mine: Path) -> None:
+    """A factor on the noise of a band makes its depth shallower by 2.5 log10 of it."""
+    base = {name: products(mine, "visibility", name)[TILES[0]] for name in ("light", "deep")}
+    before = products(mine, "depth", band="VIS")[TILES[0]].map
+    squares = {name: np.zeros(len(one.map)) for name, one in base.items()}
+    text = mine.read_text()
+    for band, error in {"VIS": 0.04, "NIR_Y": 0.05}.items():
+        ends: dict[str, list[np.ndarray]] = {name: [] for name in base}
+        for sign in (1, -1):
+            factor = 10 ** (-0.4 * sign * error)
+            mine.write_text(f"{text}\n[depth]\ncorrelated_noise = {{{band} = {factor!r}}}\n")
+            account = run(mine, choice=Choice(tiles=[TILES[0]]))
+            assert not account.has_failed, account.text()
+            for name in base:
+                shifted = products(mine, "visibility", name)[TILES[0]].map
+                ends[name].append(shifted.of_cells(base[name].map.cells.cells()).astype(np.float64))
+            if band == "VIS":
+                after = products(mine, "depth", band="VIS")[TILES[0]].map
+                assert np.allclose(after.values - before.values, sign * error, atol=1e-5)
+        for name, (deeper, shallower) in ends.items():
+            squares[name] += (0.5 * (deeper - shallower)) ** 2
+    for name, one in base.items():
+        error = one.maps["ERROR"].values
+        assert (error > 0).mean() > 0.9
+        assert np.allclose(error, np.sqrt(squares[name]), rtol=2e-3, atol=1e-6)
+
+
+# -- runs -------------------------------------------------------------------------------------------------------------
+
+
+def test_alone_on_workers_the_bytes_are_those_of_the_whole_run(seen: Path) -> None:
+    """Coverage and depth come along, and nothing else."""
+    account = run(seen, "alone", workers=2, choice=Choice(products=["visibility", "redshifts"]))
+    assert not account.has_failed, account.text()
+    kinds = {key.kind for key in account.outcomes}
+    assert kinds == {"coverage", "depth", "effectivecoverage", "visibility", "redshifts"}
+    alone, whole = seen.parent / "alone", seen.parent / "store"
+    paths = [path for path in alone.glob("1*/*/*") if path.name != "manifest.json"]
+    compared = [path for path in paths if "~statistics~" not in str(path)]
+    assert len(compared) > 30
+    for path in compared:
+        assert path.read_bytes() == (whole / path.relative_to(alone)).read_bytes(), path
+
+
+def test_a_second_run_keeps_all(mine: Path) -> None:
+    assert made(run(mine)) == set()
+
+
+ALL = {f"visibility {name}" for name in CLASSES} | {"redshifts deep", "redshifts light"}
+CHANGES: dict[str, tuple[Callable[[Path], object], set[str]]] = {
+    "deep catalogue": (
+        lambda one: (one.parent / "deep.csv").write_text(
+            "\n".join((one.parent / "deep.csv").read_text().splitlines()[:-1]) + "\n"
+        ),
+        {"visibility deep", "redshifts deep"},
+    ),
+    "efficiencies": (
+        lambda one: change(one.parent / "efficiency.csv", "\n4,", "\n4.0,"),
+        {"visibility counts"},
+    ),
+    "parameters of a class": (
+        lambda one: change(one, "alpha = -1.2", "alpha = -1.1"),
+        {"visibility light", "redshifts light"},
+    ),
+    "classes of redshifts": (lambda one: change(one, "[0.9, 1.2]", "[0.9, 1.1]"), {"redshifts light"}),
+    "errors of depth": (lambda one: change(one, "{VIS = 0.04}", "{VIS = 0.03}"), {"visibility light"}),
+    "number of the bin": (lambda one: change(one, "tom_bin = 2", "tom_bin = 3"), set()),
+    "reddening": (
+        lambda one: write_ebv(one.parent / "ebv.fits", 1.1),
+        {"visibility counts", "visibility deep", "redshifts deep"},
+    ),
+    "coefficient of another band": (lambda one: change(one, "NIR_H = 0.5", "NIR_H = 0.6"), set()),
+    "coefficient of one band": (
+        lambda one: change(one, "NIR_Y = 1.1", "NIR_Y = 1.2"),
+        {"visibility deep", "redshifts deep"},
+    ),
+    "depth of one band": (
+        lambda one: one.write_text(one.read_text() + "\n[depth]\ncorrelated_noise = {NIR_Y = 1.2}\n"),
+        {"depth NIR_Y", "visibility deep", "redshifts deep"},
+    ),
+    "sub-cells": (
+        lambda one: change(one, "subcells = true", "subcells = false"),
+        {"coverage VIS", "coverage NIR_Y", "effectivecoverage -"} | ALL,
+    ),
+}
+
+
+def test_a_change_makes_again_what_it_must_and_nothing_else(mine: Path) -> None:
+    for name, (changed, expected) in CHANGES.items():
+        changed(mine)
+        account = run(mine)
+        assert not account.has_failed, account.text()
+        assert made(account) == expected, name
+    assert SUBCELL not in products(mine, "visibility", "light")[TILES[0]].maps
+
+
+def test_the_survey_may_move(mine: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").rename(tmp_path / "elsewhere")
+    account = run(tmp_path / "elsewhere" / "survey.toml")
+    assert made(account, "visibility", "redshifts") == set()
+
+
+def test_sub_cells_that_a_smaller_run_dropped_are_counted_again(mine: Path) -> None:
+    before = products(mine, "visibility", "light")[TILES[0]]
+    change(mine, '"Noise:RMSQ"', '"Noise:MEDIAN"')
+    run(mine, choice=Choice(products=["info"]))
+    assert made(run(mine)) == set()
+    change(mine, "alpha = -1.2", "alpha = -1.20001")
+    run(mine)
+    after = products(mine, "visibility", "light")[TILES[0]]
+    assert after.maps[SUBCELL] == before.maps[SUBCELL]
+
+
+def test_at_the_depth_of_the_reference_it_is_the_coverage(mine: Path) -> None:
+    """The reference is the deepest cell: V never exceeds the coverage, and is the coverage there."""
+    depth = products(mine, "depth", band="VIS")[TILES[0]].map
+    deepest = float(depth.values.max())
+    change(
+        mine, 'name = "light"\nreference = {VIS = 25.0}', f'name = "light"\nreference = {{VIS = {deepest!r}}}'
+    )
+    assert made(run(mine, choice=Choice(tiles=[TILES[0]]))) == {"visibility light", "redshifts light"}
+    one = products(mine, "visibility", "light")[TILES[0]]
+    coverage = products(mine, "coverage", band="VIS")[TILES[0]].map.of_cells(one.map.cells.cells())
+    at = depth.of_cells(one.map.cells.cells()) == np.float32(deepest)
+    assert at.any() and not at.all()
+    assert np.array_equal(one.map.values[at], coverage[at])
+    assert (one.map.values <= coverage).all() and one.keywords["VISMAX"] == 1.0
+    assert (one.map.values[~at] < coverage[~at]).all()
+
+
+# -- what cannot be made ----------------------------------------------------------------------------------------------
+
+
+def test_a_tile_without_a_band_lacks_the_class_of_that_band_alone(
+    mine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (mine.parent / "MER" / TILES[1]).rglob("*NIR*"):
+        path.unlink()
+    shutil.rmtree(mine.parent / "store")
+    assert command("run", mine, "--created", CREATED, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    account = run(mine)
+    lacking = {str(key): one for key, one in account.outcomes.items() if one.state == "NOINPUT"}
+    assert set(lacking) == {
+        f"{TILES[1]} {what}" for what in ("effectivecoverage", "visibility deep", "redshifts deep")
+    }
+    reason = lacking[f"{TILES[1]} visibility deep"].reason
+    assert "needs the effective coverage; there is none" in reason and told
+    assert command("run", mine, "--products", "visibility") == 4
+    change(
+        mine,
+        "reference = {VIS = 25.0, NIR_Y = 23.5}",
+        'coverage = "VIS"\nreference = {VIS = 25.0, NIR_Y = 23.5}',
+    )
+    (one,) = (one for key, one in run(mine).outcomes.items() if str(key) == f"{TILES[1]} visibility deep")
+    assert one.reason == "visibility deep needs the depth of VIS, NIR_Y; there is none of NIR_Y"
+
+
+def test_extinction_is_not_applied_twice(mine: Path) -> None:
+    change(mine, 'map = "ebv.fits"', 'map = "ebv.fits"\nlaw = "mine"')
+    correction = (
+        '[depth.extinction]\nmap = "partial.fits"\nlaw = "mine"\ncoefficients = {VIS = 2.2, NIR_Y = 1.1}\n'
+    )
+    mine.write_text(f"{mine.read_text()}\n{correction}")
+    one = products(mine, "coverage", band="VIS")
+    key = replace(one[TILES[0]].key, kind="info", quantity="GalacticExtinction")
+    both = SkyMap.join([one[tile].map for tile in TILES])
+    io.write_file(
+        Product(key, {"WEIGHT": SkyMap(both.cells, np.full(len(both), 0.05, np.float32))}),
+        mine.parent / "partial.fits",
+    )
+    account = run(mine)
+    failed = {
+        f"{key.kind} {key.quantity}": item.reason
+        for key, item in account.outcomes.items()
+        if item.state == "FAILED"
+    }
+    assert "visibility light" not in failed
+    assert (
+        "extinction must be applied once: the depth of VIS is corrected for it" in failed["visibility counts"]
+    )
+    assert "extinction must be applied once" in failed["redshifts deep"]
+
+
+def test_files_and_bands_that_are_not_there_are_refused_before_anything_is_made(
+    mine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(mine.parent / "store")
+    (mine.parent / "deep.csv").rename(mine.parent / "other.csv")
+    for more in ((), ("--dry-run",)):
+        assert command("run", mine, *more) == 3
+        assert "visibility deep: deep must be a file, found nothing at " in capsys.readouterr().err
+    (mine.parent / "other.csv").rename(mine.parent / "deep.csv")
+    change(mine, 'name = "light"\nreference = {VIS', 'name = "light"\nreference = {NIR_Z')
+    change(mine, "depth_error = {VIS = 0.04}", "")
+    for more in ((), ("--dry-run",)):
+        assert command("run", mine, *more) == 2
+        assert "visibility light: band must be among NIR_Y, VIS; found NIR_Z" in capsys.readouterr().err
+    assert not (mine.parent / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [(0, "", "MAG_VIS"), (2, "-1.5", "Z"), (1, "inf", "MAG_Y"), (0, "faint", "deep.csv")],
+)
+def test_bad_values_of_the_deep_sample_are_named(mine: Path, column: int, value: str, message: str) -> None:
+    lines = (mine.parent / "deep.csv").read_text().splitlines()
+    words = lines[8].split(",")
+    words[column] = value
+    lines[8] = ",".join(words)
+    (mine.parent / "deep.csv").write_text("\n".join(lines))
+    with pytest.raises(InputError) as caught:
+        run(mine)
+    print(caught.value)
+    assert message in str(caught.value)

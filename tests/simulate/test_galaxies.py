@@ -11,6 +11,7 @@ from astropy.io import fits
 from scipy import stats
 
 from vmpz import io
+from vmpz.cli import _status_of
 from vmpz.errors import InputError
 from vmpz.parameters import load
 from vmpz.simulate import simulate
@@ -401,3 +402,5 @@ def test_other_bands_and_a_pole(bands: tuple[str, ...], tmp_path: Path) -> None:
 def test_galaxies_need_mosaics(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="galaxies need bands of mosaics, found none"):
         simulate(tmp_path, bands=(), frames=("VIS",), seed=1, galaxies=True)
+    said = ["simulate", str(tmp_path), "--bands", "", "--frames", "VIS", "--galaxies"]
+    assert _status_of(said) == 3 and not any(tmp_path.iterdir())

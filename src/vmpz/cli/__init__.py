@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from vmpz.cli import calibrating, drawing, looking, making, masks, stores
+from vmpz.cli import calibrating, drawing, looking, making, masks, stores, validating
 from vmpz.cli.base import (
     DONE,
     INTERRUPTED,
@@ -29,7 +29,7 @@ from vmpz.cli.base import (
 )  # fmt: skip
 from vmpz.errors import VmpzError
 
-__all__ = ["app", "calibrating", "drawing", "looking", "main", "making", "masks", "stores"]
+__all__ = ["app", "calibrating", "drawing", "looking", "main", "making", "masks", "stores", "validating"]
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -45,7 +45,7 @@ def noise(
     as_json: AsJson = False,
 ) -> None:
     """Measure the correlated-noise factor C of an image in empty apertures and by its autocovariance."""
-    from vmpz.run.calibration import NoiseRequest, calibrate_noise
+    from vmpz.run.imagenoise import NoiseRequest, calibrate_noise
 
     told = calibrate_noise(
         NoiseRequest(

@@ -70,6 +70,9 @@ def random(
     workers: Annotated[int, typer.Option(min=0, help="Local worker processes; 0 = none.")] = 0,
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler.")] = None,
     created: Annotated[str | None, typer.Option(help="Creation instant (ISO, UTC).")] = None,
+    descriptor: Annotated[
+        bool, typer.Option("--xml", help="Write the descriptor DpdRandomCatalogVMPZ beside it.")
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
     """Draw a random catalogue that follows a visibility map."""
@@ -97,7 +100,7 @@ def random(
         )
     told = draw_catalogue(
         request, out, threads=threads or (1 if workers or scheduler else os.cpu_count() or 1), workers=workers,
-        scheduler=scheduler, created=created,
+        scheduler=scheduler, created=created, descriptor=descriptor,
     )  # fmt: skip
     if as_json:
         typer.echo(json.dumps(told, indent=1))

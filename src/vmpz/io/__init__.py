@@ -303,11 +303,16 @@ def convert(
 
 
 def summary(path: str | Path) -> dict[str, Any]:
-    """What a file is, in plain values: kind, band, order, cells, areas (deg2), range, unit, keywords."""
+    """What a file is, in plain values: kind, band, order, cells, areas (deg2), range, unit, keywords.
+
+    Of a random catalogue: rows, columns, keywords.
+    """
     path = Path(path)
     if path.name.startswith(DPD):
         return _summary_of_collection(path, read_collection(path))
     held = read_descriptor(path).path if path.name.endswith(".xml") else path
+    if is_random(held):
+        return _summary_of_catalogue(path, open_random(held))
     if form_of(held, "healpix").read is read_fits and bands_in(held):
         return _summary_of_bands(path, read_multiband(held))
     with warnings.catch_warnings(record=True) as notes:
@@ -331,6 +336,11 @@ def summary(path: str | Path) -> dict[str, Any]:
     told |= {"unit": product.unit, "columns": ",".join(product.maps or product.table.column_names)}
     told |= {"notes": [str(note.message) for note in notes]} if notes else {}
     return told | {name: value for name, value in product.keywords.items() if name not in told}
+
+
+def _summary_of_catalogue(path: Path, catalogue: RandomCatalogue) -> dict[str, Any]:
+    told = {"kind": "random", "rows": catalogue.rows, "columns": ",".join(catalogue.columns)}
+    return {"file": path.name, "bytes": size_of(catalogue.path), **told, **catalogue.keywords}
 
 
 def _summary_of_collection(path: Path, one: Collection) -> dict[str, Any]:

@@ -260,11 +260,13 @@ def draw_points(
     pixel29, draw : int64 (N,), or (0,) where they are not wanted
         Output: order-29 cells; numbers of the points in their cells.
     """
-    room = max(int(np.max(counts)), TOGETHER) if counts.size else 0
+    room = TOGETHER
+    for count in counts:
+        room = max(room, count)
     x, y, number, index = np.empty(room), np.empty(room), np.empty(room, np.int64), np.empty(room, np.int64)
     keys, spare_keys = np.empty(room, np.uint64), np.empty(room, np.uint64)
     spare_index, start = np.empty(room, np.int64), np.empty(room + 2, np.int64)
-    first, done = 0, 0
+    first, done = int(np.int64(0)), 0  # not a literal, for which `_draw` would be compiled apart
     while first < cells.size:
         last, many, most = _draw(
             order, cells, words, counts, first, stream, batch, k0, k1, x, y, keys, number

@@ -72,7 +72,7 @@ def by_p(
     bound = f"p in [{LEAST:g}, 1 - {LEAST:g}]" if even else f"p >= {LEAST:g}"
     if even and p > 1.0 - LEAST:
         note = f"more even than independent points are{'; ' if note else ''}{note}"
-    passed = LEAST <= p and not (even and p > 1.0 - LEAST)
+    passed = p >= LEAST and not (even and p > 1.0 - LEAST)
     return Check(name, float(statistic), meaning, float(p), bound, bool(passed), note, curves or {})
 
 

@@ -178,7 +178,9 @@ def spectrum_check(tally: Tally) -> Check:
     spectrum, masked = power_spectrum(field, lmax) / noise, power_spectrum(visibility, lmax)
     modes = 2.0 * np.arange(lmax + 1) + 1.0
     inside = slice(0, edges[-1])
-    band = np.add.reduceat((modes * spectrum)[inside], edges[:-1]) / np.add.reduceat(modes[inside], edges[:-1])
+    band = np.add.reduceat((modes * spectrum)[inside], edges[:-1]) / np.add.reduceat(
+        modes[inside], edges[:-1]
+    )
     covariance = _band_covariance(edges, masked, share) + 1.0 / float(np.sum(tally.counts))
     chi2, p = _chi2_of_bands(band, covariance)
     curves = {

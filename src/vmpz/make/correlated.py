@@ -17,9 +17,9 @@ the unmasked pixels of IMAGE / RMS, by FFT block by block. It knows nothing of t
 autocovariance. Where an RMS plane contains the correlation already, the ratio is below 1 and C of empty apertures,
 which is what a depth from that plane needs, is 1.
 
-Sources are what stands out by 5 sigma in the image smoothed by a Gaussian of 1.5 pixels (sigma measured there), grown
-by some pixels; the median absolute deviation forgives what is fainter. A background that is constant over the image is
-of no effect on apertures; one that varies must be subtracted before.
+Sources are what differs by 5 sigma in the image, or in the image smoothed by a Gaussian of 1.5 pixels (sigma measured
+in each), grown by some pixels; the median absolute deviation forgives what is fainter. A background that is constant
+over the image is of no effect on apertures; one that varies must be subtracted before.
 
 References: Casertano et al. 2000, AJ 120, 2747 (appendix A); Labbe et al. 2003, AJ 125, 1107 (empty apertures).
 """
@@ -264,7 +264,7 @@ def _window(
     grow: int,
     rms_max: float,
 ) -> _Window:
-    image, rms = (one.astype(np.float64) for one in kept[:2])
+    image, rms = kept[:2]
     usable = kept[2] & np.isfinite(image) & (rms > 0) & (rms <= min(rms_max, NO_RMS))
     image, rms = np.where(usable, image, 0.0), np.where(usable, rms, 1.0)
     ratio = image / rms
@@ -283,16 +283,21 @@ def _window(
 
 
 def _sources(ratio: Array, usable: Mask, grow: int) -> Mask:
-    """Pixels near what stands out in the smoothed image."""
+    """Pixels near what stands out in the image, or in the smoothed one."""
     if not usable.any():
         return np.zeros(usable.shape, bool)
     smooth = ndimage.gaussian_filter(ratio, SMOOTHING_PIXELS, mode="nearest")
-    seen = smooth[usable]
+    above = usable & (_stands_out(ratio, usable) | _stands_out(smooth, usable))
+    return np.asarray(ndimage.maximum_filter(above, 2 * grow + 1, mode="constant"))
+
+
+def _stands_out(values: Array, usable: Mask) -> Mask:
+    """Where values differ from their median by more than 5 sigma, above or below."""
+    seen = values[usable]
     seen = seen[:: max(1, seen.size >> 20)]
     middle = np.median(seen)
     sigma = SIGMA_PER_MAD * np.median(np.abs(seen - middle))
-    above = usable & (smooth > middle + DETECTION_SNR * sigma)
-    return np.asarray(ndimage.maximum_filter(above, 2 * grow + 1, mode="constant"))
+    return np.asarray(np.abs(values - middle) > DETECTION_SNR * sigma)
 
 
 # -- empty apertures --------------------------------------------------------------------------------------------------

@@ -31,21 +31,16 @@ GRAIN_MAS = 1.0
 
 
 def total_check(tally: Tally, number: int | None, weight: float | None) -> Check:
-    """Rows against the stated number, or the sum of weights against the stated expectation."""
-    meaning = "rows less the number stated" if number is not None else "(sum of weights - expected)/sigma"
-    if number is not None:
-        off = tally.rows - number
-        return Check("total", float(off), meaning, None, "0", off == 0, f"{tally.rows} rows, {number} stated")
+    """Rows against the stated number, and the sum of weights against its stated expectation."""
+    if number is not None and (weight is None or tally.rows != number):
+        off, note = tally.rows - number, f"{tally.rows} rows, {number} stated"
+        return Check("total", float(off), "rows less the number stated", None, "0", off == 0, note)
+    meaning = "sum of weights less expectation, in sigma"
     if weight is None:
-        return left_out(
-            "total", meaning, "neither the catalogue nor an option states a number or a density of points"
-        )
-    sigma = math.sqrt(tally.total_squares) if tally.total_squares else 1.0
-    pull = (tally.total - weight) / sigma
-    return Check(
-        "total", pull, meaning, None, "abs <= 5", abs(pull) <= 5.0,
-        f"{tally.total:.8g} found, {weight:.8g} expected",
-    )  # fmt: skip
+        return left_out("total", meaning, "neither the catalogue nor an option states a number or a density")
+    pull = (tally.total - weight) / math.sqrt(tally.total_squares or 1.0)
+    note = f"{tally.total:.8g} found, {weight:.8g} expected"
+    return Check("total", pull, meaning, None, "abs <= 5", abs(pull) <= 5.0, note)
 
 
 def outside_check(tally: Tally) -> Check:

@@ -18,12 +18,12 @@ pairs of coarse cells: what the size of the cells does to both of its parts canc
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
+from vmpz.errors import InputError
 from vmpz.kernels.pairs import count_around, count_pairs
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
@@ -34,6 +34,7 @@ __all__ = [
     "band_pair_fraction",
     "cap_overlap_sr",
     "cap_pair_fraction",
+    "checked_cap",
     "largest_cap",
     "pair_correlation",
     "pair_fractions",
@@ -49,7 +50,7 @@ LOOKED_AT = 1000
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(48)
 COARSE_CELLS = 40_000
 """Cells among which the largest cap is looked for."""
-PAIRED_CELLS = 6_000
+PAIRED_CELLS = 16_000
 """Cells whose pairs tell <V V'>."""
 
 
@@ -189,20 +190,20 @@ def pair_scatter(points: Floats, weight: Floats, edges_deg: ArrayLike) -> Floats
 def pair_correlation(visibility: SkyMap, cap: Cap, edges_deg: ArrayLike) -> Floats:
     """<V V'>_t/<V>^2 inside a cap in bins of separation, absent cells 0; 1 where V is constant.
 
-    Bins should be wide against cells of a `PAIRED_CELLS`-th of the cap.
+    Cells are a `PAIRED_CELLS`-th of the cap or up to four times that; separations should be wide against them.
     """
-    least = cap.area_deg2 / PAIRED_CELLS
-    order = visibility.order
-    while order > 0 and hpx.cell_area_deg2(order) < least:
+    order = hpx.MAX_ORDER
+    while order > 0 and hpx.cell_area_deg2(order) * PAIRED_CELLS < cap.area_deg2:
         order -= 1
     inside = cells_inside(cap, order)
-    if len(inside) < 2:
-        return np.ones(np.size(edges_deg) - 1)
-    cells = inside.cells()
-    here = visibility.clip(inside.at_order(visibility.order))
-    parent = here.cells.cells() >> (2 * (visibility.order - order))
-    values = np.bincount(inside.index(parent), here.values.astype(np.float64), cells.size)
-    if np.all(values == values[0]) or not values.any():
+    cells, deeper = inside.cells(), 2 * (order - visibility.order)
+    if deeper >= 0:
+        values = visibility.of_cells(cells >> deeper, 0.0).astype(np.float64)
+    else:
+        here = visibility.clip(inside.at_order(visibility.order))
+        place = inside.index(here.cells.cells() >> -deeper)
+        values = np.bincount(place, here.values.astype(np.float64), cells.size)
+    if cells.size < 2 or np.all(values == values[0]):
         return np.ones(np.size(edges_deg) - 1)
     both = np.stack((values, np.ones(cells.size)))
     (mine, uniform), _ = pair_fractions(unit_vectors(*hpx.centres(cells, order)), both, edges_deg)
@@ -236,3 +237,18 @@ def largest_cap(cells: CellSet) -> Cap | None:
     side = math.degrees(math.sqrt(hpx.cell_area_sr(order)))
     radius = 2.0 * math.degrees(math.asin(min(chord[best] / 2.0, 1.0))) - side
     return Cap(float(lon[best]), float(lat[best]), radius) if radius > side else None
+
+
+def checked_cap(lon_deg: float, lat_deg: float, radius_deg: float) -> Cap:
+    """A cap in which pairs can be counted.
+
+    Raises
+    ------
+    InputError
+        It is none, or has no extent.
+    """
+    if not 0.0 < radius_deg <= 180.0:
+        raise InputError(
+            f"the radius of a cap must lie above 0 and at most at 180 degrees, found {radius_deg}"
+        )
+    return Cap(lon_deg, lat_deg, radius_deg)

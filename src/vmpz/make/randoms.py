@@ -76,6 +76,7 @@ from vmpz.make.randomfields import (
 from vmpz.make.schemes import ATTRIBUTE, POSITION, Draw, Rules, candidates, prepare, rules_of, with_batch
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
+from vmpz.sky.skymap import SkyMap
 
 __all__ = [
     "ATTRIBUTE",
@@ -94,6 +95,7 @@ __all__ = [
     "histogram",
     "points",
     "prepare",
+    "random_points",
     "rules_of",
     "serially",
     "settle",
@@ -157,6 +159,43 @@ class Points:
     def object_id(self) -> IntArray:
         """OBJECT_ID, int64 (n,)."""
         return _object_id(self.cell, self.draw, self.order)
+
+
+def random_points(visibility: SkyMap, rules: Rules, subcells: SkyMap | None = None) -> Points:
+    """The random catalogue of a map in memory, drawn at its own order.
+
+    Parameters
+    ----------
+    visibility : SkyMap
+        Observed fraction included.
+    rules : Rules
+        Seed, scheme, number or density...
+    subcells : SkyMap, optional
+        Observed sub-cells of the same cells (`Field.words`), int64 or uint64.
+
+    Raises
+    ------
+    InputError
+        Nothing is visible and a number is wanted, or a visibility is out of range.
+
+    Examples
+    --------
+    >>> from vmpz import CellSet, Rules, SkyMap, random_points
+    >>> half = SkyMap(CellSet.from_ranges(8, [(1000, 2000)]), [0.5] * 1000)
+    >>> len(random_points(half, Rules(seed=1, scheme="exact", number=10)))
+    10
+    """
+    cells, values = visibility.cells.cells(), visibility.values.astype(np.float32)
+    words = None if subcells is None else subcells.of_cells(cells, 0).astype(np.int64).view(np.uint64)
+    fields = dict(split_field(visibility.order, cells, values, words))
+    draw = prepare(rules, visibility.order, Totals.summed(map(totals_of, fields.values())))
+    draw = settle(draw, draw.shards, serially(fields.__getitem__))
+    parts = [points(draw, fields[shard], shard) for shard in draw.shards]
+    before = np.searchsorted(cells, [fields[shard].cells[0] for shard in draw.shards])
+    parts = [replace(part, place=part.place + start) for part, start in zip(parts, before)]
+    names = [name for name in Points.__dataclass_fields__ if name != "order"]
+    parts = parts or [points(draw, Field(draw.order, cells[:0], values[:0]), 0)]
+    return Points(draw.order, *(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def count(draw: Draw, field: Field, shard: int, only: CellSet | None = None) -> int:

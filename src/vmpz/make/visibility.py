@@ -61,6 +61,7 @@ __all__ = [
     "coverage_kind",
     "keys",
     "make",
+    "must_fit",
     "needs",
     "places_of",
     "redshift_keys",
@@ -285,7 +286,7 @@ def make(
     """
     chosen = table.chosen
     used = {band: depths[band] for band in chosen.reference if band in depths}
-    _refuse_twice_corrected(chosen, used)
+    must_fit(chosen, used)
     places = places_of(chosen, coverage.map, {band: one.map for band, one in used.items()}, ebv)
     ratio = visible(table, places)
     values = (places.coverage * ratio).astype(np.float32)
@@ -347,7 +348,14 @@ def redshifts(
     }
 
 
-def _refuse_twice_corrected(chosen: VisibilityParameters, depths: Mapping[str, Product]) -> None:
+def must_fit(chosen: VisibilityParameters, depths: Mapping[str, Product]) -> None:
+    """Depths of one kind, behind dust that is counted once.
+
+    Raises
+    ------
+    InputError
+        A depth is corrected for extinction, which the class applies too; or depths are of several kinds.
+    """
     for band, depth in depths.items():
         if chosen.extinction != "none" and depth.keywords.get("EXTCORR"):
             raise InputError(

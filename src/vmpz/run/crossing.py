@@ -183,6 +183,7 @@ def _visibility(work: _Crossing) -> Product:
 
 def _redshifts(work: _Crossing) -> Product:
     coverage, depths = _coverage_and_depths(work)
+    visibility.must_fit(work.chosen, depths)
     maps = {band: one.map for band, one in depths.items()}
     table = table_of(work.chosen, work.parameters)
     columns = visibility.redshifts(work.key, table, coverage.map, maps, work.ebv())

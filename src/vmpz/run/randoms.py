@@ -13,8 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from vmpz import io
 from vmpz.errors import InputError
 from vmpz.io.metadata import FRACTIONS
+from vmpz.io.randomcolumns import counted
 from vmpz.make import randoms
 from vmpz.make.randoms import Draw, Field, Totals
 from vmpz.parameters import RandomParameters
@@ -34,6 +36,9 @@ KEPT = (
     "TELESCOP", "DATE-OBS", "DATE-END", "FILTLST", "BITSEL", "BINSEL", "DEPTHEST", "SNRLEVEL", "VISREF", "VISSEL",
 )  # fmt: skip
 """Keywords of the map that its random catalogues have too."""
+
+ENVELOPE_ORDER = 9
+"""Order of the cells about which the envelope of a descriptor runs."""
 
 R = TypeVar("R")
 
@@ -103,6 +108,7 @@ def draw_catalogue(
     workers: int = 0,
     scheduler: str | None = None,
     created: str | datetime | None = None,
+    descriptor: bool = False,
 ) -> dict[str, Any]:
     """Draw a random catalogue and write it, whole or not at all.
 
@@ -119,11 +125,13 @@ def draw_catalogue(
         Address of a Dask scheduler, in place of `workers`.
     created : str or datetime, optional
         Creation instant (UTC), else SOURCE_DATE_EPOCH, else now.
+    descriptor : bool
+        Write the XML descriptor (DpdRandomCatalogVMPZ) beside it.
 
     Returns
     -------
     dict
-        Ready for JSON: file, rows, scheme, seed, order, density_deg2, visible_deg2, area_deg2, partial.
+        Ready for JSON: file, descriptor, rows, scheme, seed, order, density_deg2, visible_deg2, area_deg2, partial.
 
     Raises
     ------
@@ -137,8 +145,10 @@ def draw_catalogue(
     work = Work(visibility, draw, columns, request.extras, request.tom_bin, only)
     product = _product(request, work, instant)
     rows = write_catalogue(work, out, product, Spread(threads, workers, scheduler))
+    described = _described(work, product, rows, out) if descriptor else None
     return {
         "file": str(out),
+        "descriptor": None if described is None else str(described),
         "rows": rows,
         "scheme": draw.rules.scheme,
         "seed": draw.rules.seed,
@@ -148,6 +158,17 @@ def draw_catalogue(
         "area_deg2": draw.totals.cells * cell_area_deg2(draw.order),
         "partial": _partial(request, work).lower(),
     }
+
+
+def _described(work: Work, product: Product, rows: int, out: Path) -> Path:
+    """Write the descriptor; its envelope is that of coarse cells that hold the points."""
+    order = min(work.draw.order, ENVELOPE_ORDER)
+    found = CellSet(order)
+    for shard in work.shards:
+        field = work.visibility.field(shard)
+        cells = field.cells[field.visibility > 0] >> 2 * (work.draw.order - order)
+        found |= CellSet.from_cells(order, cells)
+    return io.describe(counted(product, rows), out, found, form="catalogue")
 
 
 def _order(request: RandomRequest) -> int:
