@@ -190,7 +190,7 @@ def test_the_error_is_half_the_change_between_shifted_depths(mine: Path) -> None
 
 def test_alone_on_workers_the_bytes_are_those_of_the_whole_run(seen: Path) -> None:
     """Coverage and depth come along, and nothing else."""
-    account = run(seen, "alone", workers=2, choice=Choice(products=["visibility", "redshifts"]))
+    account = run(seen, "alone", workers=2, choice=Choice(TILES, products=["visibility", "redshifts"]))
     assert not account.has_failed, account.text()
     kinds = {key.kind for key in account.outcomes}
     assert kinds == {"coverage", "depth", "effectivecoverage", "visibility", "redshifts"}
@@ -296,7 +296,6 @@ def test_a_tile_without_a_band_lacks_the_class_of_that_band_alone(
 ) -> None:
     for path in (mine.parent / "MER" / TILES[1]).rglob("*NIR*"):
         path.unlink()
-    shutil.rmtree(mine.parent / "store")
     assert command("run", mine, "--created", CREATED, "--json") == 0
     told = json.loads(capsys.readouterr().out)
     account = run(mine)
@@ -361,7 +360,11 @@ def test_files_and_bands_that_are_not_there_are_refused_before_anything_is_made(
 
 @pytest.mark.parametrize(
     ("column", "value", "message"),
-    [(0, "", "MAG_VIS"), (2, "-1.5", "Z"), (1, "inf", "MAG_Y"), (0, "faint", "deep.csv")],
+    [
+        (0, "", "MAG_VIS .*nan in row 8"),
+        (1, "inf", "MAG_Y .*inf in row 8"),
+        (0, "faint", r"deep\.csv: .*'faint'"),
+    ],
 )
 def test_bad_values_of_the_deep_sample_are_named(mine: Path, column: int, value: str, message: str) -> None:
     lines = (mine.parent / "deep.csv").read_text().splitlines()
@@ -369,7 +372,5 @@ def test_bad_values_of_the_deep_sample_are_named(mine: Path, column: int, value:
     words[column] = value
     lines[8] = ",".join(words)
     (mine.parent / "deep.csv").write_text("\n".join(lines))
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match=message):
         run(mine)
-    print(caught.value)
-    assert message in str(caught.value)

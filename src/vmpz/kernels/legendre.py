@@ -116,7 +116,7 @@ def _joining(
 def _scaled(value: float, exponent: float) -> float:
     """``value * 2**exponent``, in two steps, neither of which leaves the range of float64."""
     half = 0.5 * exponent
-    return value * 2.0**half * 2.0**half
+    return float(value * 2.0**half * 2.0**half)
 
 
 @njit(cache=True, nogil=True)

@@ -26,6 +26,7 @@ References: Casertano et al. 2000, AJ 120, 2747 (appendix A); Labbe et al. 2003,
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,7 @@ from vmpz.errors import InputError
 __all__ = ["ApertureNoise", "CorrelatedNoise", "NoisePlanes", "PowerLaw", "correlated_noise", "stencil"]
 
 Array = NDArray[np.float64]
+Single = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 SIGMA_PER_MAD = 1.482602218505602
@@ -229,9 +231,9 @@ class _Window:
 
     start: int
     owned: int
-    image: Array
-    rms: Array
-    ratio: Array
+    image: Single
+    rms: Single
+    ratio: Single
     clean: Mask
     tally: tuple[int, int]
 
@@ -240,49 +242,42 @@ def _windows(planes: NoisePlanes, step: int, below: int, grow: int, rms_max: flo
     """Windows that own `step` rows each; rows are read once."""
     height, halo = planes.shape[0], grow + int(np.ceil(4 * SMOOTHING_PIXELS))
     kept_from = read_to = 0
-    kept = [
-        np.empty((0, planes.shape[1])),
-        np.empty((0, planes.shape[1])),
-        np.empty((0, planes.shape[1]), bool),
-    ]
+    kept = _single(*(np.empty((0, planes.shape[1])) for _ in range(3)))
     for start in range(0, height, step):
         until = min(start + step + below + halo, height)
         if until > read_to:
-            kept = [np.concatenate((old, new)) for old, new in zip(kept, planes.rows(read_to, until))]
-            read_to = until
+            new = _single(*planes.rows(read_to, until))
+            kept, read_to = tuple(np.concatenate(pair) for pair in zip(kept, new)), until
         first = max(start - halo, 0)
-        kept, kept_from = [one[first - kept_from :] for one in kept], first
-        yield _window(kept, start, start - first, min(step, height - start), below, grow, rms_max)
+        kept, kept_from = tuple(one[first - kept_from :] for one in kept), first
+        image, rms, usable = kept
+        usable = usable & np.isfinite(image) & (rms > 0) & (rms <= min(rms_max, NO_RMS))
+        owned = min(step, height - start)
+        yield _window(
+            image, rms, usable, slice(start - first, start - first + owned + below), start, owned, grow
+        )
+
+
+def _single(*planes: NDArray[np.generic]) -> tuple[NDArray[Any], ...]:
+    """Image and RMS as they are on disk, in single precision; usable pixels as booleans."""
+    image, rms, good = planes
+    with np.errstate(over="ignore"):
+        return image.astype(np.float32), rms.astype(np.float32), good.astype(bool)
 
 
 def _window(
-    kept: Sequence[NDArray[np.generic]],
-    start: int,
-    above: int,
-    owned: int,
-    below: int,
-    grow: int,
-    rms_max: float,
+    image: Single, rms: Single, usable: Mask, rows: slice, start: int, owned: int, grow: int
 ) -> _Window:
-    image, rms = kept[:2]
-    usable = kept[2] & np.isfinite(image) & (rms > 0) & (rms <= min(rms_max, NO_RMS))
-    image, rms = np.where(usable, image, 0.0), np.where(usable, rms, 1.0)
+    image, rms = np.where(usable, image, np.float32(0)), np.where(usable, rms, np.float32(1))
     ratio = image / rms
     clean = usable & ~_sources(ratio, usable, grow)
-    rows = slice(above, above + owned + below)
-    tally = tuple(int(np.count_nonzero(one[above : above + owned])) for one in (usable, clean))
-    return _Window(
-        start,
-        owned,
-        image[rows],
-        rms[rows],
-        np.where(clean, ratio, 0.0)[rows],
-        clean[rows],
-        (tally[0], tally[1]),
-    )
+    ratio[~clean] = 0
+    own = slice(rows.start, rows.start + owned)
+    tally = int(np.count_nonzero(usable[own])), int(np.count_nonzero(clean[own]))
+    return _Window(start, owned, image[rows], rms[rows], ratio[rows], clean[rows], tally)
 
 
-def _sources(ratio: Array, usable: Mask, grow: int) -> Mask:
+def _sources(ratio: Single, usable: Mask, grow: int) -> Mask:
     """Pixels near what stands out in the image, or in the smoothed one."""
     if not usable.any():
         return np.zeros(usable.shape, bool)
@@ -291,7 +286,7 @@ def _sources(ratio: Array, usable: Mask, grow: int) -> Mask:
     return np.asarray(ndimage.maximum_filter(above, 2 * grow + 1, mode="constant"))
 
 
-def _stands_out(values: Array, usable: Mask) -> Mask:
+def _stands_out(values: Single, usable: Mask) -> Mask:
     """Where values differ from their median by more than 5 sigma, above or below."""
     seen = values[usable]
     seen = seen[:: max(1, seen.size >> 20)]
@@ -353,8 +348,8 @@ class _Apertures:
         rows, columns = top[:, None] + dy, left[:, None] + dx
         empty = window.clean[rows, columns].all(axis=1)
         rows, columns = rows[empty], columns[empty]
-        noise = np.sqrt((window.rms[rows, columns] ** 2).sum(axis=1))
-        return np.asarray(window.image[rows, columns].sum(axis=1) / noise)
+        noise = np.sqrt((window.rms[rows, columns].astype(np.float64) ** 2).sum(axis=1))
+        return np.asarray(window.image[rows, columns].sum(axis=1, dtype=np.float64) / noise)
 
     def result(self, covariance: "_Autocovariance") -> ApertureNoise:
         """The factors of this diameter."""
@@ -398,8 +393,8 @@ class _Autocovariance:
             known = np.count_nonzero(clean)
             if known < 2:
                 continue
-            ratio = window.ratio[part] - np.where(clean, window.ratio[part].sum() / known, 0.0)
-            self.products[group] += self._correlated(ratio)
+            ratio = window.ratio[part].astype(np.float64)
+            self.products[group] += self._correlated(ratio - np.where(clean, ratio.sum() / known, 0.0))
             self.pairs[group] += np.rint(self._correlated(clean.astype(np.float64)))
 
     def _correlated(self, values: Array) -> Array:

@@ -81,7 +81,8 @@ def cells_check(tally: Tally) -> Check:
     count = group_until(expected, ENOUGH, group)
     if count < 2:
         return left_out("cells", meaning, f"fewer than two groups of cells expect {ENOUGH:g} objects")
-    mean, found = np.bincount(group, expected), np.bincount(group, tally.sums)
+    mean = np.bincount(group, expected).astype(np.float64)
+    found = np.bincount(group, tally.sums)
     pulls = (found - mean) / np.sqrt(np.bincount(group, expected * tally.mean_weight[1]))
     chi2, freedom = float(np.sum(pulls**2)), count - 1
     edges = np.linspace(-8.0, 8.0, 81)

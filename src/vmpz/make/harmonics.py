@@ -1,8 +1,9 @@
 r"""Power spectra of maps on part of the sky, without a full-sky array.
 
-Definition: a_lm = sum over cells of Omega f Y*_lm(centre), absent cells 0; C_l = sum over m of abs(a_lm)^2/(2l + 1): the
-pseudo-spectrum, neither divided by the share of the sky nor freed of the cell's window. Rings of HEALPix (Gorski et al.
-2005, ApJ 622, 759) are summed over longitude by FFT, then over latitude by Legendre functions (`vmpz.kernels.legendre`).
+Definition: a_lm = sum over cells of Omega f Y*_lm(centre), absent cells 0; C_l = sum over m of abs(a_lm)^2/(2l + 1):
+the pseudo-spectrum, neither divided by the share of the sky nor freed of the cell's window. Rings of HEALPix (Gorski et
+al. 2005, ApJ 622, 759) are summed over longitude by FFT, then over latitude by Legendre functions
+(`vmpz.kernels.legendre`).
 
 The libraries that analyse HEALPix maps (healpy, ducc0 and what stands on them) are under the GPL; this is our own and
 healpy's `map2alm` without iterations is its oracle in the tests.

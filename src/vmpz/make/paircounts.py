@@ -172,7 +172,7 @@ def pair_fractions(points: Floats, weights: Floats, edges_deg: ArrayLike) -> tup
 
 
 def pair_scatter(points: Floats, weight: Floats, edges_deg: ArrayLike) -> Floats:
-    """Standard error of the fractions of `pair_fractions` of independent points, estimated from them, float64 (bins,)."""
+    """Standard error of the fractions of `pair_fractions`, estimated from the points themselves, float64 (bins,)."""
     chords = 4.0 * np.sin(np.radians(np.asarray(edges_deg, np.float64)) / 2.0) ** 2
     number = weight.size
     chosen = np.linspace(0, number - 1, min(number, LOOKED_AT)).astype(np.int64)
@@ -184,7 +184,8 @@ def pair_scatter(points: Floats, weight: Floats, edges_deg: ArrayLike) -> Floats
     mean = np.sum(share * mine, axis=0) / np.sum(mine)
     shot = mean * squares / total**2
     first = np.maximum(np.sum((mine * (share - mean)) ** 2, axis=0) / np.sum(mine**2) - shot, 0.0)
-    return np.sqrt(4.0 * first * squares / total**2 + 2.0 * mean * (squares / total**2) ** 2)
+    variance = 4.0 * first * squares / total**2 + 2.0 * mean * (squares / total**2) ** 2
+    return np.asarray(np.sqrt(variance))
 
 
 def pair_correlation(visibility: SkyMap, cap: Cap, edges_deg: ArrayLike) -> Floats:
@@ -202,12 +203,12 @@ def pair_correlation(visibility: SkyMap, cap: Cap, edges_deg: ArrayLike) -> Floa
     else:
         here = visibility.clip(inside.at_order(visibility.order))
         place = inside.index(here.cells.cells() >> -deeper)
-        values = np.bincount(place, here.values.astype(np.float64), cells.size)
+        values = np.bincount(place, here.values.astype(np.float64), cells.size).astype(np.float64)
     if cells.size < 2 or np.all(values == values[0]):
         return np.ones(np.size(edges_deg) - 1)
     both = np.stack((values, np.ones(cells.size)))
     (mine, uniform), _ = pair_fractions(unit_vectors(*hpx.centres(cells, order)), both, edges_deg)
-    return np.divide(mine, uniform, out=np.ones_like(mine), where=uniform > 0)
+    return np.asarray(np.divide(mine, uniform, out=np.ones_like(mine), where=uniform > 0))
 
 
 def largest_cap(cells: CellSet) -> Cap | None:

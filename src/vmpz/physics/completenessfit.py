@@ -89,7 +89,7 @@ def _scored(mag: Array, detected: NDArray[np.bool_]) -> Array:
         free = ~(((found >= upper) & (slope < 0)) | ((found <= lower) & (slope > 0)))
         step = np.zeros(3)
         step[free] = -np.linalg.pinv(_information(mag, found)[np.ix_(free, free)]) @ slope[free]
-        trials = (np.clip(found + step / 2**halving, lower, upper) for halving in range(HALVINGS))
+        trials: list[Array] = [np.clip(found + step / 2**n, lower, upper) for n in range(HALVINGS)]
         better = next((one for one in trials if _surprise(one, mag, detected)[0] < least), None)
         if better is None:
             return found

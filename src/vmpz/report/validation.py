@@ -81,7 +81,7 @@ def _subcells(axes: Axes, curves: dict[str, np.ndarray]) -> None:
     )  # fmt: skip
     bar = axes.figure.colorbar(shown, ax=axes, shrink=0.9, extend="both")
     bar.set_label("objects per sub-cell / mean (scale: 5 sigma)", color=INK)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     axes.set(xlabel="x inside the cell", ylabel="y inside the cell")
 
 

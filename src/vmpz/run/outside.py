@@ -32,8 +32,8 @@ def bring(wanted: Outside, cells: CellSet) -> SkyMap | Sources:
 def identity_of(wanted: Outside) -> str:
     """What identifies the file, 'missing' where there is none: the maker then says so.
 
-    Of a map: digest of name, size and header cards. Of a catalogue: of its size, its beginning and its end, where FITS
-    headers and Parquet footers are; such files are too large to be read for this alone.
+    Digest of the size, the beginning and the end, where FITS headers and Parquet footers are; such files are too large
+    to be read for this alone. Of a map also that of its name and header cards.
     """
     stamp = stamp_of(wanted.location)
     return "missing" if stamp == (0, 0) else _identity(wanted, stamp)
@@ -49,12 +49,12 @@ def stamp_of(location: str) -> tuple[int, int]:
 @lru_cache(8)
 def _identity(wanted: Outside, stamp: tuple[int, int]) -> str:
     path = Path(wanted.location)
+    named = ""
     if wanted.kind == "map":
-        return io.describe_map(
-            path, column=next(iter(wanted.columns), None), coordsys=wanted.coordsys
-        ).identity
+        column = next(iter(wanted.columns), None)
+        named = io.describe_map(path, column=column, coordsys=wanted.coordsys).identity
     with path.open("rb") as stream:
-        told = sha256(str(stamp[1]).encode() + stream.read(END_BYTES))
+        told = sha256(f"{named}{stamp[1]}".encode() + stream.read(END_BYTES))
         stream.seek(max(stamp[1] - END_BYTES, 0))
         told.update(stream.read(END_BYTES))
     return told.hexdigest()
