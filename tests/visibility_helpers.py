@@ -1,10 +1,17 @@
 """A small survey with three classes of galaxies, and what their visibility must be, cell by cell."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 
+from vmpz import io
+from vmpz.parameters import load
+from vmpz.products import Product
+from vmpz.run.account import Account
+from vmpz.run.store import Store
+from vmpz.run.survey import run_survey
 from vmpz.sky import hpx
 
 ORDER = 12
@@ -113,6 +120,19 @@ def deep() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def efficiencies(delta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of detection and of classification, against magnitude minus depth."""
     return 1 / (1 + np.exp(delta / 0.15)), 1 - 0.3 / (1 + np.exp(-delta / 0.5))
+
+
+def run(survey: Path, store: str = "store", **more: object) -> Account:
+    return run_survey(load(survey), survey.parent / store, created=CREATED, threads=2, **more)  # type: ignore[arg-type]
+
+
+def products(survey: Path, kind: str, quantity: str = "-", band: str = "-") -> dict[str, Product]:
+    """Products of tiles and patches, by area."""
+    return {
+        entry.key.area: replace(io.read(entry.path(".fits")), key=entry.key)
+        for entry in Store(survey.parent / "store").entries()
+        if (entry.key.kind, entry.key.quantity, entry.key.band) == (kind, quantity, band)
+    }
 
 
 # -- V / coverage of one cell, straight from the definitions ----------------------------------------------------------

@@ -15,6 +15,7 @@ calibrate = typer.Typer(
 )
 app.add_typer(calibrate, name="calibrate")
 
+LARGEST_SEED = (1 << 64) - 1
 SHARED_SIGN = "shifts of the bands do not share a sign: a selection contaminates one of the catalogues"
 
 
@@ -22,7 +23,9 @@ SHARED_SIGN = "shifts of the bands do not share a sign: a selection contaminates
 def noise(
     image: Annotated[str, typer.Argument(help="FITS image.", metavar="IMAGE[HDU]")],
     rms: Annotated[str, typer.Option(help="Noise sigma per pixel.", metavar="FILE[HDU]")],
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the places of apertures; no default.")],
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the places of apertures; no default.")
+    ],
     aperture: Annotated[
         list[float], typer.Option(min=0, help="Aperture diameter, arcsec; several, that of the depth first.")
     ],
@@ -116,7 +119,9 @@ def depth(
     ] = None,
     within: Annotated[Path | None, typer.Option(help="Map whose cells count.")] = None,
     minimum: Annotated[int, typer.Option(min=10, help="Objects that a cell must have.")] = 100,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of bootstrap samples (rykoff).")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=LARGEST_SEED, help="Seed of bootstrap samples (rykoff).")
+    ] = None,
     resamples: Annotated[int, typer.Option(min=2, help="Number of bootstrap samples.")] = 100,
     positions: Annotated[
         str | None, typer.Option(help="Columns of position, RA,DEC; default the usual names.")

@@ -76,7 +76,7 @@ def _cells(axes: Axes, curves: dict[str, np.ndarray]) -> None:
 def _subcells(axes: Axes, curves: dict[str, np.ndarray]) -> None:
     image, reach = curves["image"], 5.0 * float(curves["error"][0])
     shown = axes.imshow(
-        image, origin="lower", cmap="cividis", vmin=1.0 - reach, vmax=1.0 + reach, extent=(0, 1, 0, 1),
+        image, origin="lower", cmap="cividis", vmin=1.0 - reach, vmax=1.0 + reach, extent=(0, 1, 0, 1), aspect="auto",
         interpolation="nearest",
     )  # fmt: skip
     bar = axes.figure.colorbar(shown, ax=axes, shrink=0.9, extend="both")

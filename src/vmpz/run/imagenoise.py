@@ -59,7 +59,13 @@ class NoiseRequest:
 
 
 def calibrate_noise(request: NoiseRequest) -> dict[str, Any]:
-    """Measure the correlated-noise factors of an image, ready for JSON (`vmpz.make.correlated.CorrelatedNoise`).
+    """Measure the correlated-noise factors of an image.
+
+    Returns
+    -------
+    dict
+        Ready for JSON: image, rms, seed, pixel_scale_arcsec, and `vmpz.make.correlated.CorrelatedNoise` by the names of
+        its attributes; for every aperture also `too_deep_mag`, the excess of a depth that takes noise as white.
 
     Raises
     ------
@@ -91,7 +97,7 @@ def calibrate_noise(request: NoiseRequest) -> dict[str, Any]:
         )
     told = asdict(found)
     for one in told["apertures"]:
-        one["depth_mag"] = float(2.5 * np.log10(one["factor"]))
+        one["too_deep_mag"] = float(2.5 * np.log10(one["factor"]))
     return {
         "image": request.image,
         "rms": request.rms,

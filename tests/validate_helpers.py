@@ -1,0 +1,47 @@
+"""Maps of visibility, catalogues that follow them, and their tests in one call."""
+
+import numpy as np
+
+from vmpz.make.randoms import random_points, rules_of
+from vmpz.make.tally import Sample, Tally
+from vmpz.make.validate import Validation, tally_for, validate
+from vmpz.parameters.random import RandomParameters
+from vmpz.sky import hpx
+from vmpz.sky.regions import Cap, cells_inside
+from vmpz.sky.skymap import SkyMap
+
+
+def wavy(order=8, radius_deg=8.0, amplitude=0.25, lon_deg=30.0, lat_deg=20.0) -> SkyMap:
+    """V between 0.6 -+ amplitude in waves of about two degrees, in a cap."""
+    cells = cells_inside(Cap(lon_deg, lat_deg, radius_deg), order)
+    lon, lat = hpx.centres(cells.cells(), order)
+    waves = np.sin(np.radians(180.0 * lon)) * np.cos(np.radians(150.0 * lat))
+    return SkyMap(cells, (0.6 + amplitude * waves).astype(np.float32))
+
+
+def flat(skymap: SkyMap) -> SkyMap:
+    return SkyMap(skymap.cells, np.ones(len(skymap), np.float32))
+
+
+def drawn(skymap: SkyMap, number: int, seed: int, subcells: SkyMap | None = None, **more):
+    """Longitudes, latitudes and weights of a catalogue of exactly so many points (unless a scheme is named)."""
+    chosen = RandomParameters(**{"seed": seed, "number": number, "scheme": "exact", **more})
+    points = random_points(skymap, rules_of(chosen), subcells)
+    return points.lon, points.lat, points.weight
+
+
+def sample(skymap: SkyMap, number: int, seed: int) -> Sample:
+    lon, lat, weight = drawn(skymap, number, seed)
+    return Sample(lon, lat, weight, np.zeros(lon.size), 1.0)
+
+
+def tested(skymap: SkyMap, lon, lat, weight=None, *, cap=None, subcells=None, **stated) -> Validation:
+    return validate(tallied(skymap, lon, lat, weight, cap=cap, subcells=subcells), skymap, seed=99, **stated)
+
+
+def tallied(skymap: SkyMap, lon, lat, weight=None, *, cap=None, subcells=None, block=7001) -> Tally:
+    tally = tally_for(skymap, lon.size, cap=cap, subcells=subcells)
+    for start in range(0, lon.size, block):
+        part = slice(start, start + block)
+        tally.add(lon[part], lat[part], None if weight is None else weight[part])
+    return tally
