@@ -12,10 +12,10 @@ from vmpz.sky.skymap import SkyMap
 
 
 def wavy(order=8, radius_deg=8.0, amplitude=0.25, lon_deg=30.0, lat_deg=20.0) -> SkyMap:
-    """V between 0.6 -+ amplitude in waves of about two degrees, in a cap."""
+    """V between 0.6 -+ amplitude in waves of a few degrees, in a cap."""
     cells = cells_inside(Cap(lon_deg, lat_deg, radius_deg), order)
     lon, lat = hpx.centres(cells.cells(), order)
-    waves = np.sin(np.radians(180.0 * lon)) * np.cos(np.radians(150.0 * lat))
+    waves = np.sin(np.radians(90.0 * lon)) * np.cos(np.radians(70.0 * lat))
     return SkyMap(cells, (0.6 + amplitude * waves).astype(np.float32))
 
 
@@ -35,8 +35,12 @@ def sample(skymap: SkyMap, number: int, seed: int) -> Sample:
     return Sample(lon, lat, weight, np.zeros(lon.size), 1.0)
 
 
-def tested(skymap: SkyMap, lon, lat, weight=None, *, cap=None, subcells=None, **stated) -> Validation:
-    return validate(tallied(skymap, lon, lat, weight, cap=cap, subcells=subcells), skymap, seed=99, **stated)
+def judged(
+    skymap: SkyMap, lon, lat, weight=None, *, number=None, total=None, cap=None, subcells=None
+) -> Validation:
+    """All tests of a catalogue, of which `number` rows and a sum of weights `total` are stated."""
+    count = tallied(skymap, lon, lat, weight, cap=cap, subcells=subcells)
+    return validate(count, skymap, number=number, weight=total, seed=99)
 
 
 def tallied(skymap: SkyMap, lon, lat, weight=None, *, cap=None, subcells=None, block=7001) -> Tally:

@@ -135,6 +135,12 @@ def products(survey: Path, kind: str, quantity: str = "-", band: str = "-") -> d
     }
 
 
+def change(survey: Path, old: str, new: str) -> None:
+    text = survey.read_text()
+    assert text.count(old) == 1, old
+    survey.write_text(text.replace(old, new))
+
+
 # -- V / coverage of one cell, straight from the definitions ----------------------------------------------------------
 
 

@@ -30,7 +30,8 @@ def exact(degree: int, m: int, z: float) -> float:
 
 
 @pytest.mark.parametrize(
-    ("z", "m"), [(0.3, 0), (-0.7, 1), (0.0, 7), (0.9, 300), (0.999, 100), (-0.5, 1900), (0.99999, 3), (0.2, 2000)]
+    ("z", "m"),
+    [(0.3, 0), (-0.7, 1), (0.0, 7), (0.9, 300), (0.999, 100), (-0.5, 1900), (0.99999, 3), (0.2, 2000)],
 )
 def test_columns_are_right_to_high_degrees(z: float, m: int) -> None:
     lmax = 2000
@@ -77,7 +78,9 @@ def test_healpy_finds_the_same_coefficients(order: int, lmax: int) -> None:
     mine = analyse(SkyMap.from_cells(order, cells, values[cells]), lmax)
     theirs = healpy.map2alm(healpy.reorder(values, n2r=True), lmax=lmax, iter=0)
     assert np.allclose(mine, theirs, atol=1e-12 * np.abs(theirs).max())
-    assert np.allclose(power_spectrum(SkyMap.from_cells(order, cells, values[cells]), lmax), healpy.alm2cl(theirs))
+    assert np.allclose(
+        power_spectrum(SkyMap.from_cells(order, cells, values[cells]), lmax), healpy.alm2cl(theirs)
+    )
 
 
 @pytest.mark.parametrize(("radius_deg", "order"), [(10.0, 8), (25.0, 7), (70.0, 6)])

@@ -193,7 +193,9 @@ def test_uniform_points_on_a_thinned_sample_show_the_correlation_of_the_mask() -
     assert np.abs(expected).max() > 0.05
     data, uniform, following = sample(skymap, 8000, 1), sample(flat(skymap), 8000, 2), sample(skymap, 8000, 3)
     w, error, _ = landy_szalay(data, uniform, edges)
-    spread = np.sqrt(error**2 + (0.1 * np.abs(expected).max()) ** 2)  # the correlation adds terms of first order
+    spread = np.sqrt(
+        error**2 + (0.1 * np.abs(expected).max()) ** 2
+    )  # the correlation adds terms of first order
     assert np.all(np.abs(w - expected) <= 3.0 * spread), (w - expected) / spread
     w, error, _ = landy_szalay(data, following, edges)
     assert np.sum((w / error) ** 2) < 23.0  # p = 1e-3 of 6 bins

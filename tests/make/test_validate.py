@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from validate_helpers import drawn, flat, tallied, tested, wavy
+from validate_helpers import drawn, flat, judged, tallied, wavy
 from vmpz.errors import InputError, MapMismatchError
 from vmpz.kernels import tallies
 from vmpz.make import clusterchecks, tally
@@ -32,7 +32,7 @@ def good():
 
 
 def test_our_catalogue_passes_every_test(good) -> None:
-    found = tested(MAP, *good, number=NUMBER, weight=float(NUMBER))
+    found = judged(MAP, *good, number=NUMBER, total=float(NUMBER))
     assert found.passed, found.failed
     left = [one.name for one in found.checks if one.passed is None]
     assert left in ([], ["null"])  # TreeCorr is an extra
@@ -43,16 +43,16 @@ def test_our_catalogue_passes_every_test(good) -> None:
 @pytest.mark.parametrize("scheme", ["poisson", "indexed", "trim"])
 def test_other_schemes_pass(scheme: str) -> None:
     lon, lat, _ = drawn(MAP, NUMBER, 12, scheme=scheme)
-    found = tested(MAP, lon, lat, weight=float(NUMBER))
+    found = judged(MAP, lon, lat, total=float(NUMBER))
     assert found.passed, found.failed
 
 
 def test_candidates_with_weights_pass() -> None:
     lon, lat, weight = drawn(MAP, NUMBER, 13, scheme="poisson", keep="all")
     density = NUMBER / (len(MAP) * hpx.cell_area_deg2(MAP.order))
-    found = tested(MAP, lon, lat, weight, weight=density * MAP.integral_deg2())
+    found = judged(MAP, lon, lat, weight, total=density * MAP.integral_deg2())
     assert found.passed, found.failed
-    assert "deciles" in tested(MAP, lon, lat).failed
+    assert "deciles" in judged(MAP, lon, lat).failed
 
 
 def test_points_in_subcells_pass_where_the_map_tells_of_them() -> None:
@@ -61,29 +61,29 @@ def test_points_in_subcells_pass_where_the_map_tells_of_them() -> None:
     subcells = SkyMap(MAP.cells, words)
     visibility = SkyMap(MAP.cells, np.where(words == -1, MAP.values, MAP.values * np.float32(16 / 64)))
     lon, lat, _ = drawn(visibility, NUMBER, 14, subcells)
-    assert tested(visibility, lon, lat, subcells=subcells).passed
-    assert {"subcells", "digits"} <= {*tested(visibility, lon, lat).failed}
+    assert judged(visibility, lon, lat, subcells=subcells).passed
+    assert {"subcells", "digits"} <= {*judged(visibility, lon, lat).failed}
 
 
 # -- faults -----------------------------------------------------------------------------------------------------------
 
 
 def test_uniform_points_fail_by_deciles_and_cells() -> None:
-    failed = tested(MAP, *drawn(flat(MAP), NUMBER, 15)[:2]).failed
+    failed = judged(MAP, *drawn(flat(MAP), NUMBER, 15)[:2]).failed
     assert {"deciles", "cells", "extremes"} <= {*failed}
     assert not {"subcells", "digits", "precision", "outside"} & {*failed}
 
 
 def test_a_wrong_number_fails_by_the_total(good) -> None:
-    assert tested(MAP, *good, number=NUMBER - 1).failed == ("total",)
-    assert tested(MAP, *good, weight=1.03 * NUMBER).failed == ("total",)
+    assert judged(MAP, *good, number=NUMBER - 1).failed == ("total",)
+    assert judged(MAP, *good, total=1.03 * NUMBER).failed == ("total",)
 
 
 @pytest.mark.parametrize("coordinate", [0, 1])
 def test_float32_coordinates_fail_by_precision(good, coordinate: int) -> None:
     position = list(good)
     position[coordinate] = position[coordinate].astype(np.float32).astype(np.float64)
-    failed = tested(MAP, *position).failed
+    failed = judged(MAP, *position).failed
     assert "precision" in failed
     assert not {"cells", "deciles", "outside", "subcells"} & {*failed}
 
@@ -91,14 +91,14 @@ def test_float32_coordinates_fail_by_precision(good, coordinate: int) -> None:
 def test_centres_of_fine_cells_fail_by_digits(good) -> None:
     """What draws centres of cells of order 23 (0.025 arcsec)."""
     lattice = hpx.centres(hpx.cells_at(*good, 23), 23)
-    failed = tested(MAP, *lattice).failed
+    failed = judged(MAP, *lattice).failed
     assert {"digits", "precision"} <= {*failed} <= {"digits", "precision"}
 
 
 def test_a_sub_pixel_that_is_never_drawn_fails_by_subcells(good) -> None:
     """What takes ``randint(0, 4**n - 1)`` for sub-pixels below 4**n, here n = 2."""
     kept = (hpx.cells_at(*good, MAP.order + 2) & 15) != 15
-    failed = tested(MAP, good[0][kept], good[1][kept]).failed
+    failed = judged(MAP, good[0][kept], good[1][kept]).failed
     assert {"subcells", "digits"} <= {*failed}
     assert not {"cells", "deciles", "outside"} & {*failed}
 
@@ -111,23 +111,23 @@ def test_fast_randoms_of_healsparse_fail_and_exact_ones_pass() -> None:
     theirs[even.cells.cells()] = even.values
     generator = np.random.RandomState(5)
     fast = healsparse.make_uniform_randoms_fast(theirs, NUMBER, nside_randoms=1 << 23, rng=generator)
-    assert {"digits", "precision"} <= {*tested(even, *fast).failed}
+    assert {"digits", "precision"} <= {*judged(even, *fast).failed}
     exact = healsparse.make_uniform_randoms(theirs, NUMBER, rng=generator)
-    assert tested(even, *exact).passed
+    assert judged(even, *exact).passed
 
 
 def test_a_shift_by_one_cell_fails_by_what_lies_outside(good) -> None:
     face, x, y = hpx.faces(hpx.cells_at(*good, MAP.order), MAP.order)
     generator = np.random.default_rng(3)
     moved = hpx.nested_cells(face, x + 1, y, MAP.order)
-    failed = tested(MAP, *hpx.positions(moved, MAP.order, *generator.random((2, NUMBER)))).failed
+    failed = judged(MAP, *hpx.positions(moved, MAP.order, *generator.random((2, NUMBER)))).failed
     assert {"outside", "cells"} <= {*failed}
 
 
 def test_a_hole_fails_by_the_worst_cell(good) -> None:
     lon, lat = good
-    away = np.hypot((lon - 30.0) * np.cos(np.radians(20.0)), lat - 20.0) > 0.5
-    found = tested(MAP, lon[away], lat[away])
+    away = np.hypot((lon - 30.0) * np.cos(np.radians(20.0)), lat - 20.0) > 1.0
+    found = judged(MAP, lon[away], lat[away])
     assert {"cells", "extremes"} <= {*found.failed}
     assert "order" in found["extremes"].note
 
@@ -149,7 +149,7 @@ def test_doubled_points_fail_by_neighbours(good) -> None:
     shifted = lat + 0.002
     inside = MAP.cells.contains(lon, shifted)
     both = np.concatenate((lon, lon[inside])), np.concatenate((lat, shifted[inside]))
-    assert "neighbours" in tested(MAP, *both).failed
+    assert "neighbours" in judged(MAP, *both).failed
 
 
 def test_points_more_even_than_chance_fail() -> None:
@@ -157,7 +157,7 @@ def test_points_more_even_than_chance_fail() -> None:
     cells = np.repeat(even.cells.cells(), 16)
     generator = np.random.default_rng(8)
     lon, lat = hpx.positions(cells, even.order, *generator.random((2, cells.size)))
-    check = tested(even, lon, lat)["cells"]
+    check = judged(even, lon, lat)["cells"]
     assert check.passed is False
     assert "more even" in check.note
 
@@ -255,17 +255,27 @@ def test_bad_maps_are_refused() -> None:
 
 def test_few_objects_leave_tests_out() -> None:
     lon, lat, _ = drawn(MAP, 40, 1)
-    found = tested(MAP, lon, lat)
+    found = judged(MAP, lon, lat)
     assert found.passed
     out = {one.name for one in found.checks if one.passed is None}
     assert {"total", "deciles", "subcells", "digits", "precision", "neighbours", "pairs", "null"} <= out
     assert all(one.note for one in found.checks if one.passed is None)
 
 
-@pytest.mark.parametrize("order", [0, 3, 26, 29])
+@pytest.mark.parametrize("order", [0, 3, 24])
 def test_any_order(order: int) -> None:
     cells = np.arange(12) if order == 0 else hpx.cells_at(10.0, 5.0, order) + np.arange(3)
     tiny = SkyMap.from_cells(order, cells, np.ones(cells.size))
     lon, lat, _ = drawn(tiny, 3000, 4)
-    found = tested(tiny, lon, lat, number=3000)
-    assert not {*found.failed} - {"precision"}, found.failed  # float64 degrees are a lattice inside such cells
+    found = judged(tiny, lon, lat, number=3000)
+    assert found.passed, found.failed
+
+
+@pytest.mark.parametrize("order", [28, 29])
+def test_cells_without_levels_below_them(order: int) -> None:
+    cells = hpx.cells_at(10.0, 5.0, order) + np.arange(2)
+    tiny = SkyMap.from_cells(order, cells, np.ones(2))
+    found = judged(tiny, *hpx.centres(np.repeat(cells, [35, 26]), order))
+    assert found["digits"].passed is None
+    assert found["subcells"].passed is None
+    assert found["cells"].passed

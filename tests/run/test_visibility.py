@@ -13,6 +13,7 @@ from visibility_helpers import (
     CREATED,
     ORDER,
     REALISATIONS,
+    change,
     counts,
     deep_seen,
     light,
@@ -40,12 +41,6 @@ def made(account: Account, *kinds: str) -> set[str]:
         for key, one in account.outcomes.items()
         if one.state != "KEPT" and key.area in TILES and (not kinds or key.kind in kinds)
     }
-
-
-def change(survey: Path, old: str, new: str) -> None:
-    text = survey.read_text()
-    assert text.count(old) == 1, old
-    survey.write_text(text.replace(old, new))
 
 
 def command(*words: object) -> int:

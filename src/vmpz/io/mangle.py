@@ -117,7 +117,7 @@ def _polygons(
 ) -> tuple[IntArray, NDArray[Any]]:
     """NUNIQ cells and weights as they stand on disk."""
     cells, columns = columns_of(product, maps.model_copy(update={"coverage_convention": mangle.convention}))
-    if len(columns) > 1 and product.key.kind != "info":
+    if len(columns) > 1 and product.key.kind not in ("info", "visibility"):
         raise InputError(
             f"{product.key}: a polygon holds one weight, so a product must have one column, found {', '.join(columns)}"
         )

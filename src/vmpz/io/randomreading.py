@@ -189,11 +189,12 @@ class _Fits(RandomCatalogue):
     def _values(self, table: ObjectTable, block: NDArray[np.uint8], here: str, name: str) -> NDArray[Any]:
         column = table.column(name)
         scaled = any(f"{key}{column.number}" in table.unit.cards for key in ("TSCAL", "TZERO", "TNULL"))
-        if scaled or here in (LONGITUDE, LATITUDE):
+        if scaled:
             return table.numbers(block, column)
-        stored = np.ascontiguousarray(block[:, column.offset : column.offset + column.width])
-        values = stored.view(column.dtype).ravel()
-        return values.astype(values.dtype.newbyteorder("="), copy=False)
+        rows, width = block.shape
+        stored = np.ndarray((rows,), column.dtype, np.ascontiguousarray(block), column.offset, (width,))
+        is_position = here in (LONGITUDE, LATITUDE)
+        return stored.astype(np.float64 if is_position else column.dtype.newbyteorder("="))
 
 
 # -- Parquet ----------------------------------------------------------------------------------------------------------

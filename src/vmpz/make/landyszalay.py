@@ -21,6 +21,7 @@ __all__ = ["has_treecorr", "landy_szalay", "null_check", "reference_points"]
 Floats = NDArray[np.float64]
 
 BINS = 10
+SMALLEST_DEG = 1.0 / 3600.0
 LEAST_PAIRS = 200.0
 """Pairs that the first bin should expect."""
 
@@ -97,6 +98,8 @@ def null_check(data: Sample, randoms: Sample, area_deg2: float, against: str) ->
         return left_out("null", meaning, f"{min(len(data), len(randoms))} objects are too few")
     lowest = math.sqrt(2.0 * LEAST_PAIRS * area_deg2 / math.pi) / _number(data)
     highest = min(0.6 * math.sqrt(area_deg2 / math.pi), 60.0)
+    if highest < SMALLEST_DEG:
+        return left_out("null", meaning, "the map is smaller than an arcsecond")
     edges = np.geomspace(min(lowest, highest / 4.0), highest, BINS + 1)
     w, error, share = landy_szalay(data, randoms, edges)
     used = share > 0

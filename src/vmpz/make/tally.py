@@ -147,10 +147,16 @@ class Tally:
         Objects to come; sizes of samples follow from it.
     cap : Cap, optional
         Where pairs are counted.
+    second : bool
+        Rows of the samples are chosen otherwise: rows of one number lie at about one place in two sorted catalogues, so
+        samples that are compared must not be of the same rows.
     """
 
-    def __init__(self, expectation: Expectation, rows: int, cap: Cap | None = None) -> None:
+    def __init__(
+        self, expectation: Expectation, rows: int, cap: Cap | None = None, *, second: bool = False
+    ) -> None:
         self.expectation, self.cap = expectation, cap
+        self._stream = 5 if second else 1
         cells = len(expectation.cells)
         self.counts = np.zeros(cells, np.int64)
         self.sums, self.squares = np.zeros(cells), np.zeros(cells)
@@ -187,13 +193,13 @@ class Tally:
             whole = (place >= 0) & self.expectation.whole[place]
             add_folded(pixel, whole, self.expectation.order, self.depth, self.grid, self.digits)
         row = np.arange(self.rows, self.rows + lon.size, dtype=np.uint64)
-        columns = np.stack((lon, lat, weights, _deviates(row, 1)))
-        self._near.add(columns, (place >= 0) & self.near_cells[place], _deviates(row, 2))
-        self._wide.add(columns, np.ones(lon.size, bool), _deviates(row, 3))
+        columns = np.stack((lon, lat, weights, _deviates(row, self._stream)))
+        self._near.add(columns, (place >= 0) & self.near_cells[place], _deviates(row, self._stream + 1))
+        self._wide.add(columns, np.ones(lon.size, bool), _deviates(row, self._stream + 2))
         if self.cap is not None and self._axis is not None:
             chord = np.sum((unit_vectors(lon, lat) - self._axis[:, None]) ** 2, axis=0)
             radius = 4.0 * math.sin(math.radians(self.cap.radius_deg) / 2.0) ** 2
-            self._capped.add(columns, chord <= radius, _deviates(row, 4))
+            self._capped.add(columns, chord <= radius, _deviates(row, self._stream + 3))
         self.rows += lon.size
 
     def _must_be_positions(self, lon: Floats, lat: Floats, weight: Floats) -> None:
@@ -246,7 +252,7 @@ class Tally:
 
 def _deviates(row: NDArray[np.uint64], stream: int) -> Floats:
     """Numbers in [0, 1) that look random: the mixer of SplitMix64 (Steele et al. 2014) on the row number."""
-    word = row * np.uint64(8) + np.uint64(stream) + np.uint64(1)
+    word = row * np.uint64(16) + np.uint64(stream)
     word = word * np.uint64(0x9E3779B97F4A7C15)
     word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -6,8 +6,9 @@
 
 where j runs over what stands for the class: the nodes of an integral over its luminosity function (`luminosity`) or its
 number counts (`counts`), or the galaxies of a deeper survey (`deep`), and P_j is the probability that j is selected.
-V = f_cov where the depths are those of the reference; it exceeds f_cov where the survey is deeper (VISMAX is the
-largest ratio), and is not cut there.
+V = f_cov where the depths are those of the reference. In a cell of two depths, at the edge of an exposure, it is the
+mean of both (`vmpz.make.places`). V exceeds f_cov where the survey is deeper (VISMAX is the largest ratio), and is not
+cut there.
 
 **How.** The ratio is tabulated on a lattice of depths around the reference (and of E(B-V), where extinction is not
 merely a shift of the depth) and interpolated between the nodes around a cell, in its logarithm: the cost does not
@@ -32,18 +33,18 @@ References: Euclid LE3 VMPZ-ID; Rykoff, Rozo & Keisler 2015 (arXiv:1509.00870); 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vmpz.errors import InputError, MissingProductError
+from vmpz.errors import InputError
 from vmpz.frames import FrameRef
 from vmpz.make.coverage import keys as coverage_keys
 from vmpz.make.coverage import needs as coverage_needs
 from vmpz.make.needs import PassNeeds
 from vmpz.make.outside import EBV, Outside
+from vmpz.make.places import Places, Scatter, places_of, visible
 from vmpz.make.values import frame_keywords
 from vmpz.make.visibilitytable import Table
 from vmpz.parameters import Parameters, ReddeningParameters, VisibilityParameters
@@ -51,10 +52,10 @@ from vmpz.parameters.visibility import FILES
 from vmpz.physics.extinction import coefficient
 from vmpz.products import SUBCELL, Product, ProductKey, Scalar
 from vmpz.sky.cells import CellSet
+from vmpz.sky.hpx import cell_area_deg2
 from vmpz.sky.skymap import SkyMap
 
 __all__ = [
-    "Places",
     "class_of",
     "coefficients_of",
     "coverage_bands",
@@ -63,7 +64,6 @@ __all__ = [
     "make",
     "must_fit",
     "needs",
-    "places_of",
     "redshift_keys",
     "redshifts",
     "section",
@@ -77,80 +77,6 @@ WITHOUT_EFFECT = {
     "redshifts": {"tom_bin", "depth_error"},
 }
 """Parameters of a class that a kind of product does not depend on."""
-
-# -- cells ------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Places:
-    """Cells whose depths are known, and where these are in the table.
-
-    Attributes
-    ----------
-    cells : CellSet
-    coverage : float64 (n,)
-    positions : float64 (n, d)
-        In the lattice: depths of the bands of the reference, and E(B-V) where it has an axis.
-    """
-
-    cells: CellSet
-    coverage: Floats
-    positions: Floats
-
-
-def places_of(
-    chosen: VisibilityParameters, coverage: SkyMap, depths: Mapping[str, SkyMap], ebv: SkyMap | None = None
-) -> Places:
-    """The covered cells in which every band has a depth (and E(B-V) is known, where it counts).
-
-    Raises
-    ------
-    MissingProductError
-        A band of the reference has no depth map, or E(B-V) is wanted and not given.
-    """
-    lacking = [band for band in chosen.reference if band not in depths]
-    if lacking:
-        raise MissingProductError(
-            f"visibility {chosen.name} needs the depth of {', '.join(chosen.reference)}; there is none of "
-            f"{', '.join(lacking)}"
-        )
-    axes = [depths[band] for band in chosen.reference]
-    if chosen.extinction != "none":
-        if ebv is None:
-            raise MissingProductError(
-                f"visibility {chosen.name} needs a map of E(B-V): [extinction] map names none"
-            )
-        axes.append(ebv)
-    number = coverage.cells.cells()
-    positions = np.stack([one.of_cells(number).astype(np.float64) for one in axes], axis=1)
-    known = np.isfinite(positions).all(axis=1) & (coverage.values > 0)
-    cells = CellSet.from_cells(coverage.order, number[known])
-    return Places(cells, coverage.values[known].astype(np.float64), positions[known])
-
-
-def visible(table: Table, places: Places) -> Floats:
-    """V / f_cov of every cell, float64 (n,)."""
-    corners = table.lattice.corners(places.positions)
-    return corners.logarithmic(table.relative(corners))
-
-
-def _error(table: Table, places: Places) -> Floats:
-    """Error of V / f_cov from those of the depths."""
-    squares = np.zeros(len(places.cells))
-    for axis, band in enumerate(table.chosen.reference):
-        error = table.chosen.depth_error.get(band, 0.0)
-        if error > 0:
-            shift = np.zeros(places.positions.shape[1])
-            shift[axis] = error
-            ends = [
-                visible(table, Places(places.cells, places.coverage, places.positions + sign * shift))
-                for sign in (1.0, -1.0)
-            ]
-            squares += (0.5 * (ends[0] - ends[1])) ** 2
-    return np.sqrt(squares)
-
-
-# -- products ---------------------------------------------------------------------------------------------------------
 
 
 def class_of(key: ProductKey, parameters: Parameters) -> VisibilityParameters:
@@ -256,6 +182,7 @@ def make(
     depths: Mapping[str, Product],
     *,
     ebv: SkyMap | None = None,
+    scatter: Mapping[str, Scatter] | None = None,
     subcells: SkyMap | None = None,
 ) -> Product:
     """The visibility of one class in one area.
@@ -274,6 +201,8 @@ def make(
         Depth by band.
     ebv : SkyMap, optional
         E(B-V), where extinction counts.
+    scatter : mapping of str to Scatter, optional
+        Scatter of the noise inside cells, by band.
     subcells : SkyMap, optional
         Observed sub-cells of every cell, int64: the words of the pass.
 
@@ -287,7 +216,7 @@ def make(
     chosen = table.chosen
     used = {band: depths[band] for band in chosen.reference if band in depths}
     must_fit(chosen, used)
-    places = places_of(chosen, coverage.map, {band: one.map for band, one in used.items()}, ebv)
+    places = places_of(chosen, coverage.map, {band: one.map for band, one in used.items()}, ebv, scatter)
     ratio = visible(table, places)
     values = (places.coverage * ratio).astype(np.float32)
     seen = values > 0
@@ -308,8 +237,26 @@ def make(
     return Product(key, maps, keywords=keywords)
 
 
+def _error(table: Table, places: Places) -> NDArray[np.float64]:
+    """Error of V / f_cov from those of the depths."""
+    squares = np.zeros(len(places.cells))
+    for axis, band in enumerate(table.chosen.reference):
+        error = table.chosen.depth_error.get(band, 0.0)
+        if error > 0:
+            shift = np.zeros(places.positions.shape[1])
+            shift[axis] = error
+            ends = [visible(table, places.shifted(sign * shift)) for sign in (1.0, -1.0)]
+            squares += (0.5 * (ends[0] - ends[1])) ** 2
+    return np.sqrt(squares)
+
+
 def redshifts(
-    key: ProductKey, table: Table, coverage: SkyMap, depths: Mapping[str, SkyMap], ebv: SkyMap | None = None
+    key: ProductKey,
+    table: Table,
+    coverage: SkyMap,
+    depths: Mapping[str, SkyMap],
+    ebv: SkyMap | None = None,
+    scatter: Mapping[str, Scatter] | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Galaxies seen by visibility class and redshift bin: columns of a table, one row a class and bin.
 
@@ -327,16 +274,16 @@ def redshifts(
     chosen = table.chosen
     low, high, count = chosen.redshift_bins
     edges = np.linspace(low, high, count + 1)
-    places = places_of(chosen, coverage, depths, ebv)
+    places = places_of(chosen, coverage, depths, ebv, scatter)
     corners = table.lattice.corners(places.positions)
-    group = np.digitize(corners.logarithmic(table.relative(corners)), chosen.classes)
-    cell = CellSet.everything(0).area_deg2 / 12 / 4**coverage.order
+    group = np.digitize(visible(table, places, corners), chosen.classes)
+    cell = cell_area_deg2(coverage.order)
+    covered = places.share * places.coverage[places.row] * cell
     classes = len(chosen.classes) + 1
     share = np.zeros((classes, len(corners.nodes)))
     for corner in range(corners.place.shape[1] if len(corners.nodes) else 0):
-        np.add.at(
-            share, (group, corners.place[:, corner]), corners.weight[:, corner] * places.coverage * cell
-        )
+        weight = corners.weight[:, corner] * covered
+        np.add.at(share, (group[places.row], corners.place[:, corner]), weight)
     galaxies = share @ table.redshifts(corners)
     area = np.bincount(group, places.coverage, classes) * cell
     return {

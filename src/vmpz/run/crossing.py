@@ -5,7 +5,7 @@ all of these. A kept product is told without reading any.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
@@ -19,6 +19,7 @@ from vmpz.errors import MissingProductError
 from vmpz.files.write import StorageError
 from vmpz.make import RECIPES, effective, visibility
 from vmpz.make.outside import EBV
+from vmpz.make.places import Scatter, scatter_of
 from vmpz.parameters import Parameters, VisibilityParameters
 from vmpz.products import Product, ProductKey, Provenance, digest_of
 from vmpz.run.account import Outcome
@@ -32,6 +33,7 @@ from vmpz.run.store import Entry, Store
 from vmpz.run.writing import store_product, store_table
 from vmpz.sky.cells import CellSet
 from vmpz.sky.skymap import SkyMap
+from vmpz.statistics import CellStatistics
 
 __all__ = ["across_bands"]
 
@@ -177,6 +179,7 @@ def _visibility(work: _Crossing) -> Product:
         coverage,
         depths,
         ebv=work.ebv(),
+        scatter=_scatter(work),
         subcells=_subcells(work),
     )
 
@@ -186,7 +189,7 @@ def _redshifts(work: _Crossing) -> Product:
     visibility.must_fit(work.chosen, depths)
     maps = {band: one.map for band, one in depths.items()}
     table = table_of(work.chosen, work.parameters)
-    columns = visibility.redshifts(work.key, table, coverage.map, maps, work.ebv())
+    columns = visibility.redshifts(work.key, table, coverage.map, maps, work.ebv(), _scatter(work))
     return Product(work.key, table=io.plain_table(columns))
 
 
@@ -208,17 +211,34 @@ def _subcells(work: _Crossing) -> SkyMap | None:
         return None
     bands = visibility.coverage_bands(work.chosen, work.parameters)
     joint: SkyMap | None = None
-    for ref in (ref for ref in work.job.frames if ref.band in bands):
-        entry = work.store.entry(statistics_key(ref, work.parameters))
-        table = None if entry is None else io.read(entry.path(".parquet")).table
-        statistics = None if table is None else io.read_statistics(table)
-        if statistics is None or "subcells" not in statistics.columns:
-            raise MissingProductError(f"{work.key} needs the sub-cells of {ref.band}; they were not kept")
+    for band, statistics in _statistics(work, bands):
+        if "subcells" not in statistics.columns:
+            raise MissingProductError(f"{work.key} needs the sub-cells of {band}; they were not kept")
         words = SkyMap(statistics.cells, statistics.column("subcells").astype(np.uint64).view(np.int64))
         if joint is not None:
             words = SkyMap(words.cells, words.values & joint.of_cells(words.cells.cells(), 0))
         joint = words
     return joint
+
+
+def _scatter(work: _Crossing) -> dict[str, Scatter]:
+    """Scatter of the noise inside cells by band, where depths are those of the pixels of a mosaic."""
+    sample = {"rms": "good", "info": "valid"}.get(work.parameters.depth.source)
+    if sample is None:
+        return {}
+    found = {
+        band: scatter_of(statistics, sample) for band, statistics in _statistics(work, work.chosen.reference)
+    }
+    return {band: one for band, one in found.items() if one is not None}
+
+
+def _statistics(work: _Crossing, bands: Collection[str]) -> Iterator[tuple[str, CellStatistics]]:
+    """Cell statistics of some bands; the digests of coverage and depth, which are made of them, stand for them."""
+    for ref in (ref for ref in work.job.frames if ref.band in bands):
+        entry = work.store.entry(statistics_key(ref, work.parameters))
+        if entry is None:
+            raise MissingProductError(f"{work.key} needs the cell statistics of {ref.band}; there are none")
+        yield ref.band, io.read_statistics(io.read(entry.path(".parquet")).table)
 
 
 def _notes(work: _Crossing, made: Product) -> tuple[str, ...]:

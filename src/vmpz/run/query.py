@@ -23,7 +23,7 @@ from vmpz.errors import InputError, MissingProductError
 from vmpz.io.catalogue import Added, open_catalogue
 from vmpz.io.rows import open_rows
 from vmpz.make.scene import Layer
-from vmpz.products import Product, ProductKey
+from vmpz.products import SUBCELL, Product, ProductKey
 from vmpz.run.index import Index, Row
 from vmpz.run.mapfiles import map_path
 from vmpz.run.named import KINDS, name_of
@@ -178,6 +178,8 @@ def _values_of(one: StoredMap, store: Store, places: _Places) -> dict[str, Added
     for row, near in [(row, near) for row, near in pieces if near.size] or pieces[:1]:
         product = _read(store, row)
         for column, piece in product.maps.items():
+            if column == SUBCELL:  # bits, of no use as a number
+                continue
             name = one.name if column == "WEIGHT" else f"{one.name}_{column}"
             if name not in found:
                 found[name] = _nothing(product, column, places.count)

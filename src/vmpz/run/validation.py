@@ -109,7 +109,7 @@ def _positive(value: Scalar | None) -> float | None:
 def _sampled(request: ValidationRequest, tally: Tally) -> Sample:
     """Objects of the other catalogue, as many as those of the first, spread over it."""
     other = open_random(Path(str(request.randoms)))
-    sample = Tally(tally.expectation, other.rows)
+    sample = Tally(tally.expectation, other.rows, second=True)
     _fill(sample, other, request.weights)
     return sample.wide
 
