@@ -91,7 +91,9 @@ def chance(number: np.ndarray, mean: np.ndarray, groups: np.ndarray, scatter: fl
 
 
 def deciles(found: SkyMap) -> np.ndarray:
-    return np.digitize(found.values, np.quantile(found.values, np.linspace(0, 1, 11)[1:-1]))
+    """Deciles of the values, fewer where many are equal."""
+    groups = np.digitize(found.values, np.quantile(found.values, np.linspace(0, 1, 11)[1:-1]))
+    return np.unique(groups, return_inverse=True)[1]
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -119,20 +121,22 @@ def test_cells_of_one_depth_have_the_true_visibility(
     assert np.all(np.abs(found - expected) < error)
 
 
-def test_cells_of_several_depths_have_the_visibility_of_their_mean_noise(
+def test_cells_of_several_depths_have_the_mean_of_their_visibilities(
     folder: Path, made: dict[str, SkyMap]
 ) -> None:
-    """The depth map is that of the mean variance, in proportion 1/n; V follows it, cell by cell."""
+    """At the edges of exposures: the truth is the mean over the cell, not the value at its mean depth."""
     true, ground = truth(folder, "counts"), usable(folder, "counts")
     kinds = sorted(set(ground.pieces()[1]))
     number = true.cells.cells()
     covered = ground.mean(dict.fromkeys(kinds, 1.0), true.cells).of_cells(number, 0.0)
     variance = ground.mean({one: 4.0 / one[0] for one in kinds}, true.cells).of_cells(number, 0.0)
-    expected = covered * (variance / covered) ** (-1.25 * 0.3)
-    difference = made["counts"].of_cells(number, 0.0) - expected
-    assert abs(difference.mean()) < 2e-4
-    assert difference.std() < 6e-3
-    assert made["counts"].values.sum() == pytest.approx(true.values.sum(), rel=0.01)
+    at_mean_depth = covered * (variance / covered) ** (-1.25 * 0.3)
+    found = made["counts"].of_cells(number, 0.0)
+    off, off_at_mean = np.abs(found - true.values), np.abs(at_mean_depth - true.values)
+    assert off.mean() < 0.6 * off_at_mean.mean()  # the rest is that pixels are large here: 29 a cell
+    whole = true.values.sum(dtype=np.float64)
+    assert abs(found.sum(dtype=np.float64) / whole - 1.0) < 1e-3
+    assert at_mean_depth.sum() / whole - 1.0 < -3e-3
 
 
 @pytest.mark.parametrize("name", CLASSES)
