@@ -62,7 +62,7 @@ reference = {VIS = 25.0, NIR_Y = 23.5}
 seed = 11
 extinction = "dereddened"
 depth_error = {VIS = 0.04, NIR_Y = 0.05}
-classes = [0.5, 0.9]
+classes = [1.0, 1.08]
 redshift_bins = [0.0, 2.0, 10]
 [visibility.deep]
 catalogue = "deep.csv"

@@ -157,13 +157,14 @@ def test_scatter_is_that_of_many_catalogues() -> None:
 # -- caps in maps -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("cap", "order"), [(Cap(10.0, 20.0, 5.0), 8), (Cap(50.0, 89.0, 3.0), 9), (Cap(0.0, 0.0, 60.0), 6), (Cap(0.0, -90.0, 100.0), 6)]
-)  # fmt: skip
-def test_largest_cap_of_a_cap(cap: Cap, order: int) -> None:
-    cells = cells_inside(cap, order)
+WITHIN = [(10.0, 20.0, 5.0, 8), (50.0, 89.0, 3.0, 9), (0.0, 0.0, 60.0, 6), (0.0, -90.0, 100.0, 6)]
+
+
+@pytest.mark.parametrize(("lon", "lat", "radius", "order"), WITHIN)
+def test_largest_cap_of_a_cap(lon: float, lat: float, radius: float, order: int) -> None:
+    cells = cells_inside(Cap(lon, lat, radius), order)
     found = largest_cap(cells)
-    assert 0.85 * cap.radius_deg <= found.radius_deg < cap.radius_deg
+    assert 0.85 * radius <= found.radius_deg < radius
     assert not len(cells_inside(found, order) - cells)
 
 

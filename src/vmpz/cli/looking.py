@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from vmpz.cli.base import DONE, UNVERIFIED, AsJson, app, parameters_of, parts_of
+from vmpz.cli.base import DONE, UNVERIFIED, AsJson, app, parameters_of, parts_of, table_of
 
-__all__ = ["check", "doctor", "params", "prov", "show"]
+__all__ = ["check", "doctor", "nz", "params", "prov", "show"]
 
 
 @app.command()
@@ -52,6 +52,54 @@ def check(
             typer.echo(fault, err=True)
         typer.echo(f"{count} files checked, {len(faults)} faults")
     return UNVERIFIED if faults else DONE
+
+
+@app.command()
+def nz(
+    where: Annotated[
+        list[str],
+        typer.Argument(help="A store, or tables of redshifts: files, @LIST.", metavar="STORE|FILE..."),
+    ],
+    name: Annotated[
+        str | None, typer.Option("--class", help="Class of galaxies; default the only one.")
+    ] = None,
+    area: Annotated[
+        str | None,
+        typer.Option("--area", "--patch", help="Patches or tiles, comma-separated; default all tiles."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Table to write (.fits, .csv, .parquet).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell n(z) of each visibility class of a class of galaxies, summed over tiles."""
+    from vmpz.run.redshifts import distribution_of, redshift_tables
+
+    found = distribution_of(redshift_tables(where, name, parts_of(area)))
+    if out is not None:
+        found.write(out)
+    classes = found.classes()
+    rows = [
+        {key: _finite(value) for key, value in zip(found.columns(), row, strict=True)}
+        for row in zip(*(values.tolist() for values in found.columns().values()), strict=True)
+    ]
+    if as_json:
+        told = {"class": found.name, "tiles": found.tiles, "classes": classes, "rows": rows}
+        typer.echo(json.dumps(told, indent=1))
+        return
+    shown = ("vis_class", "z_low", "z_high", "galaxies", "area_deg2", "n_z")
+    if out is None:
+        typer.echo(table_of([{key: _number(row[key]) for key in shown} for row in rows]) + "\n")
+    typer.echo(table_of([{key: _number(value) for key, value in row.items()} for row in classes]))
+    typer.echo(f"{found.name}: {len(found.tiles)} tiles{'' if out is None else f', {out}'}")
+
+
+def _finite(value: float) -> float | None:
+    return None if value != value else value
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6g}"
 
 
 @app.command()

@@ -157,6 +157,7 @@ TABLE = (
     Keyword("VISREF", str, "reference depths by band", "mag"),
     Keyword("VISMAX", float, "largest visibility over coverage"),
     Keyword("VISSEL", str, "how galaxies are selected"),
+    Keyword("VISCLASS", str, "borders of the visibility classes of n(z)"),
     Keyword("SKYPATCH", str, "patch"),
     Keyword("INREL", str, "data releases of the inputs"),
     Keyword("MIXED", str, "what differs among the merged products"),

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from vmpz.kernels.philox import multiply
 
-__all__ = ["detect", "list_points", "sort_in_cells"]
+__all__ = ["detect", "list_points", "sort_in_cells", "to_fixed"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -14,6 +14,33 @@ Words = NDArray[np.uint64]
 
 FEW = 32
 """Points of a cell up to which insertion is the fastest way to sort."""
+
+
+@njit(cache=True, nogil=True)
+def to_fixed(values: NDArray[np.float32], one: float, largest: float, out: Words) -> int:
+    """Visibilities in units of 1 / `one`, rounded to the nearest, half to even.
+
+    Parameters
+    ----------
+    values : float32 (n,)
+    one, largest : float
+        The product of both is below 2**53.
+    out : uint64 (n,)
+
+    Returns
+    -------
+    int
+        How many are above 0 in that unit; -1 if one is not a number, or outside [0, largest].
+    """
+    above, wrong = 0, 0
+    for k in range(values.size):
+        value = np.float64(values[k])
+        inside = 0.0 <= value <= largest
+        fixed = np.int64(np.rint((value if inside else 0.0) * one))
+        out[k] = np.uint64(fixed)
+        above += fixed > 0
+        wrong += not inside
+    return -1 if wrong else above
 
 
 @njit(cache=True, nogil=True)

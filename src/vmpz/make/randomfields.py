@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vmpz.errors import InputError, MapMismatchError
+from vmpz.kernels import thinning
 from vmpz.make.joining import block_order
 
 __all__ = [
@@ -116,11 +117,17 @@ def fixed_point(values: ArrayLike) -> Words:
     InputError
         A value is not a number, negative, or above `LARGEST`.
     """
-    numbers = np.asarray(values, np.float32).astype(np.float64)
-    if not np.all((numbers >= 0.0) & (numbers <= LARGEST)):
-        wrong = numbers[~((numbers >= 0.0) & (numbers <= LARGEST))].flat[0]
+    return _fixed_point(np.asarray(values, np.float32))[0]
+
+
+def _fixed_point(values: NDArray[np.float32]) -> tuple[Words, int]:
+    """The same, and how many are above 0."""
+    fixed = np.empty(values.shape, np.uint64)
+    above = thinning.to_fixed(np.ascontiguousarray(values).ravel(), float(ONE), LARGEST, fixed.ravel())
+    if above < 0:
+        wrong = values[~((values >= 0.0) & (values <= LARGEST))].flat[0]
         raise InputError(f"visibility must lie in [0, {LARGEST:g}], found {wrong:g}")
-    return np.rint(numbers * ONE).astype(np.uint64)
+    return fixed, int(above)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +153,7 @@ def listed(one: Field, shard: int | None = None) -> Listed:
         A visibility is out of range.
     """
     cells = np.asarray(one.cells, np.int64)
-    fixed = fixed_point(one.visibility)
+    fixed, above = _fixed_point(np.asarray(one.visibility, np.float32))
     if fixed.shape != cells.shape or (one.words is not None and one.words.shape != cells.shape):
         raise MapMismatchError(f"a field needs one value for each of its {cells.size} cells")
     if np.any(cells[1:] <= cells[:-1]):
@@ -157,9 +164,9 @@ def listed(one: Field, shard: int | None = None) -> Listed:
         shard = first if shard is None else shard
         if not first == last == shard:
             raise MapMismatchError(f"the cells of a field must lie in shard {shard}, found {first} to {last}")
+    if above == cells.size:
+        return Listed(np.arange(cells.size), cells, fixed)
     place = np.flatnonzero(fixed)
-    if place.size == cells.size:
-        return Listed(place, cells, fixed)
     return Listed(place, cells[place], fixed[place])
 
 

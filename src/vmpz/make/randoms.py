@@ -90,6 +90,7 @@ __all__ = [
     "Totals",
     "blocks",
     "candidates_in_bin",
+    "census",
     "count",
     "fixed_point",
     "histogram",
@@ -108,6 +109,7 @@ __all__ = [
 
 IntArray = NDArray[np.int64]
 Words = NDArray[np.uint64]
+Numbers = NDArray[np.unsignedinteger[Any]]
 
 BINS = 1 << 16
 """Bins of priorities: their upper 16 bits."""
@@ -200,12 +202,17 @@ def random_points(visibility: SkyMap, rules: Rules, subcells: SkyMap | None = No
 
 def count(draw: Draw, field: Field, shard: int, only: CellSet | None = None) -> int:
     """Number of points of a shard; parameters and errors are those of `points`."""
+    return census(draw, field, shard, only)[0]
+
+
+def census(draw: Draw, field: Field, shard: int, only: CellSet | None = None) -> tuple[int, Numbers]:
+    """The same, and the points, or candidates, of each visible cell that is wanted: to be kept for `blocks`."""
     there, counts = _numbers(draw, field, shard, only)
+    small = counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
     if not (draw.rules.thins or draw.rules.cuts):
-        return int(counts.sum())
-    return sum(
-        int(np.count_nonzero(_kept(draw, there[part], counts[part]))) for part in _parts(counts, BLOCK)
-    )
+        return int(counts.sum()), small
+    kept = (_kept(draw, there[part], counts[part]) for part in _parts(counts, BLOCK))
+    return sum(int(np.count_nonzero(one)) for one in kept), small
 
 
 def points(draw: Draw, field: Field, shard: int, only: CellSet | None = None) -> Points:
@@ -234,10 +241,18 @@ def points(draw: Draw, field: Field, shard: int, only: CellSet | None = None) ->
 
 
 def blocks(
-    draw: Draw, field: Field, shard: int, only: CellSet | None = None, size: int = BLOCK
+    draw: Draw,
+    field: Field,
+    shard: int,
+    only: CellSet | None = None,
+    size: int = BLOCK,
+    numbers: Numbers | None = None,
 ) -> Iterator[Points]:
-    """`points`, about `size` candidates at a time (or one cell, if it has more): bounded memory at any density."""
-    there, counts = _numbers(draw, field, shard, only)
+    """`points`, about `size` candidates at a time (or one cell, if it has more): bounded memory at any density.
+
+    The numbers of the cells are drawn again where they were not kept (`census`).
+    """
+    there, counts = _numbers(draw, field, shard, only, numbers)
     for part in _parts(counts, size):
         yield _points(draw, field, there[part], counts[part])
 
@@ -317,7 +332,9 @@ def settle(draw: Draw, shards: Sequence[int], mapped: Mapped) -> Draw:
     return with_cut(draw, int(priority[last]), int(identity[last]))
 
 
-def _numbers(draw: Draw, field: Field, shard: int, only: CellSet | None) -> tuple[Listed, IntArray]:
+def _numbers(
+    draw: Draw, field: Field, shard: int, only: CellSet | None, known: Numbers | None = None
+) -> tuple[Listed, IntArray]:
     """The visible cells that are wanted, and their points or candidates."""
     if field.order != draw.order or (only is not None and only.order != draw.order):
         raise MapMismatchError(
@@ -325,8 +342,10 @@ def _numbers(draw: Draw, field: Field, shard: int, only: CellSet | None) -> tupl
             + ("" if only is None else f" and cells of order {only.order}")
         )
     there = listed(field, shard)
-    if only is not None and not draw.rules.splits:
+    if only is not None and (known is not None or not draw.rules.splits):
         there = there[only.index(there.cells) >= 0]
+    if known is not None:
+        return there, known.astype(np.int64)
     counts = candidates(draw, there, shard)
     if only is not None and draw.rules.splits:
         wanted = only.index(there.cells) >= 0

@@ -57,6 +57,8 @@ COUNT, POSITION, ATTRIBUTE, NODE, CANDIDATE, CHOICE = range(6)
 
 MARGIN_SIGMA = 5.0
 """Standard deviations of the number wanted by which candidates are expected to exceed it, in the schemes that cut."""
+TOGETHER = 1 << 14
+"""Cells whose numbers are drawn together: they stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -370,19 +372,25 @@ def _split(draw: Draw, there: Listed, shard: int) -> IntArray:
 
 def _poisson(draw: Draw, there: Listed) -> IntArray:
     """Numbers of any cells, each by itself."""
-    rules, stream = draw.rules, CANDIDATE
-    if rules.scheme == "trim":
-        number = rules.number or 0
-        means = draw.per_cell * (_margin(number) / number) * (there.fixed * (1.0 / ONE))
-    elif rules.keeps_all:
-        means = np.full(there.cells.size, draw.per_cell)
-    elif rules.nested:
-        means = np.full(there.cells.size, draw.per_cell * (draw.v_max / ONE))
-    else:
-        means, stream = draw.per_cell * (there.fixed * (1.0 / ONE)), COUNT
-    uniq = hpx.to_uniq(there.cells, draw.order)
-    counts, more = np.zeros(there.cells.size, np.int64), np.empty(there.cells.size, np.int64)
-    for batch in range(draw.batches):
-        deviates.poisson_counts(means, uniq, stream, batch, *draw.key, more)
-        counts += more
+    stream = CANDIDATE if draw.rules.cuts or draw.rules.uniform else COUNT
+    counts = np.zeros(there.cells.size, np.int64)
+    for begin in range(0, counts.size, TOGETHER):
+        some = there[begin : begin + TOGETHER]
+        means, uniq = _means(draw, some.fixed), hpx.to_uniq(some.cells, draw.order)
+        more = np.empty(means.size, np.int64)
+        for batch in range(draw.batches):
+            deviates.poisson_counts(means, uniq, stream, batch, *draw.key, more)
+            counts[begin : begin + TOGETHER] += more
     return counts
+
+
+def _means(draw: Draw, fixed: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """Points, or candidates, that are expected in cells of some visibility."""
+    rules = draw.rules
+    if rules.keeps_all and not rules.cuts:
+        return np.full(fixed.size, draw.per_cell)
+    if rules.nested:
+        return np.full(fixed.size, draw.per_cell * (draw.v_max / ONE))
+    number = rules.number or 1
+    margin = _margin(number) / number if rules.cuts else 1.0
+    return draw.per_cell * margin * (fixed * (1.0 / ONE))

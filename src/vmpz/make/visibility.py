@@ -27,7 +27,8 @@ that all see.
 again from degraded depths), BINSEL, DEPTHEST, SNRLEVEL, BITSEL, FILTLST, VISREF, VISMAX, VISSEL, VISINTEG (deg2).
 
 **Redshifts.** Beside V, a table ``n(z | visibility class)``: for each class of V / f_cov (`classes`), the galaxies seen
-per redshift bin, in the unit of the weights times deg2, with the area (deg2) of the class. Tables of tiles add.
+per redshift bin, in the unit of the weights times deg2, with the area (deg2) of the class; VISCLASS holds the borders.
+Tables of tiles add (`vmpz nz`).
 
 References: Euclid LE3 VMPZ-ID; Rykoff, Rozo & Keisler 2015 (arXiv:1509.00870); Everett et al. 2022 (arXiv:2012.12825).
 """
@@ -60,6 +61,7 @@ __all__ = [
     "coefficients_of",
     "coverage_bands",
     "coverage_kind",
+    "definition",
     "keys",
     "make",
     "must_fit",
@@ -230,7 +232,9 @@ def make(
     bands = [ref for ref in refs if ref.band in chosen.reference]
     keywords = {
         **frame_keywords(*bands),
-        **_definition(chosen, used, coverage),
+        "WGTKIND": "PROBAB",
+        "DEGRULE": "COVERAGE",
+        **definition(chosen, used, coverage),
         "VISINTEG": maps["WEIGHT"].integral_deg2(),
         "VISMAX": float(ratio.max(initial=0.0)),
     }
@@ -315,15 +319,14 @@ def must_fit(chosen: VisibilityParameters, depths: Mapping[str, Product]) -> Non
         raise InputError(f"visibility {chosen.name}: depths must be of one kind (DEPTHEST), found {found}")
 
 
-def _definition(
+def definition(
     chosen: VisibilityParameters, depths: Mapping[str, Product], coverage: Product
 ) -> dict[str, Scalar]:
+    """Keywords that say of what and against what visibility is."""
     first = next(iter(depths.values())).keywords
     bits = {name: value for name, value in coverage.keywords.items() if name.startswith("BIT")}
     cut = chosen.selection
     return {
-        "WGTKIND": "PROBAB",
-        "DEGRULE": "COVERAGE",
         "BINSEL": chosen.name,
         "FILTLST": ",".join(chosen.reference),
         "DEPTHEST": first.get("DEPTHEST", "-1"),

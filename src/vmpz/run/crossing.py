@@ -190,7 +190,9 @@ def _redshifts(work: _Crossing) -> Product:
     maps = {band: one.map for band, one in depths.items()}
     table = table_of(work.chosen, work.parameters)
     columns = visibility.redshifts(work.key, table, coverage.map, maps, work.ebv(), _scatter(work))
-    return Product(work.key, table=io.plain_table(columns))
+    borders = ",".join(f"{border:g}" for border in work.chosen.classes)
+    words = {**visibility.definition(work.chosen, depths, coverage), "VISCLASS": borders}
+    return Product(work.key, table=io.plain_table(columns), keywords=words)
 
 
 def _coverage_and_depths(work: _Crossing) -> tuple[Product, dict[str, Product]]:

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +30,8 @@ PARTITION_ROWS = 1 << 21
 """Largest expected number of rows of a HATS partition."""
 JOB_ROWS = 1 << 20
 """Rows of a job, at least, unless it is the last."""
+KEPT_BYTES = 1 << 28
+"""Numbers of cells that are kept from counting to drawing; beyond, they are drawn twice."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -63,6 +66,7 @@ class Visibility:
 
     def field(self, shard: int) -> Field:
         """The visibility of one shard."""
+        _reuse_memory()
         rows, shift = map_rows(self.paths), 2 * (self.order - randoms.shard_order(self.order))
         levels = 2 * (self.order - rows.order)
         begin, end = shard << shift, (shard + 1) << shift
@@ -74,10 +78,21 @@ class Visibility:
         if levels:
             cells = ((cells[:, None] << levels) + np.arange(1 << levels)).ravel()
             values = np.repeat(values, 1 << levels)
+        if not levels and self.region is None:
+            return Field(self.order, cells, values, words)
         kept = (cells >= begin) & (cells < end)
         if self.region is not None:
             kept &= self.region.index(cells) >= 0
         return Field(self.order, cells[kept], values[kept], None if words is None else words[kept])
+
+
+@cache
+def _reuse_memory() -> None:
+    """Have the C library keep memory that is freed: fresh pages cost more than what is written to them.
+
+    The C library of GNU returns none below 64 MiB once it has freed a block of just below 32 MiB (mallopt(3)).
+    """
+    np.empty((1 << 25) - (1 << 13), np.uint8)
 
 
 def mapped(function: Callable[[T], R], items: Sequence[T], threads: int) -> Iterator[R]:
@@ -113,16 +128,16 @@ class Work:
         wanted = self.only.at_order(randoms.shard_order(self.draw.order))
         return [shard for shard in self.draw.shards if wanted.index([shard])[0] >= 0]
 
-    def count(self, shard: int) -> int:
-        """Rows of a shard."""
+    def census(self, shard: int) -> tuple[int, NDArray[Any] | None]:
+        """Rows of a shard, and the numbers of its cells if they had to be drawn for it."""
         if self.draw.rules.scheme == "exact" and self.only is None:
-            return self.draw.budgets[0].get(shard, 0)
-        return randoms.count(self.draw, self.visibility.field(shard), shard, self.only)
+            return self.draw.budgets[0].get(shard, 0), None
+        return randoms.census(self.draw, self.visibility.field(shard), shard, self.only)
 
-    def blocks(self, shard: int) -> Iterator[dict[str, NDArray[Any]]]:
+    def blocks(self, shard: int, numbers: NDArray[Any] | None = None) -> Iterator[dict[str, NDArray[Any]]]:
         """Rows of a shard, some at a time: every column, and HPIX_29."""
         one = self.visibility.field(shard)
-        for points in randoms.blocks(self.draw, one, shard, self.only):
+        for points in randoms.blocks(self.draw, one, shard, self.only, numbers=numbers):
             yield self._arrays(one, points)
 
     def _arrays(self, one: Field, points: Points) -> dict[str, NDArray[Any]]:
@@ -158,6 +173,7 @@ class _Job:
     work: Work
     place: Place | None = None
     first_row: int = 0
+    numbers: Mapping[int, NDArray[Any]] = field(default_factory=dict)
     folder: Path | None = None
     partition: int = 0
     after: tuple[str, ...] = ()
@@ -176,6 +192,11 @@ class Spread:
     workers: int
     scheduler: str | None
 
+    @property
+    def here(self) -> bool:
+        """Whether this process draws."""
+        return not self.workers and self.scheduler is None
+
     def over(self, jobs: Sequence[_Job], work: Callable[[_Job], R]) -> Iterator[R]:
         """Results of jobs in any order.
 
@@ -184,7 +205,7 @@ class Spread:
         VmpzError
             A job failed; the catalogue is not written.
         """
-        if not self.workers and self.scheduler is None:
+        if self.here:
             yield from mapped(work, jobs, self.threads)
             return
         done = execute(jobs, work, _lost, workers=self.workers, scheduler=self.scheduler)
@@ -235,13 +256,17 @@ def write_catalogue(work: Work, out: Path, product: Product, spread: Spread) -> 
 
 
 def _write_fits(work: Work, out: Path, product: Product, spread: Spread) -> int:
-    shards = work.shards
-    counts = list(mapped(work.count, shards, spread.threads))
+    shards, counts, kept = work.shards, [], {}
+    room = KEPT_BYTES if spread.here else 0
+    for shard, (rows, numbers) in zip(shards, mapped(work.census, shards, spread.threads)):
+        counts.append(rows)
+        if numbers is not None and numbers.nbytes <= room:
+            kept[shard], room = numbers, room - numbers.nbytes
     before = dict(zip(shards, accumulate(counts, initial=0)))
     total = sum(counts)
     with io.create_random_fits(out, work.columns, total, product) as file:
         jobs = [
-            _Job(number, tuple(group), work.of(group), file.place, before[group[0]])
+            _Job(number, tuple(group), work.of(group), file.place, before[group[0]], kept)
             for number, group in enumerate(_grouped(shards, counts, JOB_ROWS))
         ]
         for parts in spread.over(jobs, _fits_rows):
@@ -253,7 +278,7 @@ def _write_fits(work: Work, out: Path, product: Product, spread: Spread) -> int:
 def _fits_rows(job: _Job) -> list[Part]:
     row, parts = job.first_row, []
     for shard in job.shards:
-        for arrays in job.work.blocks(shard):
+        for arrays in job.work.blocks(shard, job.numbers.get(shard)):
             if job.place is not None and arrays["HPIX_29"].size:
                 parts.append(io.write_rows(job.place, row, job.work.own(arrays)))
                 row += arrays["HPIX_29"].size
