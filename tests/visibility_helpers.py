@@ -13,6 +13,7 @@ from vmpz.run.account import Account
 from vmpz.run.store import Store
 from vmpz.run.survey import run_survey
 from vmpz.sky import hpx
+from vmpz.statistics import CellStatistics
 
 ORDER = 12
 CREATED = "2026-01-02T03:04:05"
@@ -148,6 +149,44 @@ def phi(x: np.ndarray) -> np.ndarray:
     from scipy.special import ndtr
 
     return np.asarray(ndtr(x))
+
+
+def statistics_of(survey: Path, tile: str, band: str) -> CellStatistics:
+    (path,) = (survey.parent / "store" / tile).glob(f"*~statistics~*~{band}~*/*.parquet")
+    return io.read_statistics(io.read(path).table)
+
+
+def levels(survey: Path, tile: str, bands: list[str], number: np.ndarray) -> list[list[tuple[float, ...]]]:
+    """Of every cell its parts: the share of each, and its depth in every band; two where the noise has two levels."""
+    known = {band: statistics_of(survey, tile, band) for band in bands}
+    depths = {band: products(survey, "depth", band=band)[tile].map.of_cells(number) for band in bands}
+    found = []
+    for place, cell in enumerate(number):
+        noise = {}
+        for band, one in known.items():
+            at = one.cells.index(np.array([cell]))[0]
+            n, m2, *rest = (one.column(f"RMS.good.{name}")[at] for name in ("n", "m2", "mean", "min", "max"))
+            noise[band] = (np.sqrt(m2 / n), *rest)
+        scatter = {band: s / np.hypot(s, mean) for band, (s, mean, _, _) in noise.items()}
+        depth = [float(depths[band][place]) for band in bands]
+        widest = max(bands, key=lambda band: scatter[band] if scatter[band] >= 0.05 else 0.0)
+        if scatter[widest] < 0.05:
+            found.append([(1.0, *depth)])
+            continue
+        _, mean, low, high = noise[widest]
+        part = min(max((mean - low) / (high - low), 0.01), 0.99)
+        shift = {}
+        for band, (s, mean, _, _) in noise.items():
+            s = s if scatter[band] >= 0.05 else 0.0
+            both = mean - s * np.sqrt(part / (1 - part)), mean + s * np.sqrt((1 - part) / part)
+            shift[band] = [-2.5 * np.log10(max(one / np.hypot(s, mean), 0.1)) for one in both]
+        found.append(
+            [
+                (share, *(one + shift[band][which] for one, band in zip(depth, bands)))
+                for which, share in enumerate((1 - part, part))
+            ]
+        )
+    return found
 
 
 def light(depth: float) -> float:

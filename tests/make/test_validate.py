@@ -14,16 +14,16 @@ from vmpz.make.validate import tally_for
 from vmpz.sky import hpx
 from vmpz.sky.skymap import SkyMap
 
-NUMBER = 60_000
+NUMBER = 50_000
 MAP = wavy()
 
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Samples that are tested in a moment."""
-    monkeypatch.setattr(tally, "CAPPED", 4000)
-    monkeypatch.setattr(paircounts, "PAIRED_CELLS", 4000)
-    monkeypatch.setattr(tally, "WIDE", 2500)
+    monkeypatch.setattr(tally, "CAPPED", 3000)
+    monkeypatch.setattr(paircounts, "PAIRED_CELLS", 2500)
+    monkeypatch.setattr(tally, "WIDE", 2000)
     monkeypatch.setattr(clusterchecks, "SPECTRUM_STEPS", 3e7)
 
 
@@ -206,8 +206,8 @@ def test_samples_are_bounded() -> None:
     lon, lat, _ = drawn(MAP, 400_000, 21)
     count = tallied(MAP, lon, lat, block=65536)
     assert 20_000 < len(count.near) < 4 * tally.NEAR
-    assert 3600 < len(count.capped) < 4400
-    assert 2200 < len(count.wide) < 2800
+    assert 2700 < len(count.capped) < 3300
+    assert 1750 < len(count.wide) < 2250
     more = Tally(Expectation.of(MAP), 10)  # a catalogue that says it is small
     more.add(lon, lat)
     assert len(more.near) <= 4 * tally.NEAR

@@ -10,11 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 
-from visibility_helpers import products, run
+from visibility_helpers import products, run, statistics_of
 from vmpz import io
 from vmpz.cli import main
 from vmpz.errors import InputError, MapMismatchError
 from vmpz.make import visibility
+from vmpz.make.places import Scatter, scatter_of
 from vmpz.parameters import load
 from vmpz.products import ProductKey
 from vmpz.run.classes import table_of
@@ -51,8 +52,15 @@ def as_one(survey: Path, name: str) -> dict[str, np.ndarray]:
     values = fits.getdata(survey.parent / "ebv.fits")["EBV"].astype(np.float64)
     ebv = SkyMap(coverage.cells, values[coverage.cells.cells() >> 12])
     key = ProductKey("1", "redshifts", name, order=coverage.order)
+    found = {
+        band: [scatter_of(statistics_of(survey, tile, band)) for tile in TILES] for band in chosen.reference
+    }
+    scatter = {
+        band: Scatter(SkyMap.join([one.size for one in tiles]), SkyMap.join([one.higher for one in tiles]))
+        for band, tiles in found.items()
+    }
     return visibility.redshifts(
-        key, table_of(chosen, parameters), coverage, depths, ebv if name == "deep" else None
+        key, table_of(chosen, parameters), coverage, depths, ebv if name == "deep" else None, scatter
     )
 
 
@@ -194,7 +202,7 @@ def test_tables_of_other_classes_are_not_added(mine: Path, seen: Path) -> None:
     mine.write_text(mine.read_text().replace("[0.9, 1.2]", "[0.9, 1.1]"))
     run(mine)
     mixed = [files_of(seen, "light")[0], files_of(mine, "light")[1]]
-    with pytest.raises(MapMismatchError, match="VISCLASS must agree, found '0.9,1.2' and '0.9,1.1'"):
+    with pytest.raises(MapMismatchError, match=r"VISCLASS must agree, found '0\.9,1\.2' and '0\.9,1\.1'"):
         distribution_of(redshift_tables(mixed))
     with pytest.raises(MapMismatchError, match="a tile must have one table, found two"):
         distribution_of(redshift_tables([files_of(seen, "light")[0], files_of(mine, "light")[0]]))

@@ -24,8 +24,8 @@ NUMBER = 20_000
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tally, "CAPPED", 4000)
-    monkeypatch.setattr(paircounts, "PAIRED_CELLS", 4000)
+    monkeypatch.setattr(tally, "CAPPED", 3000)
+    monkeypatch.setattr(paircounts, "PAIRED_CELLS", 2500)
     monkeypatch.setattr(tally, "WIDE", 2000)
     monkeypatch.setattr(clusterchecks, "SPECTRUM_STEPS", 3e7)
 

@@ -5,9 +5,11 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from visibility_helpers import (
     CREATED,
@@ -16,9 +18,11 @@ from visibility_helpers import (
     change,
     counts,
     deep_seen,
+    levels,
     light,
     products,
     run,
+    statistics_of,
     write_ebv,
 )
 from vmpz import io
@@ -27,7 +31,6 @@ from vmpz.errors import InputError
 from vmpz.products import SUBCELL, Product
 from vmpz.run.account import Account
 from vmpz.run.plan import Choice
-from vmpz.run.store import Store
 from vmpz.sky.skymap import SkyMap
 
 CLASSES = ("counts", "deep", "light")
@@ -52,38 +55,41 @@ def command(*words: object) -> int:
 # -- values -----------------------------------------------------------------------------------------------------------
 
 
-def cells_of(survey: Path, name: str, tile: str, every: int) -> tuple[np.ndarray, ...]:
-    """V / coverage, depths and E(B-V) of some cells of a tile."""
-    from astropy.io import fits
-
-    product = products(survey, "visibility", name)[tile]
-    number = product.map.cells.cells()[::every]
+def cells_of(survey: Path, name: str, tile: str, every: int) -> tuple[np.ndarray, list[Any], np.ndarray]:
+    """V / coverage, parts (`levels`) and E(B-V) of some cells of a tile."""
+    number = products(survey, "visibility", name)[tile].map.cells.cells()[::every]
     whose = ("coverage", "VIS") if name != "deep" else ("effectivecoverage", "-")
     coverage = products(survey, whose[0], band=whose[1])[tile].map.of_cells(number)
-    depths = [products(survey, "depth", band=band)[tile].map.of_cells(number) for band in ("VIS", "NIR_Y")]
     ebv = fits.getdata(survey.parent / "ebv.fits")["EBV"][number >> 2 * (ORDER - 6)]
-    return product.map.of_cells(number) / coverage, *(one.astype(float) for one in depths), ebv.astype(float)
+    parts = levels(survey, tile, ["VIS", "NIR_Y"] if name == "deep" else ["VIS"], number)
+    ratio = products(survey, "visibility", name)[tile].map.of_cells(number) / coverage
+    several = sum(len(one) > 1 for one in parts)
+    assert 3 < several < len(parts) - 3
+    return ratio, parts, ebv.astype(float)
 
 
 def test_a_luminosity_function_cell_by_cell(seen: Path) -> None:
-    ratio, depth, _, _ = cells_of(seen, "light", TILES[0], 60)
-    expected = np.array([light(one) for one in depth]) / light(25.0)
+    ratio, parts, _ = cells_of(seen, "light", TILES[0], 60)
+    expected = np.array([sum(share * light(depth) for share, depth in one) for one in parts]) / light(25.0)
     assert np.ptp(expected) > 0.2
     assert np.allclose(ratio, expected, rtol=5e-4)
 
 
 def test_counts_behind_dust_cell_by_cell(seen: Path) -> None:
-    ratio, depth, _, ebv = cells_of(seen, "counts", TILES[1], 10)
-    expected = np.array([counts(*one) for one in zip(depth, ebv)]) / counts(25.0, 0.0)
+    ratio, parts, ebv = cells_of(seen, "counts", TILES[1], 10)
+    here = [sum(share * counts(depth, dust) for share, depth in one) for one, dust in zip(parts, ebv)]
+    expected = np.array(here) / counts(25.0, 0.0)
     assert np.ptp(expected) > 0.3 and np.ptp(ebv) > 0.005
     assert np.allclose(ratio, expected, rtol=1e-3)
 
 
 def test_a_deep_sample_in_two_bands_cell_by_cell(seen: Path) -> None:
-    ratio, vis, nir, ebv = cells_of(seen, "deep", TILES[0], 10)
+    ratio, parts, ebv = cells_of(seen, "deep", TILES[0], 10)
     reference = deep_seen((25.0, 23.5), 0.0)
-    seen_here = np.array([deep_seen(one[:2], one[2]) for one in zip(vis, nir, ebv)])
-    expected = seen_here.sum(axis=1) / reference.sum()
+    here = [
+        sum(share * deep_seen(depths, dust).sum() for share, *depths in one) for one, dust in zip(parts, ebv)
+    ]
+    expected = np.array(here) / reference.sum()
     noise = np.sqrt((reference * (1 - reference)).sum() / REALISATIONS) / reference.sum()
     assert np.ptp(expected) > 0.1 and noise < 3e-3
     assert np.abs(ratio - expected).max() < 5 * noise
@@ -107,11 +113,7 @@ def test_what_products_hold_and_say(seen: Path) -> None:
 
 def test_sub_cells_are_those_that_all_bands_observe(seen: Path) -> None:
     def words(band: str, number: np.ndarray) -> np.ndarray:
-        (entry,) = (
-            one for one in Store(seen.parent / "store").entries()
-            if (one.key.area, one.key.kind, one.key.band) == (TILES[0], "statistics", band)
-        )  # fmt: skip
-        statistics = io.read_statistics(io.read(entry.path(".parquet")).table)
+        statistics = statistics_of(seen, TILES[0], band)
         return statistics.column("subcells")[statistics.cells.index(number)].view(np.int64)
 
     for name, bands in (("light", ["VIS"]), ("deep", ["VIS", "NIR_Y"])):
@@ -224,17 +226,26 @@ def test_the_survey_may_move(mine: Path, tmp_path: Path) -> None:
     assert made(account, "visibility", "redshifts") == set()
 
 
-def test_sub_cells_that_a_smaller_run_dropped_are_counted_again(mine: Path) -> None:
-    before = products(mine, "visibility", "light")[TILES[0]]
-    change(mine, '"Noise:RMSQ"', '"Noise:MEDIAN"')
-    run(mine, choice=Choice(products=["info"]))
-    (table,) = (mine.parent / "store" / TILES[0]).glob("*~statistics~*~VIS~*/*.parquet")
-    assert "subcells" not in io.read(table).table.column_names
-    assert made(run(mine)) == set()
-    change(mine, "alpha = -1.2", "alpha = -1.20001")
-    run(mine)
-    after = products(mine, "visibility", "light")[TILES[0]]
-    assert after.maps[SUBCELL] == before.maps[SUBCELL]
+def test_what_a_smaller_run_dropped_is_counted_again(mine: Path) -> None:
+    """Sub-cells and the scatter of the noise are statistics: the values do not depend on what else ran since."""
+    one = Choice(tiles=[TILES[0]])
+
+    def removed(kind: str) -> dict[str, bytes]:
+        held = {}
+        for folder in (mine.parent / "store" / TILES[0]).glob(f"*~{kind}~*"):
+            held |= {str(path): path.read_bytes() for path in folder.glob("EUC*")}
+            shutil.rmtree(folder)
+        return held
+
+    before = removed("visibility") | removed("redshifts")
+    removed("bitmask")
+    removed("statistics")
+    run(mine, choice=Choice(tiles=[TILES[0]], products=["bitmask"]))
+    left = statistics_of(mine, TILES[0], "VIS").columns
+    assert "subcells" not in left and "RMS.good.m2" not in left
+    assert made(run(mine, choice=one)) == ALL
+    assert len(before) >= 5 and all(Path(path).read_bytes() == held for path, held in before.items())
+    assert made(run(mine, choice=one)) == set()
 
 
 def test_at_the_depth_of_the_reference_it_is_the_coverage(mine: Path) -> None:

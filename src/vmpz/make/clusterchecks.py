@@ -45,7 +45,7 @@ def neighbours_check(tally: Tally) -> Check:
         return left_out("neighbours", meaning, f"{len(sample)} objects are too few")
     vectors = sample.vectors.T
     tested = np.flatnonzero(sample.deviate < min(0.125, TESTED / len(sample)))
-    density = _density(tally, sample.share)
+    density = _Density(tally, sample.share)
     farthest = _disc_radius(density, vectors[tested], tally)
     tested, farthest = tested[farthest > 0], farthest[farthest > 0]
     if tested.size < FEW // 8:
@@ -53,7 +53,6 @@ def neighbours_check(tally: Tally) -> Check:
     chord, _ = cKDTree(vectors).query(vectors[tested], k=2)
     radius = 2.0 * np.arcsin(np.minimum(chord[:, 1] / 2.0, 1.0))
     expected = density.within(vectors[tested], radius)
-    # of a neighbour beyond the disc nothing is known but that it is there
     u = np.sort(-np.expm1(-expected))
     steps = np.arange(u.size + 1) / u.size
     distance = float(max(np.max(steps[1:] - u), np.max(u - steps[:-1])))
@@ -64,7 +63,7 @@ def neighbours_check(tally: Tally) -> Check:
     return by_p("neighbours", distance, meaning, p, note=note, curves=curves)
 
 
-class _density:
+class _Density:
     """Objects of the near sample per steradian, by cell; 0 outside its regions."""
 
     def __init__(self, tally: Tally, share: float) -> None:
@@ -86,7 +85,7 @@ class _density:
         return np.asarray(np.all(self.whole.at(lon, lat, 1.0) > 0, axis=1))
 
 
-def _disc_radius(density: _density, vectors: Floats, tally: Tally) -> Floats:
+def _disc_radius(density: _Density, vectors: Floats, tally: Tally) -> Floats:
     """Radius of the disc in which the neighbour is looked for, radians; 0 where it touches a cell observed in part.
 
     It does not depend on where the neighbour is, so leaving discs out does not change the law of distances.

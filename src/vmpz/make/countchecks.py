@@ -185,9 +185,8 @@ def precision_check(sample: Sample) -> Check:
     narrow = [float(np.mean(one == one.astype(np.float32))) for one in (sample.lon_deg, sample.lat_deg)]
     grains = []
     for name, values in (("RA", sample.lon_deg), ("Dec", sample.lat_deg)):
-        repeats, chance = _repeats(values)
-        # chance is that of a grain of 1 degree
-        grain = repeats / chance if repeats > 20 else 0.0
+        repeats, at_one_degree = _repeats(values)
+        grain = repeats / at_one_degree if repeats > 20 else 0.0
         scale = float(np.mean(np.cos(np.radians(sample.lat_deg)))) if name == "RA" else 1.0
         grains.append(3.6e6 * grain * scale)
     worst = max(grains)

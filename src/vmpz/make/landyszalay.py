@@ -71,6 +71,7 @@ def landy_szalay(data: Sample, randoms: Sample, edges_deg: Floats) -> tuple[Floa
             sep_units="deg",
             metric="Arc",
             bin_slop=0.01,
+            verbose=0,
         )
         pairs.process(one, two, num_threads=1)
         return pairs

@@ -43,6 +43,8 @@ from vmpz.errors import InputError
 from vmpz.frames import FrameRef
 from vmpz.make.coverage import keys as coverage_keys
 from vmpz.make.coverage import needs as coverage_needs
+from vmpz.make.depth import keys as depth_keys
+from vmpz.make.depth import needs as depth_needs
 from vmpz.make.needs import PassNeeds
 from vmpz.make.outside import EBV, Outside
 from vmpz.make.places import Places, Scatter, places_of, visible
@@ -57,6 +59,7 @@ from vmpz.sky.hpx import cell_area_deg2
 from vmpz.sky.skymap import SkyMap
 
 __all__ = [
+    "SAMPLE_OF",
     "class_of",
     "coefficients_of",
     "coverage_bands",
@@ -74,6 +77,8 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
+SAMPLE_OF = {"rms": "good", "info": "valid"}
+"""Pixels whose noise makes the depth, by the source of the depth: those whose scatter inside cells is known."""
 WITHOUT_EFFECT = {
     "visibility": {"tom_bin", "classes", "redshift_bins"},
     "redshifts": {"tom_bin", "depth_error"},
@@ -107,11 +112,15 @@ def _keys(kind: str, ref: FrameRef, parameters: Parameters) -> list[ProductKey]:
 
 
 def needs(key: ProductKey, ref: FrameRef, parameters: Parameters) -> PassNeeds:
-    """Of the pass the sub-cells of its coverage alone, where they are kept: it is made of coverage and depth."""
+    """Of the pass: the scatter of the noise of its depths, and the sub-cells of its coverage where they are kept."""
+    chosen, wanted = class_of(key, parameters), PassNeeds()
+    if ref.has_grid and ref.band in chosen.reference and parameters.depth.source in SAMPLE_OF:
+        of_depth = depth_needs(depth_keys(ref, parameters)[0], ref, parameters)
+        wanted |= PassNeeds() if of_depth.missing(ref) else of_depth
     whole = key.kind == "visibility" and parameters.coverage.subcells
-    if not whole or ref.band not in coverage_bands(class_of(key, parameters), parameters):
-        return PassNeeds()
-    return coverage_needs(coverage_keys(ref, parameters)[0], ref, parameters)
+    if whole and ref.band in coverage_bands(chosen, parameters):
+        wanted |= coverage_needs(coverage_keys(ref, parameters)[0], ref, parameters)
+    return wanted
 
 
 def wanted(key: ProductKey, parameters: Parameters) -> dict[str, Outside]:

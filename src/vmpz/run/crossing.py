@@ -225,7 +225,7 @@ def _subcells(work: _Crossing) -> SkyMap | None:
 
 def _scatter(work: _Crossing) -> dict[str, Scatter]:
     """Scatter of the noise inside cells by band, where depths are those of the pixels of a mosaic."""
-    sample = {"rms": "good", "info": "valid"}.get(work.parameters.depth.source)
+    sample = visibility.SAMPLE_OF.get(work.parameters.depth.source)
     if sample is None:
         return {}
     found = {

@@ -17,6 +17,7 @@ from vmpz.errors import InputError, MissingProductError, VmpzError
 from vmpz.files.write import StorageError
 from vmpz.frames import FileRef, FrameRef
 from vmpz.make import RECIPES, needs
+from vmpz.make.needs import PassNeeds
 from vmpz.parameters import Parameters
 from vmpz.products import ProductKey, Provenance, digest_of
 from vmpz.run.account import Outcome
@@ -146,13 +147,21 @@ def _products_of(band: _Band) -> Iterator[Outcome]:
 
 
 def _must_serve(band: _Band) -> bool:
-    """Whether the tile's products across instruments want good pixels or sub-cells of this band that are not kept."""
-    if needs(band.job.crossing, band.ref, band.parameters).keep_good is None:
+    """Whether the tile's products across instruments want of this band what is not kept: good pixels or statistics."""
+    wanted = needs(band.job.crossing, band.ref, band.parameters)
+    if wanted == PassNeeds():
         return False
-    if band.ref.has_grid and good_pixels_of(band.ref, band.store, band.parameters) is None:
+    keeps = wanted.keep_good is not None
+    if keeps and band.ref.has_grid and good_pixels_of(band.ref, band.store, band.parameters) is None:
         return True
-    kept = band.store.entry(statistics_key(band.ref, band.parameters))
-    return band.parameters.coverage.subcells and (kept is None or not kept.provenance["parameters"]["subcells"])
+    entry = band.store.entry(statistics_key(band.ref, band.parameters))
+    had = {} if entry is None else entry.provenance["parameters"]
+    return (
+        not had
+        or not set(had["planes"]) >= wanted.planes & band.ref.planes.keys()
+        or (wanted.good is not None and had["good"] is None)
+        or (keeps and band.parameters.coverage.subcells and not had["subcells"])
+    )
 
 
 def _measured(band: _Band, todo: list[ProductKey], stack: ExitStack) -> Measured:

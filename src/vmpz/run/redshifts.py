@@ -76,7 +76,8 @@ class Distribution:
     def width_z(self) -> Floats:
         """Standard deviation of redshift, float64 (classes,)."""
         away = (self._centres - self.mean_z[:, None]) ** 2 + np.diff(self.edges) ** 2 / 12
-        return np.sqrt(_ratio((self.galaxies * away).sum(axis=1), self.galaxies.sum(axis=1)))
+        variance = _ratio((self.galaxies * away).sum(axis=1), self.galaxies.sum(axis=1))
+        return np.asarray(np.sqrt(variance))
 
     @property
     def _centres(self) -> Floats:
