@@ -83,7 +83,7 @@ def test_the_null_against_another_catalogue(files, monkeypatch: pytest.MonkeyPat
     pytest.importorskip("treecorr")
     monkeypatch.setattr(tally, "WIDE", 8000)
     against = {
-        name: validate_file(ValidationRequest(files["good"], files["map"], randoms=files[name]))["null"]
+        name: validate_file(ValidationRequest(files["good"], (files["map"],), randoms=files[name]))["null"]
         for name in ("other", "uniform")
     }
     assert against["other"].passed
@@ -93,20 +93,20 @@ def test_the_null_against_another_catalogue(files, monkeypatch: pytest.MonkeyPat
 
 def test_stated_densities_and_caps(files) -> None:
     density = NUMBER / MAP.integral_deg2()
-    good = ValidationRequest(files["good"], files["map"], density_deg2=density, cap=(30.0, 20.0, 3.0))
+    good = ValidationRequest(files["good"], (files["map"],), density_deg2=density, cap=(30.0, 20.0, 3.0))
     found = validate_file(good)
     assert found["total"].passed
     assert found["pairs"].passed
     assert "within 3 deg" in found["pairs"].note
-    off = ValidationRequest(files["good"], files["map"], density_deg2=1.05 * density)
+    off = ValidationRequest(files["good"], (files["map"],), density_deg2=1.05 * density)
     assert validate_file(off).failed == ("total",)
 
 
 def test_a_column_of_weights_counts_unless_told(files, tmp_path: Path) -> None:
     lon, lat, weight = drawn(MAP, NUMBER, 4, scheme="poisson", keep="all")
     path = write_catalogue(tmp_path / "all.parquet", lon, lat, weight=weight)
-    assert validate_file(ValidationRequest(path, files["map"])).passed
-    assert "deciles" in validate_file(ValidationRequest(path, files["map"], weights=False)).failed
+    assert validate_file(ValidationRequest(path, (files["map"],))).passed
+    assert "deciles" in validate_file(ValidationRequest(path, (files["map"],), weights=False)).failed
 
 
 def test_coverage_leaves_cells_out_of_what_is_tested_inside(files, tmp_path: Path) -> None:
@@ -119,8 +119,8 @@ def test_coverage_leaves_cells_out_of_what_is_tested_inside(files, tmp_path: Pat
     x, y = hpx.centres(hpx.cells_at(lon, lat, 29) + (1 << (2 * (28 - MAP.order))), 29)
     moved = write_catalogue(tmp_path / "half.parquet", np.where(halved, x, lon), np.where(halved, y, lat))
     visible = write_map(tmp_path / "half.fits", partial)
-    assert {"subcells", "digits"} <= {*validate_file(ValidationRequest(moved, visible)).failed}
-    found = validate_file(ValidationRequest(moved, visible, coverage=visible))
+    assert {"subcells", "digits"} <= {*validate_file(ValidationRequest(moved, (visible,))).failed}
+    found = validate_file(ValidationRequest(moved, (visible,), coverage=visible))
     assert found["subcells"].passed
     assert not {"digits", "neighbours"} & {*found.failed}
 
@@ -132,8 +132,8 @@ def test_what_is_refused(files, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "radius of a cap" in capsys.readouterr().err
     bad = write_catalogue(tmp_path / "bad.parquet", np.array([30.0, np.nan]), np.array([20.0, 20.0]))
     with pytest.raises(InputError, match="row 2") as refused:
-        validate_file(ValidationRequest(bad, files["map"]))
+        validate_file(ValidationRequest(bad, (files["map"],)))
     assert any("bad.parquet" in note for note in refused.value.__notes__)
     empty = write_catalogue(tmp_path / "empty.parquet", np.empty(0), np.empty(0))
     with pytest.raises(InputError, match="must hold objects"):
-        validate_file(ValidationRequest(empty, files["map"]))
+        validate_file(ValidationRequest(empty, (files["map"],)))

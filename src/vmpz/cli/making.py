@@ -247,16 +247,17 @@ def demo(
     out: Annotated[Path, typer.Argument(help="Folder to make.")] = Path("demo"),
     size: Annotated[int, typer.Option(min=64, help="Pixels along the 32' side of a tile.")] = 1200,
 ) -> int:
-    """Simulate a small survey, run both stages on it, verify the products, cut a mask, freeze a release, draw maps."""
+    """Simulate a small survey, run and verify it, cut a mask, freeze a release, draw maps and points, test them."""
     from vmpz.report.gallery import gallery
     from vmpz.report.progress import Reporter
-    from vmpz.run.demonstration import demonstrate, parameters_for
+    from vmpz.report.validation import draw_validation
+    from vmpz.run.demonstration import demonstrate, draw_randoms, parameters_for
     from vmpz.run.survey import run_survey
     from vmpz.run.tasks import check_path
     from vmpz.simulate import simulate as make
 
     survey, store = out / "survey", out / "store"
-    make(survey, tiles=4, size=size, bands=("VIS", "NIR_Y"), at=(57.9988, -51.5), seed=1)
+    make(survey, tiles=4, size=size, bands=("VIS", "NIR_Y"), at=(57.9988, -51.5), seed=1, galaxies=True)
     parameters = parameters_for(survey / "survey.toml", out / "demo.toml")
     account = run_survey(parameters, store, reporter=Reporter())
     typer.echo(account.text())
@@ -266,4 +267,11 @@ def demo(
         typer.echo(line)
     for path in gallery(store, "demo", out / "figures"):
         typer.echo(f"figure {path}")
-    return FAILED_TILES if account.has_failed else UNVERIFIED if faults else DONE
+    untrue = False
+    for line, found in draw_randoms(parameters, store, survey, out):
+        typer.echo(line)
+        if found is not None:
+            figure, untrue = out / "figures" / "randoms.png", not found.passed
+            draw_validation(found, figure, heading="random points against the true visibility")
+            typer.echo(f"figure {figure}")
+    return FAILED_TILES if account.has_failed else UNVERIFIED if faults or untrue else DONE

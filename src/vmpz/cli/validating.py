@@ -16,7 +16,10 @@ def validate(
     catalogue: Annotated[
         Path, typer.Argument(help="FITS or Parquet file, or HATS folder, with positions and perhaps WEIGHT.")
     ],
-    against: Annotated[Path, typer.Option("--map", help="Map of visibility V.", metavar="FILE")],
+    against: Annotated[
+        list[str],
+        typer.Option("--map", help="Map of visibility V: files of tiles, folders, @LIST.", metavar="FILE"),
+    ],
     coverage: Annotated[
         Path | None,
         typer.Option(help="Observed fraction, if V has no sub-cells: cells below 1 are not looked into."),
@@ -44,17 +47,19 @@ def validate(
 ) -> int:
     """Test a catalogue against a map of visibility: counts, cells, sub-cells, neighbours, pairs, spectrum."""
     from vmpz.report.figures import FORMATS
+    from vmpz.run.expanding import expanded
     from vmpz.run.validation import ValidationRequest, validate_file
 
     if out is not None and out.suffix.lower() not in FORMATS:
         raise typer.BadParameter(f"{out}: a figure must end in {', '.join(FORMATS)}")
+    maps = tuple(expanded(against))
     found = validate_file(
-        ValidationRequest(catalogue, against, coverage, randoms, cap, number, density, not unweighted, seed)
+        ValidationRequest(catalogue, maps, coverage, randoms, cap, number, density, not unweighted, seed)
     )
     if out is not None:
         from vmpz.report.validation import draw_validation
 
-        draw_validation(found, out, heading=f"{catalogue.name} against {against.name}")
+        draw_validation(found, out, heading=f"{catalogue.name} against {_told(maps)}")
     if as_json:
         typer.echo(json.dumps(found.as_dict(), indent=1))
     else:
@@ -62,6 +67,10 @@ def validate(
         verdict = "passed" if found.passed else f"failed: {', '.join(found.failed)}"
         typer.echo(f"{found.rows} rows, {found.density_deg2:.6g} per deg2 where V = 1: {verdict}")
     return DONE if found.passed else UNVERIFIED
+
+
+def _told(maps: tuple[Path, ...]) -> str:
+    return maps[0].name if len(maps) == 1 else f"{len(maps)} maps"
 
 
 def _row(check: Any) -> dict[str, str]:

@@ -113,8 +113,8 @@ Numbers = NDArray[np.unsignedinteger[Any]]
 
 BINS = 1 << 16
 """Bins of priorities: their upper 16 bits."""
-BLOCK = 1 << 20
-"""Points, or candidates, that are held at a time."""
+BLOCK = 1 << 16
+"""Points, or candidates, that are held at a time: they stay in the cache."""
 
 Mapped = Callable[[Callable[[Field, int], Any], Sequence[int]], Iterable[Any]]
 """``mapped(function, shards)`` gives ``function(field, shard)`` of every shard, in any order and from anywhere.

@@ -111,6 +111,9 @@ def _pairs(axes: Axes, curves: dict[str, np.ndarray]) -> None:
         label="found, 1 sigma",
     )
     axes.set(xscale="log", xlabel="separation [deg]", ylabel="RR / RR expected")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.legend(frameon=False, fontsize=8)
 
 

@@ -59,6 +59,11 @@ class Extras:
     ebv: Outside | None = None
 
     @property
+    def empty(self) -> bool:
+        """Nothing is attached."""
+        return not self.maps and self.chosen is None
+
+    @property
     def table(self) -> Table | None:
         """The table of the class."""
         if self.chosen is None or self.parameters is None:

@@ -1,21 +1,28 @@
-"""What `vmpz demo` shows of stage 2: a patch in every form, a mask from cuts, a release, the provenance of a run."""
+"""What `vmpz demo` shows of stage 2: a patch in every form, a mask, a release, provenance, randoms and their test."""
 
 import typing
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+from vmpz import io
 from vmpz.files.write import write_text
 from vmpz.parameters import Form, Parameters, as_toml, load
 from vmpz.run import releases
 from vmpz.run.masks import MaskRequest, make_mask
 from vmpz.run.provenance import write_prov
+from vmpz.run.randomrequests import request_of_survey
+from vmpz.run.randoms import draw_catalogue
 from vmpz.run.store import Store
+from vmpz.run.validation import Validation, ValidationRequest, validate_file
 
-__all__ = ["demonstrate", "parameters_for"]
+__all__ = ["demonstrate", "draw_randoms", "parameters_for"]
 
 WHERE = "depth_VIS > 25 and coverage_NIR_Y > 0.8"
 RELEASE = "demo-1"
+FOLLOWED, ATTRIBUTED = "counts", "deep"
+"""Class whose true visibility is known in closed form, and class with redshifts."""
+RANDOMS = 400_000
 
 
 def parameters_for(survey: Path, out: Path) -> Parameters:
@@ -42,3 +49,22 @@ def demonstrate(store: str | Path, out: Path) -> Iterator[str]:
     yield f"release {RELEASE}: {verdict.files} files, {len(verdict.faults)} faults"
     write_prov(store, out / "provenance.json")
     yield f"provenance {out / 'provenance.json'}"
+
+
+def draw_randoms(
+    parameters: Parameters, store: Path, survey: Path, out: Path
+) -> Iterator[tuple[str, Validation | None]]:
+    """Draw a catalogue of both classes, and test that of number counts against the truth; a line about each."""
+    path, folder = out / "randoms.fits", out / "randoms-with-redshifts"
+    exact = {"scheme": "exact", "number": RANDOMS}
+    told = draw_catalogue(request_of_survey(parameters, store, FOLLOWED, exact), path)
+    yield f"randoms {path}: {told['rows']} points in {told['area_deg2']:.4f} deg2, seed {told['seed']}", None
+    attributes = {"attributes": True, "maps": ["depth_VIS"]}
+    told = draw_catalogue(request_of_survey(parameters, store, ATTRIBUTED, attributes), folder)
+    names = ", ".join(io.open_random(folder).columns)
+    yield f"randoms {folder}: {told['rows']} points; {names}", None
+    true = survey / "truth" / f"visibility-{FOLLOWED}.fits"
+    found = validate_file(ValidationRequest(path, (true,)))
+    verdict = "all tests passed" if found.passed else f"failed: {', '.join(found.failed)}"
+    deciles = found["deciles"]
+    yield f"randoms against the true visibility: {verdict}; {deciles.meaning}: {deciles.statistic:.2f}", found

@@ -30,6 +30,8 @@ PARTITION_ROWS = 1 << 21
 """Largest expected number of rows of a HATS partition."""
 JOB_ROWS = 1 << 20
 """Rows of a job, at least, unless it is the last."""
+ATTRIBUTED_ROWS = 1 << 20
+"""Rows that are drawn at a time where columns are attached: every time, these look at the whole shard."""
 KEPT_BYTES = 1 << 28
 """Numbers of cells that are kept from counting to drawing; beyond, they are drawn twice."""
 
@@ -137,7 +139,8 @@ class Work:
     def blocks(self, shard: int, numbers: NDArray[Any] | None = None) -> Iterator[dict[str, NDArray[Any]]]:
         """Rows of a shard, some at a time: every column, and HPIX_29."""
         one = self.visibility.field(shard)
-        for points in randoms.blocks(self.draw, one, shard, self.only, numbers=numbers):
+        size = randoms.BLOCK if self.extras.empty else ATTRIBUTED_ROWS
+        for points in randoms.blocks(self.draw, one, shard, self.only, size, numbers):
             yield self._arrays(one, points)
 
     def _arrays(self, one: Field, points: Points) -> dict[str, NDArray[Any]]:

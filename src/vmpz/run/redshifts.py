@@ -119,7 +119,9 @@ class Distribution:
 
 def _ratio(above: Floats, below: Floats) -> Floats:
     """A ratio, NaN where nothing is seen."""
-    return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)
+    ratio = np.full(np.shape(above), np.nan)
+    np.divide(above, below, out=ratio, where=below > 0)
+    return ratio
 
 
 def _known(number: float) -> float | None:

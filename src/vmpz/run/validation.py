@@ -1,6 +1,6 @@
 """Validation of catalogues in files: streamed once, block by block, against a map of visibility."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,12 @@ from vmpz import io
 from vmpz.errors import InputError, VmpzError
 from vmpz.io.randomcolumns import LATITUDE, LONGITUDE
 from vmpz.io.randomreading import RandomCatalogue, open_random
+from vmpz.make.merge import merge
 from vmpz.make.paircounts import checked_cap
 from vmpz.make.tally import Sample, Tally
 from vmpz.make.validate import Validation, tally_for, validate
-from vmpz.products import SUBCELL, Scalar
+from vmpz.products import SUBCELL, Product, Scalar
+from vmpz.run.named import JOINED
 
 __all__ = ["Validation", "ValidationRequest", "validate_file"]
 
@@ -33,8 +35,10 @@ class ValidationRequest:
 
     Attributes
     ----------
-    catalogue, map : Path
-        FITS, Parquet or HATS with positions and perhaps WEIGHT; a map of visibility.
+    catalogue : Path
+        FITS, Parquet or HATS with positions and perhaps WEIGHT.
+    maps : tuple of Path
+        Maps of visibility on disjoint cells: one, or those of tiles.
     coverage : Path or None
         Observed fraction, where the map has no words of sub-cells.
     randoms : Path or None
@@ -52,7 +56,7 @@ class ValidationRequest:
     """
 
     catalogue: Path
-    map: Path
+    maps: tuple[Path, ...]
     coverage: Path | None = None
     randoms: Path | None = None
     cap: tuple[float, float, float] | None = None
@@ -72,7 +76,7 @@ def validate_file(request: ValidationRequest) -> Validation:
     MapMismatchError
         The map is no visibility, or the coverage has another order.
     """
-    product = io.read(request.map)
+    product = _joined(request.maps)
     coverage = None if request.coverage is None else io.read(request.coverage).map
     catalogue = open_random(request.catalogue)
     cap = None if request.cap is None else checked_cap(*request.cap)
@@ -89,6 +93,11 @@ def validate_file(request: ValidationRequest) -> Validation:
         randoms=None if request.randoms is None else _sampled(request, tally),
         seed=request.seed,
     )
+
+
+def _joined(paths: Sequence[Path]) -> Product:
+    products = [io.read(path) for path in paths]
+    return products[0] if len(products) == 1 else merge(products, JOINED)
 
 
 def _stated(
