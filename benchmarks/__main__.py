@@ -10,7 +10,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-MODULES = ("startup", "geometry", "exposures", "exposurepass", "tables", "merge", "forms", "tile")
+MODULES = ("startup", "geometry", "exposures", "exposurepass", "tables", "merge", "forms", "randoms", "tile")
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 LIBRARIES = ("numpy", "numba", "astropy", "cdshealpix", "mocpy", "healpy", "pyarrow")
 

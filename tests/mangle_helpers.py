@@ -32,7 +32,7 @@ def products():
     found = io_helpers.products()
     del found["bitmask"]
     found["visibility"] = io_helpers.make(
-        io_helpers.key("visibility", selection="INVALID,SAT,STARMASK"),
+        io_helpers.key("visibility", quantity="TOM3", selection="INVALID,SAT,STARMASK"),
         {"WEIGHT": io_helpers.fractions(4)},
         {**io_helpers.BITS, "DEPTHEST": "APERTURE", "BINSEL": "TOM3"},
     )

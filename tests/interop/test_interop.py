@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import random_helpers
 from vmpz import io
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
+from vmpz.sky.regions import Cap, covered_fractions
 
 HERE = Path(__file__).parent
 PYTHON = HERE.parents[1] / ".venv-interop" / "bin" / "python"
@@ -25,7 +27,12 @@ def outside(script: str, *arguments: object) -> str:
     if not PYTHON.exists():
         told = ".venv-interop is missing: `make tools` installs it"
         pytest.fail(told) if os.environ.get("CI") == "true" else pytest.skip(told)
-    command = [str(PYTHON), str(HERE / script), *map(str, arguments)]
+    return printed(PYTHON, script, *arguments)
+
+
+def printed(python: Path, script: str, *arguments: object) -> str:
+    """What a script prints under some Python."""
+    command = [str(python), str(HERE / script), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -69,3 +76,29 @@ def test_heracles_reads_our_coverage(tmp_path):
     wanted = np.zeros(found.size)
     wanted[hpx.to_ring(coverage.map.cells.cells(), io_helpers.ORDER)] = coverage.map.values
     assert np.array_equal(found, wanted)
+
+
+def test_namaster_builds_the_field_of_our_coverage(tmp_path):
+    """Interoperability check 18, on demand: the unit map is coupled to the power of the mask.
+
+    VMPZ_NAMASTER names a Python with pymaster and healpy; NaMaster is compiled against libraries of its own.
+    """
+    python = os.environ.get("VMPZ_NAMASTER")
+    if not python:
+        pytest.skip("VMPZ_NAMASTER names no Python that has NaMaster")
+    order = 8
+    coverage = replace(
+        io_helpers.products()["coverage"],
+        maps={"WEIGHT": covered_fractions(Cap(40.0, 35.0, 10.0), order)},
+        key=replace(io_helpers.products()["coverage"].key, order=order),
+    )
+    path = io.write_file(coverage, tmp_path / "coverage.fits")
+    printed(Path(python), "namaster_field.py", path, tmp_path / "found.npz")
+    found = np.load(tmp_path / "found.npz")
+    skymap = io.read(path).map
+    assert found["mask"].mean() == pytest.approx(skymap.integral_deg2() / 41252.96125, rel=1e-9)
+    ring = hpx.to_ring(skymap.cells.cells(), order)
+    assert np.array_equal(found["mask"][ring], skymap.values)
+    scale = found["power"].max()
+    for name in ("coupled", "of_unit"):
+        assert np.allclose(found[name], found["power"], rtol=1e-6, atol=1e-9 * scale)

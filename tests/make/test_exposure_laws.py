@@ -187,3 +187,22 @@ def test_pixels_of_images_add_up_in_any_order(seed: int, number: int, random: An
     assert one.column("BACKGROUND.valid.mean")[seen] == pytest.approx(
         (total / np.maximum(n, 1))[seen], rel=1e-11
     )
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 6), st.integers(1, 3))
+def test_words_hold_the_sub_cells_that_enough_images_see(seed: int, number: int, least: int) -> None:
+    draw = np.random.Generator(np.random.Philox(seed))
+    totals = ExposureTotals(CELLS, least)
+    every = draw.integers(0, 1 << 64, (number, 5), np.uint64)
+    for words in every:
+        totals.add(image(draw, np.arange(5)), pixel_scale_arcsec=0.2, words=words)
+    selection = BitTable("toy", "1", "VIS", ()).select(())
+    made = totals.statistics(np.ones(5), selection, subcells=True)
+    for place, word in enumerate(made.column("subcells").tolist()):
+        seen = [sum(int(one) >> bit & 1 for one in every[:, place]) >= least for bit in range(64)]
+        assert [bool(word >> bit & 1) for bit in range(64)] == seen
+        assert made.column(f"coverage.{selection.text}")[place] == sum(seen) / 64
+    assert "subcells" not in totals.statistics(np.ones(5), selection).columns
+    nothing = ExposureTotals(CELLS).statistics(np.ones(5), selection, subcells=True)
+    assert (nothing.column("subcells") == 0).all()

@@ -4,6 +4,7 @@ import hashlib
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from fractions import Fraction
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -21,6 +22,7 @@ from vmpz.make.randoms import (
     Rules,
     Totals,
     blocks,
+    census,
     count,
     fixed_point,
     histogram,
@@ -157,6 +159,19 @@ def test_blocks_are_the_points_piece_by_piece(rules):
         for name in (*COLUMNS, "cell", "draw", "place"):
             joined = np.concatenate([getattr(one, name) for one in pieces])
             assert joined.tobytes() == getattr(whole, name).tobytes()
+
+
+@EACH
+def test_numbers_that_were_kept_are_those_that_are_drawn_again(rules):
+    draw = SKY.draw(rules)
+    for shard, field in SKY.fields.items():
+        for only in (None, CellSet.from_cells(ORDER, field.cells[::3])):
+            rows, numbers = census(draw, field, shard, only)
+            assert rows == count(draw, field, shard, only) and numbers.dtype == np.uint8
+            kept = list(blocks(draw, field, shard, only, 37, numbers))
+            again = list(blocks(draw, field, shard, only, 37))
+            assert sum(map(len, kept)) == rows
+            assert [one.object_id.tolist() for one in kept] == [one.object_id.tolist() for one in again]
 
 
 @EACH
@@ -464,6 +479,27 @@ def test_detection_is_a_comparison_of_whole_numbers(detect):
         detect(deviates, counts, visibility, np.uint64(v_max), out)
         must = [int(d) * v_max < int(v) << 64 for d, v in zip(deviates, visibility.repeat(200), strict=True)]
         assert out.tolist() == must and 0 < sum(must) < 1000
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["compiled", "plain"])
+@given(st.lists(st.integers(0, 4), max_size=30))
+def test_every_candidate_has_its_cell(plain, numbers):
+    list_cells = thinning.list_cells.py_func if plain else thinning.list_cells
+    counts = np.array(numbers, np.int64)
+    place = np.zeros(counts.sum(), np.int64)
+    list_cells(counts, place)
+    assert np.array_equal(place, np.repeat(np.arange(counts.size), counts))
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["compiled", "plain"])
+def test_visibilities_are_rounded_half_to_even(plain):
+    to_fixed = thinning.to_fixed.py_func if plain else thinning.to_fixed
+    values = np.array([0.0, -0.0, 2.0**-33, 1.5 * 2.0**-32, 2.5 * 2.0**-32, 0.1, 1.0, 1024.0], np.float32)
+    out = np.empty(values.size, np.uint64)
+    assert to_fixed(values, float(ONE), 1024.0, out) == 5
+    assert out.tolist() == [round(Fraction(float(one)) * ONE) for one in values]
+    for wrong in (np.nan, np.inf, -1e-30, np.nextafter(np.float32(1024), np.float32(np.inf))):
+        assert to_fixed(np.array([1.0, wrong, 0.0], np.float32), float(ONE), 1024.0, out) == -1
 
 
 @pytest.mark.parametrize("plain", [False, True], ids=["compiled", "plain"])

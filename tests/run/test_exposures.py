@@ -219,7 +219,12 @@ def test_bits_are_flagged_area_over_observed_area(made: Made) -> None:
 
 
 def seen_well(made: Made, least: int) -> NDArray[np.float64]:
-    """Share of the sub-cells that at least so many exposures see well; those without pixels are as what is around."""
+    """Share of the sub-cells that at least so many exposures see well."""
+    return np.asarray(good_sub_cells(made, least).mean(axis=1))
+
+
+def good_sub_cells(made: Made, least: int) -> NDArray[np.bool_]:
+    """Sub-cells that at least so many exposures see well, (cells, 64); those without pixels are as what is around."""
     sub = made.cells.at_order(ORDER + 3)
     seen = np.zeros(len(sub), int)
     for image in made.images:
@@ -233,7 +238,7 @@ def seen_well(made: Made, least: int) -> NDArray[np.float64]:
             around = (slice(one >> 2 * up << 2 * up, (one >> 2 * up) + 1 << 2 * up) for up in (1, 2, 3))
             first = next((part for part in around if found[part].any()), slice(0))
             seen[one] += 2 * many[first].sum() > found[first].sum()
-    return np.asarray((seen >= least).reshape(-1, 64).mean(axis=1))
+    return np.asarray((seen >= least).reshape(-1, 64))
 
 
 def test_coverage_is_the_share_of_sub_cells_with_good_exposures(made: Made) -> None:
@@ -315,6 +320,35 @@ def test_the_depth_is_that_of_the_coadd(made: Made) -> None:
 def test_a_second_run_keeps_everything(made: Made) -> None:
     account = run_survey(made.folder / "survey.toml", choice=Choice(tiles=[TILE]))
     assert {one.state for one in account.outcomes.values()} == {"KEPT"}
+
+
+VISIBILITY = """
+[[visibility]]
+name = "counts"
+reference = {DECAM_g = 24.0}
+[visibility.counts]
+slope = 0.3
+magnitudes = [5.0, 35.0]
+[visibility.selection]
+completeness = "logistic"
+"""
+
+
+def test_visibility_of_exposures_has_the_sub_cells_of_its_coverage(made: Made, tmp_path: Path) -> None:
+    text = (made.folder / "survey.toml").read_text().replace("[coverage]", "[coverage]\nsubcells = true")
+    survey = made.folder / "visible.toml"
+    survey.write_text(text + VISIBILITY)
+    choice = Choice(tiles=[TILE], products=["visibility"])
+    account = run_survey(survey, tmp_path, choice=choice, created=CREATED)
+    assert not account.has_failed, str(account)
+    one = products_of(tmp_path)["visibility_counts"]
+    number = one.map.cells.cells()
+    coverage = made.products["coverage"].map.of_cells(number).astype(np.float64)
+    depth = products_of(tmp_path)["depth"].map.of_cells(number).astype(np.float64)
+    assert one.map.values == pytest.approx(coverage * 10 ** (0.3 * (depth - 24.0)), rel=1e-4)
+    words = one.maps["SUBCELL"].values.view(np.uint64)
+    bits = words[:, None] >> np.arange(64, dtype=np.uint64) & np.uint64(1)
+    assert np.array_equal(bits.astype(bool), good_sub_cells(made, made.least)[made.cells.index(number)])
 
 
 @pytest.mark.parametrize("made", [1], indirect=True)

@@ -3,11 +3,13 @@
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from vmpz import io
 from vmpz.cli import main
@@ -15,6 +17,7 @@ from vmpz.errors import InputError, MapMismatchError
 from vmpz.make.merge import merge
 from vmpz.parameters import Parameters, load
 from vmpz.products import SUBCELL, Product, ProductKey, Provenance
+from vmpz.run import randomwriting
 from vmpz.run.randomrequests import request_of_maps, request_of_survey
 from vmpz.run.randoms import RandomRequest, draw_catalogue
 from vmpz.run.survey import run_survey
@@ -140,17 +143,58 @@ def test_any_tiling_and_any_number_of_threads_give_the_same_rows(tmp_path: Path,
     )
 
 
+@pytest.mark.parametrize("scheme", SIZES)
+def test_numbers_that_find_no_room_are_drawn_again(
+    tmp_path: Path, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [str(written(a_map(), tmp_path / "m.fits"))]
+    found = set()
+    for room in (1 << 28, 20_000, 0):
+        monkeypatch.setattr(randomwriting, "KEPT_BYTES", room)
+        found.add(drawn(tmp_path / f"{room}.fits", files, **SIZES[scheme]).read_bytes())
+    assert len(found) == 1
+
+
 def test_workers_write_the_same_bytes(tmp_path: Path) -> None:
-    """FITS by 2 processes and HATS by 7, as by none."""
-    files = cut(a_map(14), 5, tmp_path / "maps")
-    alone = drawn(tmp_path / "alone.fits", files, 1, density=40_000.0)
-    two = drawn(tmp_path / "two.fits", files, workers=2, density=40_000.0)
+    """FITS by 1 and 2 processes and HATS by 7, as by none, of maps in 1, 5 and 100 files."""
+    whole = a_map(14)
+    files, one = cut(whole, 5, tmp_path / "maps"), [str(written(whole, tmp_path / "map.fits"))]
+    exact: dict[str, object] = {"number": 60_000, "scheme": "exact"}
+    alone = drawn(tmp_path / "alone.fits", files, 1, **exact)
+    two = drawn(tmp_path / "two.fits", files, workers=2, **exact)
     assert alone.read_bytes() == two.read_bytes()
-    folder = drawn(tmp_path / "hats", files, 1, density=40_000.0)
-    seven = drawn(tmp_path / "seven", files, workers=7, density=40_000.0)
+    other = drawn(tmp_path / "other.fits", cut(whole, 100, tmp_path / "more"), workers=1, **exact)
+    assert digest(other) == digest(alone) == digest(drawn(tmp_path / "one.fits", one, 3, **exact))
+    indexed: dict[str, object] = {"number": 60_000, "scheme": "indexed"}
+    folder = drawn(tmp_path / "hats", files, 1, **indexed)
+    seven = drawn(tmp_path / "seven", files, workers=7, **indexed)
     names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     assert names == sorted(path.relative_to(seven) for path in seven.rglob("*") if path.is_file())
     assert all((folder / name).read_bytes() == (seven / name).read_bytes() for name in names)
+    assert digest(seven) == digest(drawn(tmp_path / "indexed.fits", one, 3, **indexed))
+
+
+def test_ten_million_points(tmp_path: Path) -> None:
+    """Exactly so many, as the map wants them in every cell and evenly inside; the same rows for another split."""
+    cells = cells_inside(Cap(57.9, -51.4, 3.0), ORDER)
+    values = np.random.default_rng(3).uniform(0.2, 1.0, len(cells)).astype(np.float32)
+    whole = replace(a_map(), maps={"WEIGHT": SkyMap(cells, values)})
+    said: dict[str, object] = {"number": 10_000_000, "scheme": "exact", "columns": "minimal"}
+    out = drawn(tmp_path / "two.fits", [str(written(whole, tmp_path / "map.fits"))], 2, **said)
+    counts, inside = np.zeros(len(cells), np.int64), np.zeros(16, np.int64)
+    for block in io.open_random(out).blocks():
+        fine = hpx.cells_at(block["RIGHT_ASCENSION"], block["DECLINATION"], ORDER + 2)
+        place = cells.index(fine >> 4)
+        assert (place >= 0).all()
+        counts += np.bincount(place, minlength=len(cells))
+        inside += np.bincount(fine & 15, minlength=16)
+    assert counts.sum() == io.open_random(out).rows == 10_000_000
+    mean = values.astype(np.float64) * (1e7 / values.sum(dtype=np.float64))
+    chi2 = ((counts - mean) ** 2 / mean).sum()
+    assert abs(chi2 - (len(cells) - 1)) < 4 * np.sqrt(2 * len(cells) + (1 / mean).sum())
+    assert stats.chisquare(inside).pvalue > 1e-4
+    again = drawn(tmp_path / "one.fits", cut(whole, 9, tmp_path / "maps"), 1, **said)
+    assert digest(out) == digest(again)
 
 
 def test_all_forms_hold_the_same_rows(tmp_path: Path) -> None:

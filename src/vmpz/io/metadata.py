@@ -278,9 +278,7 @@ def _from_key(product: Product) -> dict[str, Scalar]:
     }
     if key.kind == "info":
         found |= {"INFO": key.quantity, "STATIST": key.statistic}
-    if key.kind == "visibility":
-        found |= {"BINSEL": NOT_USED if key.quantity == "-" else key.quantity}
-    if key.kind == "random" and key.quantity != "-":
+    if key.kind in ("visibility", "random") and key.quantity != "-":
         found |= {"BINSEL": key.quantity}
     if "NSIDE_WK" not in product.keywords and key.order >= 0:
         found["NSIDE_WK"] = str(1 << key.order)

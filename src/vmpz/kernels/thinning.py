@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from vmpz.kernels.philox import multiply
 
-__all__ = ["detect", "list_points", "sort_in_cells", "to_fixed"]
+__all__ = ["detect", "list_cells", "list_points", "sort_in_cells", "to_fixed"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -73,20 +73,35 @@ def list_points(counts: IntArray, kept: NDArray[np.bool_], place: IntArray, inde
     ----------
     counts : int64 (n,)
         Candidates of every cell.
-    kept : bool (m,) or (0,)
-        Whether each is kept; empty where all are.
-    place, index : int64 (k,) or (0,)
-        Output: the cell (its place) and the number in it of each; not wanted where empty.
+    kept : bool (m,)
+        Whether each is kept.
+    place, index : int64 (k,)
+        Output: the cell (its place) and the number in it of each.
     """
     k = i = 0
     for cell in range(counts.size):
         for number in range(counts[cell]):
-            if kept.size == 0 or kept[i]:
-                place[k] = cell
-                if index.size > 0:
-                    index[k] = number
+            if kept[i]:
+                place[k], index[k] = cell, number
                 k += 1
             i += 1
+
+
+@njit(cache=True, nogil=True)
+def list_cells(counts: IntArray, place: IntArray) -> None:
+    """The cell (its place) of every candidate, of counts int64 (n,); `place` is int64 (m,), all 0 before.
+
+    Marks where cells begin, then fills up: how many points a cell has is not waited for.
+    """
+    begin = 0
+    for cell in range(counts.size):
+        if begin < place.size:
+            place[begin] = cell
+        begin += counts[cell]
+    here = np.int64(0)
+    for k in range(place.size):
+        here = max(here, place[k])
+        place[k] = here
 
 
 @njit(cache=True, nogil=True)

@@ -16,7 +16,7 @@ from vmpz.make import bitmask, coverage, depth, effective, footprint, info, visi
 from vmpz.make.needs import PassNeeds, table_for
 from vmpz.make.outside import Outside
 from vmpz.parameters import Parameters
-from vmpz.products import Product, ProductKey
+from vmpz.products import ProductKey
 
 __all__ = ["RECIPES", "PassNeeds", "Recipe", "needs"]
 
@@ -44,7 +44,8 @@ class Recipe:
     section : callable
         ``(key, ref, parameters)`` -> the parameters that enter the digest, ready for JSON.
     make : callable
-        -> `Product` without provenance (of a table, its columns). Raises MissingProductError where the frame cannot give it (state NOINPUT).
+        -> `Product` without provenance (of a table, its columns). Raises MissingProductError where the frame cannot
+        give it (state NOINPUT).
     outside : callable
         ``(key, parameters)`` -> what `make` wants from outside the survey, by name.
     """

@@ -404,8 +404,8 @@ def _points(draw: Draw, field: Field, there: Listed, counts: IntArray) -> Points
     if draw.rules.thins or draw.rules.cuts:
         place, index = _listing(counts, _kept(draw, there, counts))
     else:
-        place, index = np.empty((2, int(counts.sum())), np.int64)
-        thinning.list_points(counts, np.empty(0, np.bool_), place, np.empty(0, np.int64))
+        place, index = np.zeros((2, int(counts.sum())), np.int64)
+        thinning.list_cells(counts, place)
     lon, lat, pixel29 = np.empty(place.size), np.empty(place.size), np.empty(place.size, np.int64)
     if draw.rules.thins or draw.rules.cuts:
         cellpoints.draw_listed(
