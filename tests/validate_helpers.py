@@ -1,7 +1,9 @@
 """Maps of visibility, catalogues that follow them, and their tests in one call."""
 
 import numpy as np
+import pytest
 
+from vmpz.make import clusterchecks, paircounts, tally
 from vmpz.make.randoms import random_points, rules_of
 from vmpz.make.tally import Sample, Tally
 from vmpz.make.validate import Validation, tally_for, validate
@@ -9,6 +11,14 @@ from vmpz.parameters.random import RandomParameters
 from vmpz.sky import hpx
 from vmpz.sky.regions import Cap, cells_inside
 from vmpz.sky.skymap import SkyMap
+
+
+def make_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples of catalogues that are tested in a moment."""
+    monkeypatch.setattr(tally, "CAPPED", 3000)
+    monkeypatch.setattr(paircounts, "PAIRED_CELLS", 2500)
+    monkeypatch.setattr(tally, "WIDE", 2000)
+    monkeypatch.setattr(clusterchecks, "SPECTRUM_STEPS", 3e7)
 
 
 def wavy(order=8, radius_deg=8.0, amplitude=0.25, lon_deg=30.0, lat_deg=20.0) -> SkyMap:
@@ -44,8 +54,8 @@ def judged(
 
 
 def tallied(skymap: SkyMap, lon, lat, weight=None, *, cap=None, subcells=None, block=7001) -> Tally:
-    tally = tally_for(skymap, lon.size, cap=cap, subcells=subcells)
+    count = tally_for(skymap, lon.size, cap=cap, subcells=subcells)
     for start in range(0, lon.size, block):
         part = slice(start, start + block)
-        tally.add(lon[part], lat[part], None if weight is None else weight[part])
-    return tally
+        count.add(lon[part], lat[part], None if weight is None else weight[part])
+    return count

@@ -68,7 +68,7 @@ def names_of(path):
 # -- one to one -------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(parameter_strategies.parameters())
 def test_every_parameter_survives(tmp_path_factory, parameters):
     folder = tmp_path_factory.mktemp("products")
@@ -81,7 +81,7 @@ def test_every_parameter_survives(tmp_path_factory, parameters):
     assert io.read_parameters(paths, parameters).parameters == parameters
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(parameter_strategies.parameters(), parameter_strategies.parameters())
 def test_what_the_products_say_replaces_the_base_and_the_inputs_stay(tmp_path_factory, parameters, base):
     folder = tmp_path_factory.mktemp("products")
@@ -90,7 +90,7 @@ def test_what_the_products_say_replaces_the_base_and_the_inputs_stay(tmp_path_fa
     assert back == parameters.model_copy(update={"inputs": base.inputs})
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(parameter_strategies.parameters(), st.randoms(use_true_random=False), st.booleans())
 def test_the_order_of_elements_and_a_block_around_them_do_not_matter(
     tmp_path_factory, parameters, luck, in_a_block

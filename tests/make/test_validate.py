@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from validate_helpers import drawn, flat, judged, tallied, wavy
+from validate_helpers import drawn, flat, judged, make_small, tallied, wavy
 from vmpz.errors import InputError, MapMismatchError
 from vmpz.kernels import tallies
-from vmpz.make import clusterchecks, paircounts, tally
+from vmpz.make import clusterchecks, tally
 from vmpz.make.countchecks import cells_check, deciles_check, extremes_check, subcells_check
 from vmpz.make.tally import Expectation, Tally
 from vmpz.make.validate import tally_for
@@ -20,11 +20,7 @@ MAP = wavy()
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Samples that are tested in a moment."""
-    monkeypatch.setattr(tally, "CAPPED", 3000)
-    monkeypatch.setattr(paircounts, "PAIRED_CELLS", 2500)
-    monkeypatch.setattr(tally, "WIDE", 2000)
-    monkeypatch.setattr(clusterchecks, "SPECTRUM_STEPS", 3e7)
+    make_small(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -283,3 +279,9 @@ def test_cells_without_levels_below_them(order: int) -> None:
     assert found["digits"].passed is None
     assert found["subcells"].passed is None
     assert found["cells"].passed
+
+
+def test_a_catalogue_that_lies_elsewhere_is_refused() -> None:
+    lon, lat, _ = drawn(wavy(lon_deg=200.0), 1000, 3)
+    with pytest.raises(InputError, match="found none of 1000 there"):
+        judged(MAP, lon, lat, total=1000.0)

@@ -408,10 +408,19 @@ def test_points_of_a_class_with_attributes_and_maps(seen: Path, tmp_path: Path) 
         files = sorted((seen.parent / "store").glob(f"1*/*~{kind}~{quantity}~*/*.fits"))
         joined = SkyMap.join([io.read(path).map for path in files])
         assert np.array_equal(rows[name], joined.of_cells(cell).astype(np.float32))
+    assert np.array_equal(rows["REDSHIFT"], rows["REDSHIFT_TRUE"]) and "SIZE" not in rows
     assert rows["Tile_VALUE"].dtype == np.int64
     assert {str(one) for one in np.unique(rows["Tile_VALUE"])} == {
         path.name for path in (seen.parent / "store").glob("1*")
     }
+
+
+def test_a_class_of_counts_has_magnitudes_alone(seen: Path, tmp_path: Path) -> None:
+    request = of_survey(seen, selection="counts", attributes=True, density=2000.0)
+    draw_catalogue(request, tmp_path / "r.fits", created=CREATED)
+    rows = rows_of(tmp_path / "r.fits")
+    assert np.isfinite(rows["MAG_VIS"]).all()
+    assert {"REDSHIFT", "REDSHIFT_TRUE", "SIZE"}.isdisjoint(rows)
 
 
 def test_tiles_and_patch_give_the_same_points(seen: Path, tmp_path: Path) -> None:

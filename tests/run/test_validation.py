@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from validate_helpers import drawn, flat, wavy
+from validate_helpers import drawn, flat, make_small, wavy
 from vmpz import io
 from vmpz.cli import _status_of
 from vmpz.errors import InputError
-from vmpz.make import clusterchecks, paircounts, tally
+from vmpz.make import tally
 from vmpz.products import Product, ProductKey
 from vmpz.run.validation import ValidationRequest, validate_file
 from vmpz.sky import hpx
@@ -24,10 +24,7 @@ NUMBER = 20_000
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tally, "CAPPED", 3000)
-    monkeypatch.setattr(paircounts, "PAIRED_CELLS", 2500)
-    monkeypatch.setattr(tally, "WIDE", 2000)
-    monkeypatch.setattr(clusterchecks, "SPECTRUM_STEPS", 3e7)
+    make_small(monkeypatch)
 
 
 def write_map(path: Path, skymap, kind: str = "coverage", words: str = "OBSFRAC") -> Path:

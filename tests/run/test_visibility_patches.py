@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from lxml import etree
 
+from reader_rules import heracles_read_vmap
 from visibility_helpers import ORDER, change, products, run
 from vmpz import io
 from vmpz.cli import main
@@ -129,6 +130,25 @@ def test_every_form_holds_what_it_can(seen: Path, tmp_path: Path, form: str) -> 
     assert all(back.maps[name] == one.maps[name] for name in columns)
     for word in ("BINSEL", "VISREF", "VISMAX", "VISSEL", "VISINTEG", "FILTLST", "DEPTHEST", "WGTKIND"):
         assert back.keywords[word] == one.keywords[word], word
+
+
+@pytest.mark.gpl
+def test_glass_draws_galaxies_as_they_are_seen(seen: Path, tmp_path: Path) -> None:
+    """Interoperability check 17 with a visibility: its positions follow it cell by cell, and lie nowhere else."""
+    pytest.importorskip("healpy")
+    glass = pytest.importorskip("glass")
+    source = next((seen.parent / "store" / "demo").glob("*~visibility~deep~*/*.fits"))
+    assert command("convert", source, tmp_path / "deep.fits", "--order", 9) == 0
+    truth, density = io.read(tmp_path / "deep.fits").map, 50.0  # per square minute of arc
+    vmap = heracles_read_vmap(str(tmp_path / "deep.fits"))
+    drawn = glass.positions_from_delta(density, np.zeros_like(vmap), vis=vmap, rng=np.random.default_rng(1))
+    lon, lat = np.concatenate([np.stack(one[:2]) for one in drawn], axis=1)
+    place = truth.cells.index(hpx.cells_at(lon, lat, 9))
+    mean = density * 3600 * hpx.cell_area_deg2(9) * truth.values.astype(float)
+    assert (place >= 0).all() and mean.sum() > 20_000
+    counts = np.bincount(place, minlength=len(truth))
+    chi2 = ((counts - mean) ** 2 / mean)[mean > 5]
+    assert chi2.size > 20 and abs(chi2.sum() - chi2.size) < 5 * np.sqrt(2 * chi2.size)
 
 
 def test_a_run_writes_all_forms(mine: Path) -> None:

@@ -38,8 +38,8 @@ def to_fixed(values: NDArray[np.float32], one: float, largest: float, out: Words
         inside = 0.0 <= value <= largest
         fixed = np.int64(np.rint((value if inside else 0.0) * one))
         out[k] = np.uint64(fixed)
-        above += fixed > 0
-        wrong += not inside
+        above += int(fixed > 0)
+        wrong += int(not inside)
     return -1 if wrong else above
 
 

@@ -57,6 +57,8 @@ COUNT, POSITION, ATTRIBUTE, NODE, CANDIDATE, CHOICE = range(6)
 
 MARGIN_SIGMA = 5.0
 """Standard deviations of the number wanted by which candidates are expected to exceed it, in the schemes that cut."""
+MOST = 1 << 50
+"""Points, or candidates, of a catalogue: all counts up to it are exact."""
 TOGETHER = 1 << 14
 """Cells whose numbers are drawn together: they stay in the cache."""
 
@@ -68,7 +70,8 @@ class Rules:
     Raises
     ------
     InputError
-        Neither number nor density, or both; a scheme that cuts or splits without a number; `nested` without a density.
+        Neither number nor density, or both; a scheme that cuts or splits without a number; `nested` without a density;
+        more than 2**50 points.
     """
 
     seed: int
@@ -94,6 +97,8 @@ class Rules:
                 "nested catalogues need a density, that of all their classes, found a number of points: classes of "
                 "different visibility would have different candidates"
             )
+        if self.number is not None and self.number > MOST:
+            raise InputError(f"a catalogue must have at most {MOST} points, found {self.number}")
 
     @property
     def keeps_all(self) -> bool:
@@ -236,13 +241,16 @@ def prepare(rules: Rules, order: int, totals: Totals) -> Draw:
     Raises
     ------
     InputError
-        Nothing is visible and a number is wanted; a visibility lies above `v_max`.
+        Nothing is visible and a number is wanted; a visibility lies above `v_max`; more than 2**50 candidates.
     """
     totals = Totals.summed([totals])
     if rules.number is not None and not totals.integral:
         raise InputError(f"no cell has a visibility above 0, so {rules.number} points cannot be drawn")
     v_max = _v_max(rules, totals.largest)
     draw = Draw(rules, order, totals, _per_cell(rules, order, totals), v_max)
+    most = draw.per_cell * (v_max / ONE) * totals.cells if rules.thins else draw.expected
+    if not most <= MOST:
+        raise InputError(f"a catalogue must have at most {MOST} points and candidates, found {most:.6g}")
     if rules.splits:
         draw = replace(draw, budgets=(_budget(draw, 0),))
     return draw
@@ -393,4 +401,4 @@ def _means(draw: Draw, fixed: NDArray[np.uint64]) -> NDArray[np.float64]:
         return np.full(fixed.size, draw.per_cell * (draw.v_max / ONE))
     number = rules.number or 1
     margin = _margin(number) / number if rules.cuts else 1.0
-    return draw.per_cell * margin * (fixed * (1.0 / ONE))
+    return np.asarray(draw.per_cell * margin * (fixed * (1.0 / ONE)), np.float64)

@@ -29,6 +29,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vmpz.errors import InputError
 from vmpz.make.checks import Check
 from vmpz.make.clusterchecks import neighbours_check, pairs_check, spectrum_check
 from vmpz.make.countchecks import (
@@ -154,7 +155,14 @@ def validate(
         Objects of another catalogue that follows V; default points drawn here.
     seed : int
         Of those.
+
+    Raises
+    ------
+    InputError
+        No object lies where V is above 0.
     """
+    if not tally.counts.any():
+        raise InputError(f"objects must lie where V is above 0, found none of {tally.rows} there")
     wide = tally.wide
     against = "of the other catalogue" if randoms is not None else "points drawn from V"
     if randoms is None:

@@ -49,19 +49,18 @@ def draw_validation(found: Validation, path: str | Path, heading: str = "") -> N
     plt.close(figure)
 
 
-def _deciles(axes: Axes, curves: dict[str, np.ndarray]) -> None:
-    axes.axhline(1.0, color=LAW, lw=1.5, label="expected")
+def _ratios(axes: Axes, x: str, curves: dict[str, np.ndarray], law: str, found: str = "found") -> None:
+    """Ratios of what is found to what is expected, against one of the curves."""
+    axes.axhline(1.0, color=LAW, lw=1.5, label=law)
     axes.errorbar(
-        curves["visibility"],
-        curves["ratio"],
-        curves["error"],
-        fmt="o",
-        ms=4,
-        color=FOUND,
-        label="found, 1 sigma",
+        curves[x], curves["ratio"], curves["error"], fmt="o", ms=4, color=FOUND, label=f"{found}, 1 sigma"
     )
-    axes.set(xlabel="visibility V (mean of the class)", ylabel="density / V, over its mean")
     axes.legend(frameon=False, fontsize=8)
+
+
+def _deciles(axes: Axes, curves: dict[str, np.ndarray]) -> None:
+    _ratios(axes, "visibility", curves, "expected")
+    axes.set(xlabel="visibility V (mean of the class)", ylabel="density / V, over its mean")
 
 
 def _cells(axes: Axes, curves: dict[str, np.ndarray]) -> None:
@@ -101,28 +100,15 @@ def _neighbours(axes: Axes, curves: dict[str, np.ndarray]) -> None:
 
 
 def _pairs(axes: Axes, curves: dict[str, np.ndarray]) -> None:
-    axes.axhline(1.0, color=LAW, lw=1.5, label="closed form")
-    axes.errorbar(
-        curves["separation"],
-        curves["ratio"],
-        curves["error"],
-        fmt="o",
-        ms=4,
-        color=FOUND,
-        label="found, 1 sigma",
-    )
+    _ratios(axes, "separation", curves, "closed form")
     axes.set(xscale="log", xlabel="separation [deg]", ylabel="RR / RR expected")
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.legend(frameon=False, fontsize=8)
 
 
 def _spectrum(axes: Axes, curves: dict[str, np.ndarray]) -> None:
-    axes.axhline(1.0, color=LAW, lw=1.5, label=r"$\langle V\rangle$/nbar")
-    axes.errorbar(
-        curves["l"], curves["ratio"], curves["error"], fmt="o", ms=4, color=FOUND, label="shot noise, 1 sigma"
-    )
+    _ratios(axes, "l", curves, r"$\langle V\rangle$/nbar", "shot noise")
     axes.set(xscale="log", xlabel="multipole l", ylabel="C$_l$ / expected")
     mask = axes.twinx()
     mask.plot(curves["mask_l"], curves["mask"], color=BAND, lw=0.8, zorder=0)
@@ -131,4 +117,3 @@ def _spectrum(axes: Axes, curves: dict[str, np.ndarray]) -> None:
     mask.spines["top"].set_visible(False)
     axes.set_zorder(mask.get_zorder() + 1)
     axes.patch.set_visible(False)
-    axes.legend(frameon=False, fontsize=8)

@@ -83,9 +83,9 @@ class Extras:
         maps = [_column(name, map_rows(paths)) for name, paths in self.maps.items()]
         return io.random_columns(
             "minimal" if which == "minimal" else "full",
-            redshift=galaxies is not None and bool(galaxies.redshift.size),
+            redshift=galaxies is not None and _is_known(galaxies.redshift),
             bands=() if galaxies is None else tuple(galaxies.magnitudes),
-            size=galaxies is not None and bool(galaxies.size_arcsec.size),
+            size=galaxies is not None and _is_known(galaxies.size_arcsec),
             classes=table is not None,
             maps=maps,
         )
@@ -121,17 +121,19 @@ class Extras:
         galaxy = _galaxies(table, corners, node, philox_unit(words[:, 1]))
         galaxies = table.branch.galaxies
         found: Arrays = {}
-        if galaxies.redshift.size:
+        if _is_known(galaxies.redshift):
             spread = (philox_unit(words[:, 3]) - 0.5) * galaxies.spread_z
             found["REDSHIFT_TRUE"] = (galaxies.redshift[galaxy] + spread).astype(np.float32)
             measured = (
-                galaxies.photo_z[galaxy] if galaxies.photo_z.size else galaxies.redshift[galaxy] + spread
+                galaxies.photo_z[galaxy]
+                if _is_known(galaxies.photo_z)
+                else galaxies.redshift[galaxy] + spread
             )
             found["REDSHIFT"] = measured.astype(np.float32)
         spread = (philox_unit(words[:, 2]) - 0.5) * galaxies.spread_mag
         for band, magnitude in galaxies.magnitudes.items():
             found[f"MAG_{band}"] = (magnitude[galaxy] + spread).astype(np.float32)
-        if galaxies.size_arcsec.size:
+        if _is_known(galaxies.size_arcsec):
             found["SIZE"] = galaxies.size_arcsec[galaxy].astype(np.float32)
         found["VIS_CLASS"] = group[points.place].astype(np.int32)
         return found
@@ -162,6 +164,11 @@ class Extras:
 def philox_unit(words: NDArray[np.uint64]) -> Floats:
     """Deviates in [0, 1) of random words."""
     return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _is_known(values: Floats) -> bool:
+    """Whether any object has a value."""
+    return bool(np.isfinite(values).any())
 
 
 def _words(draw: Draw, points: Points) -> NDArray[np.uint64]:

@@ -19,8 +19,9 @@ from vmpz.make.joining import MOST_LOADED, Words, block_order, native
 from vmpz.make.merge import Merge
 from vmpz.products import Scalar
 from vmpz.run.merging import add_files
+from vmpz.run.outside import stamp_of
 
-__all__ = ["MapRows", "map_rows"]
+__all__ = ["MapRows", "forget_replaced", "map_rows"]
 
 
 class MapRows:
@@ -135,5 +136,17 @@ def _ascending(
 
 @lru_cache(64)
 def map_rows(paths: tuple[Path, ...]) -> MapRows:
-    """The map in some files, opened once a process."""
+    """The map in some files, opened once a process, or once more after `forget_replaced` found one replaced."""
+    _stamps.update({path: stamp_of(str(path)) for path in paths})
     return MapRows(paths)
+
+
+_stamps: dict[Path, tuple[int, int]] = {}
+"""Of the files of all maps that were opened."""
+
+
+def forget_replaced() -> None:
+    """Forget all maps if a file of one was replaced since it was opened."""
+    if any(stamp_of(str(path)) != stamp for path, stamp in _stamps.items()):
+        _stamps.clear()
+        map_rows.cache_clear()

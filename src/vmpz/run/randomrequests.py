@@ -12,10 +12,10 @@ from vmpz.products import ProductKey
 from vmpz.run.attributes import Extras
 from vmpz.run.expanding import expanded
 from vmpz.run.mapfiles import map_path
-from vmpz.run.maprows import map_rows
+from vmpz.run.maprows import forget_replaced
 from vmpz.run.named import name_of
 from vmpz.run.patchplan import MAP_KINDS
-from vmpz.run.randoms import RandomRequest
+from vmpz.run.randoms import RandomRequest, drawing_order
 from vmpz.run.regions import PatchRegion, region_of
 from vmpz.run.store import Entry, Store
 from vmpz.sky.cells import CellSet
@@ -56,7 +56,8 @@ def request_of_maps(
             raise InputError(f"a map to be attached must be NAME=FILE, found {word!r}")
         attached[name] = tuple(expanded([file]))
     paths = tuple(expanded(files))
-    order = map_rows(paths).order if random.order is None else random.order
+    forget_replaced()
+    order = drawing_order(paths, random)
     return RandomRequest(paths, random, _cells(region, order), _cells(only, order), Extras(attached))
 
 
@@ -101,6 +102,7 @@ def request_of_survey(
         known = ", ".join(one.name for one in parameters.patches)
         raise InputError(f"the patch must be one of {known or 'none'}, found {patch}")
     random = parameters.random.overridden(said)
+    forget_replaced()
     tiles = _tiles(Store(store), parameters, None if where is None else where.tiles)
     paths = _files(tiles, f"visibility_{chosen}", store)
     row = next(one for one in parameters.visibility if one.name == chosen)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from vmpz import io
 from vmpz.errors import InputError
+from vmpz.io.hats import PROPERTY_FILES, SEALS
 from vmpz.io.metadata import FRACTIONS
 from vmpz.io.randomcolumns import counted
 from vmpz.make import randoms
@@ -29,7 +30,7 @@ from vmpz.run.randomwriting import Spread, Visibility, Work, mapped, write_catal
 from vmpz.sky.cells import CellSet
 from vmpz.sky.hpx import cell_area_deg2
 
-__all__ = ["RandomRequest", "draw_catalogue", "prepared"]
+__all__ = ["RandomRequest", "draw_catalogue", "drawing_order", "prepared"]
 
 RANDOM_VERSION = 1
 KEPT = (
@@ -85,7 +86,7 @@ def prepared(request: RandomRequest, threads: int = 1) -> tuple[Visibility, Draw
         raise InputError(
             f"{request.paths[0]}: points follow a visibility or an observed fraction, found a map of {rows.key.kind}"
         )
-    order = _order(request)
+    order = drawing_order(request.paths, request.random)
     chosen = request.random
     rules = randoms.rules_of(chosen)
     region = None if request.region is None else request.region.at_order(order)
@@ -136,8 +137,9 @@ def draw_catalogue(
     Raises
     ------
     InputError
-        See `prepared`; or columns cannot be had.
+        See `prepared`; or columns cannot be had; or something else stands where the catalogue is to be.
     """
+    _must_have_room(out, request)
     columns = request.extras.columns(request.random.columns)
     instant = said_or_now(created)
     visibility, draw = prepared(request, threads)
@@ -171,12 +173,39 @@ def _described(work: Work, product: Product, rows: int, out: Path) -> Path:
     return io.describe(counted(product, rows), out, found, form="catalogue")
 
 
-def _order(request: RandomRequest) -> int:
-    """At which points are drawn: the one asked for, else that of stage 1 (NSIDE_WK), else that of the map."""
-    rows = map_rows(request.paths)
+def _must_have_room(out: Path, request: RandomRequest) -> None:
+    """Refuse to replace what is no catalogue of ours, and places that are none of this file system."""
+    if out.parts and out.parts[0].endswith(":"):
+        raise InputError(f"{out}: a random catalogue must go to a local place, found an address")
+    extras = request.extras
+    for path in (
+        *request.paths,
+        *(one for paths in (extras.maps, extras.depths) for one in sum(paths.values(), ())),
+    ):
+        if path.resolve() == out.resolve():
+            raise InputError(f"{out}: the catalogue must not replace a map that is read for it")
+    if out.name.endswith((".fits", ".parquet")) or not out.exists():
+        return
+    told = out / PROPERTY_FILES[0]
+    ours = told.is_file() and all(seal in told.read_text("utf-8", "replace") for seal in SEALS)
+    if not (ours or (out.is_dir() and not any(out.iterdir()))):
+        raise InputError(
+            f"{out}: a HATS folder may replace an empty folder or a catalogue of vmpz, found something else"
+        )
+
+
+def drawing_order(paths: tuple[Path, ...], random: RandomParameters) -> int:
+    """At which points are drawn: the one asked for, else that of stage 1 (NSIDE_WK), else that of the map.
+
+    Raises
+    ------
+    InputError
+        The one asked for is coarser than the map.
+    """
+    rows = map_rows(paths)
     worked = str(rows.keywords("-").get("NSIDE_WK", "-1"))
     stage1 = int(worked).bit_length() - 1 if worked.isdigit() and int(worked) > 0 else rows.order
-    order = max(stage1, rows.order) if request.random.order is None else request.random.order
+    order = max(stage1, rows.order) if random.order is None else random.order
     if order < rows.order:
         raise InputError(
             f"points must be drawn at the order of the map, {rows.order}, or a finer one, found {order}"

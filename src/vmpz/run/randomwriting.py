@@ -331,8 +331,9 @@ def _partitions(job: _Job) -> list[Partition]:
     if not gathered or job.folder is None:
         return []
     arrays = {name: np.concatenate([one[name] for one in gathered]) for name in gathered[0]}
-    pixel = arrays["HPIX_29"] >> 2 * (MAX_ORDER - job.partition)
-    numbers, begin = np.unique(pixel, return_index=True)
+    index, shift = arrays["HPIX_29"], 2 * (MAX_ORDER - job.partition)
+    numbers = np.arange(index[0] >> shift, (index[-1] >> shift) + 2)
+    begin = np.searchsorted(index, numbers << shift)
     return [
         io.write_partition(
             job.folder,
@@ -341,5 +342,6 @@ def _partitions(job: _Job) -> list[Partition]:
             job.work.columns,
             {name: values[first:last] for name, values in arrays.items()},
         )
-        for number, first, last in zip(numbers, begin, (*begin[1:], pixel.size))
+        for number, first, last in zip(numbers, begin, begin[1:])
+        if last > first
     ]
