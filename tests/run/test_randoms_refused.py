@@ -59,6 +59,9 @@ def test_a_catalogue_or_an_empty_folder_is_replaced(tmp_path: Path) -> None:
     assert (out / PARTITION_INFO).is_file()
     assert (first, draw(out, files, scheme="exact", number=50)) == (100, 50)
     assert io.open_random(out).rows == 50
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="found something else"):
+        draw(out, files, number=100)
 
 
 @pytest.mark.parametrize("name", ["m.fits", "./m.fits"])

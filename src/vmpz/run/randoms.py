@@ -188,7 +188,8 @@ def _must_have_room(out: Path, request: RandomRequest) -> None:
         return
     told = out / PROPERTY_FILES[0]
     ours = told.is_file() and all(seal in told.read_text("utf-8", "replace") for seal in SEALS)
-    if not (ours or (out.is_dir() and not any(out.iterdir()))):
+    known = {*PROPERTY_FILES, *(Path(one).parts[0] for one in SEALS.values())}
+    if not (out.is_dir() and {one.name for one in out.iterdir()} <= (known if ours else set())):
         raise InputError(
             f"{out}: a HATS folder may replace an empty folder or a catalogue of vmpz, found something else"
         )
