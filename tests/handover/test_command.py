@@ -51,22 +51,29 @@ def files(handed):
 
 
 @pytest.mark.gpl
-def test_the_demonstration_hands_a_patch_over_in_all_forms(tmp_path, told):
+def test_the_demonstration_hands_a_patch_over_in_all_forms_and_ends_with_tested_randoms(tmp_path, told):
     pytest.importorskip("healsparse")
-    assert run("demo", tmp_path, "--size", 96) == 0
+    assert run("demo", tmp_path, "--size", 192) == 0
     lines, _ = told()
     assert "files verified, 0 faults" in lines and "release demo-1" in lines and "mask " in lines
     entries = [one for one in Store(tmp_path / "store").entries_of("demo") if one.key.kind in MAP_KINDS]
-    assert {one.key.kind for one in entries} == MAP_KINDS - {"effectivecoverage"}
+    assert {one.key.kind for one in entries} == MAP_KINDS
     for entry in entries:
         polygons = entry.key.kind in ("footprint", "coverage")
         forms = [form for form in FORMS if polygons or form != "mangle"]
         maps = [io.read(next(entry.folder.glob(FORMS[form]))).map for form in forms]
         assert len(maps[0]) > 100 and all(one == maps[0] for one in maps)
     assert {one.name for one in tmp_path.iterdir()} == {
-        "demo.toml", "figures", "mask.fits", "provenance.json", "store", "survey"
+        "demo.toml", "figures", "mask.fits", "provenance.json", "randoms.fits", "randoms-with-redshifts", "store",
+        "survey",
     }  # fmt: skip
     assert io.check(tmp_path / "mask.fits") == [] and len(list((tmp_path / "figures").glob("*.png"))) > 1
+    assert "randoms against the true visibility: all tests passed" in lines
+    assert (tmp_path / "figures" / "randoms.png").stat().st_size > 10_000
+    assert io.open_random(tmp_path / "randoms.fits").rows == 10_240
+    assert {"REDSHIFT", "SIZE", "depth_VIS"} < set(
+        io.open_random(tmp_path / "randoms-with-redshifts").columns
+    )
 
 
 # -- a patch --------------------------------------------------------------------------------------------------

@@ -291,7 +291,7 @@ def test_density_follows_the_visibility(scheme):
     rng = np.random.default_rng(4)
     sky = Sky(10, np.arange(200_000) + 5 * 4**9, rng.beta(2, 1.5, 200_000) * 1.25)
     number = 400_000
-    rules = Rules(2, scheme=scheme, number=number)
+    rules = Rules(2, scheme="poisson" if scheme == "nested" else scheme, number=number)
     if scheme == "nested":
         density = number / prepare(rules, 10, sky.totals).area_deg2
         rules = Rules(2, density_deg2=density, nested=True)

@@ -12,7 +12,7 @@ from vmpz.errors import InputError
 from vmpz.io.hats import PARTITION_INFO
 from vmpz.products import Product, ProductKey
 from vmpz.run.randomrequests import request_of_maps
-from vmpz.run.randoms import draw_catalogue
+from vmpz.run.randoms import draw_catalogue, prepared
 from vmpz.sky.cells import CellSet
 from vmpz.sky.regions import Cap, cells_inside
 from vmpz.sky.skymap import SkyMap
@@ -134,3 +134,44 @@ def test_a_region_is_that_of_the_order_of_drawing(tmp_path: Path) -> None:
     assert np.all(inside.index(points["HPIX_29"] >> 2 * (29 - 11)) >= 0)
     found = CellSet.from_cells(11, np.unique(points["HPIX_29"] >> 2 * (29 - 11)))
     assert len(found) > 0.9 * len(inside)
+
+
+def test_points_are_drawn_much_finer_than_the_map_or_refused(tmp_path: Path) -> None:
+    """At 9 orders finer a cell of the map is a shard; the map of two cells far apart has two."""
+    cells = CellSet.from_cells(3, [17, 600])
+    key = ProductKey("x", "visibility", "test", order=3, release="0.1")
+    product = Product(
+        key, {"WEIGHT": SkyMap(cells, np.array([0.5, 1.0], np.float32))}, keywords={"NSIDE_WK": "8"}
+    )
+    path = io.write_file(product, tmp_path / "m.fits", provenance=random_helpers.product().provenance)
+    request = request_of_maps([str(path)], {"seed": 1, "number": 4000, "scheme": "exact", "order": 12})
+    told = draw_catalogue(request, tmp_path / "hats", threads=2)
+    assert told["rows"] == 4000
+    found = np.concatenate([one["HPIX_29"] for one in io.open_random(tmp_path / "hats").blocks()])
+    counts = [int(((found >> 2 * 26) == cell).sum()) for cell in (17, 600)]
+    assert sum(counts) == 4000 and abs(counts[0] - 4000 / 3) < 5 * 30
+    with pytest.raises(InputError, match="at most 9 orders finer than the map, at order 12, found 13"):
+        prepared(request_of_maps([str(path)], {"seed": 1, "density": 1.0, "order": 13}))
+
+
+def test_partitions_of_a_dense_shard_are_written_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many partitions of one shard, and the one file, hold the rows of the table; no more than some are held."""
+    from vmpz.run import randomwriting
+
+    cells = CellSet.from_ranges(6, [(100, 164)])
+    key = ProductKey("x", "visibility", "test", order=6, release="0.1")
+    product = Product(key, {"WEIGHT": SkyMap(cells, np.linspace(0.1, 1, 64).astype(np.float32))})
+    path = io.write_file(product, tmp_path / "m.fits", provenance=random_helpers.product().provenance)
+    request = request_of_maps([str(path)], {"seed": 1, "number": 200_000, "scheme": "exact"})
+    monkeypatch.setattr(randomwriting, "PARTITION_ROWS", 1000)
+    monkeypatch.setattr(randomwriting, "JOB_ROWS", 1000)
+    rows = {}
+    for name in ("a.fits", "b.parquet", "c"):
+        draw_catalogue(request, tmp_path / name, threads=2)
+        rows[name] = np.concatenate(
+            [one["RIGHT_ASCENSION"] for one in io.open_random(tmp_path / name).blocks()]
+        )
+    assert np.array_equal(rows["a.fits"], rows["b.parquet"]) and np.array_equal(rows["a.fits"], rows["c"])
+    assert len(list((tmp_path / "c").rglob("Npix=*.parquet"))) == 64

@@ -245,7 +245,7 @@ def convert(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Argument(help="Folder to make.")] = Path("demo"),
-    size: Annotated[int, typer.Option(min=64, help="Pixels along the 32' side of a tile.")] = 1200,
+    size: Annotated[int, typer.Option(min=192, help="Pixels along the 32' side of a tile.")] = 1200,
 ) -> int:
     """Simulate a small survey, run and verify it, cut a mask, freeze a release, draw maps and points, test them."""
     from vmpz.report.gallery import gallery
@@ -268,7 +268,7 @@ def demo(
     for path in gallery(store, "demo", out / "figures"):
         typer.echo(f"figure {path}")
     untrue = False
-    for line, found in draw_randoms(parameters, store, survey, out):
+    for line, found in draw_randoms(parameters, store, survey, out, size):
         typer.echo(line)
         if found is not None:
             figure, untrue = out / "figures" / "randoms.png", not found.passed

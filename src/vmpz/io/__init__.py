@@ -161,6 +161,7 @@ def describe(
     form: str = "healpix",
     convention: str = "OBSERVED",
     tiles: Sequence[int] = (),
+    instance: str | None = None,
 ) -> Path:
     """Write the descriptor of a partial HEALPix file or random catalogue that is not in memory, beside the file.
 
@@ -176,10 +177,12 @@ def describe(
     convention : {'OBSERVED', 'MER'}
     tiles : sequence of int
         Tiles of a patch.
+    instance : str, optional
+        What stands for the tile in the name of the descriptor.
     """
     cells = coarse_cells(cells)
     shown = replace(product, maps={"WEIGHT": SkyMap(cells, np.ones(len(cells), np.uint8))})
-    descriptor = path.parent / descriptor_name(product, form)
+    descriptor = path.parent / descriptor_name(product, form, instance)
     write_descriptor(shown, descriptor, path, form, convention=convention, tiles=tiles)
     return descriptor
 

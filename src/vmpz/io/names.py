@@ -80,13 +80,12 @@ def instance_of(product: Product) -> str:
     return product.key.area if str(product.keywords.get("LISTID", "-1")) == "-1" else CONCAT
 
 
-def descriptor_name(product: Product, form: str) -> str:
-    """Name of the XML descriptor: ``<Dpd name>-<instance>-<time>Z_<release>.xml``."""
+def descriptor_name(product: Product, form: str, instance: str | None = None) -> str:
+    """Name of the XML descriptor: ``<Dpd name>-<instance>-<time>Z_<release>.xml``; default instance as of the file."""
     name = file_name(product, form)
     release = "" if name.release == "-" else f"_{_safe(name.release)}"
-    return (
-        f"{kind_of(product.key.kind, form).dpd}-{_safe(name.instance)}-{timestamp(name.created)}{release}.xml"
-    )
+    dpd, place = kind_of(product.key.kind, form).dpd, _safe(instance or name.instance)
+    return f"{dpd}-{place}-{timestamp(name.created)}{release}.xml"
 
 
 def collection_name(dpd: str, patch: str, created: datetime, release: str) -> str:

@@ -39,6 +39,10 @@ candidates and N their number (poisson: expected; exact: exact); the sum of weig
 not be stored, the points of any cells can be drawn again. Poisson needs no more than V of these cells; the other
 schemes the `Draw`; exact and indexed V of the whole shard too, 4**9 cells, whose numbers add up.
 
+Two maps drawn with the same (seed, catalogue) therefore share points wherever both have some: that is what nests
+classes. Catalogues that are to be independent, those of tomographic bins for instance, need different numbers
+`catalogue`.
+
 **Columns**
 
 =============== ============================================================================================

@@ -90,6 +90,12 @@ class Rules:
                 "a random catalogue needs a size, either a number of points or a density: --number or --density, or "
                 "these keys of [random]"
             )
+        known = {"scheme": ("poisson", "exact", "indexed", "trim"), "keep": ("detected", "all")}
+        for name, allowed in known.items():
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name} must be one of {', '.join(allowed)}, found {getattr(self, name)!r}")
+        if self.keeps_all and self.cuts:
+            raise InputError(f"scheme {self.scheme!r} keeps what is detected, found keep = 'all'")
         if self.number is None and self.scheme != "poisson":
             raise InputError(f"scheme {self.scheme!r} needs a number of points, found a density")
         if self.number is not None and self.nested:

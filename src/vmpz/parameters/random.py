@@ -17,7 +17,12 @@ class RandomParameters(Section):
     seed: int | None = Field(
         None, ge=0, lt=1 << 64, description="seed; there is no default: here or by --seed"
     )
-    catalogue: int = Field(0, ge=0, lt=1 << 64, description="number of the catalogue: others are independent")
+    catalogue: int = Field(
+        0,
+        ge=0,
+        lt=1 << 64,
+        description="number of the catalogue: others are independent; classes of one number share points",
+    )
     number: int | None = Field(None, gt=0, description="number of points: exact, or expected (poisson)")
     density: float | None = Field(
         None, gt=0, description="points per deg2 where V is 1, instead of a number (poisson)"

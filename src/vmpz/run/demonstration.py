@@ -22,7 +22,8 @@ WHERE = "depth_VIS > 25 and coverage_NIR_Y > 0.8"
 RELEASE = "demo-1"
 FOLLOWED, ATTRIBUTED = "counts", "deep"
 """Class whose true visibility is known in closed form, and class with redshifts."""
-RANDOMS = 400_000
+RANDOMS, FULL_SIZE = 400_000, 1200
+"""Points that follow the first, where a tile has so many pixels a side: fewer pixels know its edges less well."""
 
 
 def parameters_for(survey: Path, out: Path) -> Parameters:
@@ -52,11 +53,11 @@ def demonstrate(store: str | Path, out: Path) -> Iterator[str]:
 
 
 def draw_randoms(
-    parameters: Parameters, store: Path, survey: Path, out: Path
+    parameters: Parameters, store: Path, survey: Path, out: Path, size: int
 ) -> Iterator[tuple[str, Validation | None]]:
     """Draw a catalogue of both classes, and test that of number counts against the truth; a line about each."""
     path, folder = out / "randoms.fits", out / "randoms-with-redshifts"
-    exact = {"scheme": "exact", "number": RANDOMS}
+    exact = {"scheme": "exact", "number": RANDOMS * min(size, FULL_SIZE) ** 2 // FULL_SIZE**2}
     told = draw_catalogue(request_of_survey(parameters, store, FOLLOWED, exact), path)
     yield f"randoms {path}: {told['rows']} points in {told['area_deg2']:.4f} deg2, seed {told['seed']}", None
     attributes = {"attributes": True, "maps": ["depth_VIS"]}

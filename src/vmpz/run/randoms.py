@@ -26,7 +26,7 @@ from vmpz.run.attributes import Extras
 from vmpz.run.instant import said_or_now
 from vmpz.run.maprows import map_rows
 from vmpz.run.measure import versions
-from vmpz.run.randomwriting import Spread, Visibility, Work, mapped, write_catalogue
+from vmpz.run.randomwriting import FINEST_STEPS, Spread, Visibility, Work, mapped, write_catalogue
 from vmpz.sky.cells import CellSet
 from vmpz.sky.hpx import cell_area_deg2
 
@@ -170,7 +170,9 @@ def _described(work: Work, product: Product, rows: int, out: Path) -> Path:
         field = work.visibility.field(shard)
         cells = field.cells[field.visibility > 0] >> 2 * (work.draw.order - order)
         found |= CellSet.from_cells(order, cells)
-    return io.describe(counted(product, rows), out, found, form="catalogue")
+    return io.describe(
+        counted(product, rows), out, found, form="catalogue", instance=out.name.partition(".")[0]
+    )
 
 
 def _must_have_room(out: Path, request: RandomRequest) -> None:
@@ -201,7 +203,7 @@ def drawing_order(paths: tuple[Path, ...], random: RandomParameters) -> int:
     Raises
     ------
     InputError
-        The one asked for is coarser than the map.
+        The one asked for is coarser than the map, or much finer.
     """
     rows = map_rows(paths)
     worked = str(rows.keywords("-").get("NSIDE_WK", "-1"))
@@ -210,6 +212,11 @@ def drawing_order(paths: tuple[Path, ...], random: RandomParameters) -> int:
     if order < rows.order:
         raise InputError(
             f"points must be drawn at the order of the map, {rows.order}, or a finer one, found {order}"
+        )
+    if order > rows.order + FINEST_STEPS:
+        raise InputError(
+            f"points must be drawn at most {FINEST_STEPS} orders finer than the map, at order "
+            f"{rows.order + FINEST_STEPS}, found {order}"
         )
     return order
 

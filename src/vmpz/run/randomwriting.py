@@ -1,10 +1,11 @@
 """Drawing and writing the shards of a random catalogue, on threads or workers, in any of its forms."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cache
-from itertools import accumulate, islice
+from functools import cache, partial
+from itertools import accumulate, groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,11 +21,11 @@ from vmpz.make.randoms import Draw, Field, Points
 from vmpz.products import SUBCELL, Product
 from vmpz.run.attributes import Extras
 from vmpz.run.execute import execute
-from vmpz.run.maprows import map_rows
+from vmpz.run.maprows import forget_replaced, map_rows
 from vmpz.sky.cells import CellSet
 from vmpz.sky.hpx import MAX_ORDER
 
-__all__ = ["Spread", "Visibility", "Work", "mapped", "write_catalogue"]
+__all__ = ["FINEST_STEPS", "Spread", "Visibility", "Work", "mapped", "write_catalogue"]
 
 PARTITION_ROWS = 1 << 21
 """Largest expected number of rows of a HATS partition."""
@@ -32,6 +33,8 @@ JOB_ROWS = 1 << 20
 """Rows of a job, at least, unless it is the last."""
 ATTRIBUTED_ROWS = 1 << 20
 """Rows that are drawn at a time where columns are attached: every time, these look at the whole shard."""
+FINEST_STEPS = 9
+"""Orders by which points may be drawn finer than the map: a cell of it is a shard then."""
 KEPT_BYTES = 1 << 28
 """Numbers of cells that are kept from counting to drawing; beyond, they are drawn twice."""
 
@@ -47,7 +50,7 @@ class Visibility:
     ----------
     paths : tuple of Path
     order : int
-        At which points are drawn: that of the map or a finer one.
+        At which points are drawn: that of the map, or at most `FINEST_STEPS` finer.
     region : CellSet or None
         Cells of that order that count.
     subcells : bool
@@ -61,10 +64,14 @@ class Visibility:
 
     @property
     def shards(self) -> list[int]:
-        """Shards that the map may touch, ascending."""
-        rows = map_rows(self.paths)
-        blocks = CellSet.from_cells(randoms.shard_order(rows.order), rows.blocks)
-        return [int(one) for one in blocks.at_order(randoms.shard_order(self.order)).cells()]
+        """Shards that the map touches, ascending."""
+        rows, order = map_rows(self.paths), randoms.shard_order(self.order)
+        above = randoms.shard_order(rows.order)
+        if order <= above:
+            return [int(one) for one in CellSet.from_cells(above, rows.blocks).at_order(order).cells()]
+        down, inside = 2 * (rows.order - above), 2 * (rows.order - order)
+        cells = (rows.between(block << down, (block + 1) << down)["PIXEL"] for block in rows.blocks)
+        return [int(one) for block in cells for one in np.unique(np.asarray(block, np.int64) >> inside)]
 
     def field(self, shard: int) -> Field:
         """The visibility of one shard."""
@@ -211,11 +218,17 @@ class Spread:
         if self.here:
             yield from mapped(work, jobs, self.threads)
             return
-        done = execute(jobs, work, _lost, workers=self.workers, scheduler=self.scheduler)
+        done = execute(jobs, partial(_elsewhere, work), _lost, workers=self.workers, scheduler=self.scheduler)
         for _, result in done:
             if isinstance(result, _Lost):
                 raise VmpzError(f"drawing failed: {result.reason}")
             yield result
+
+
+def _elsewhere(work: Callable[[_Job], R], job: _Job) -> R:
+    """Work of a process that may have seen other files at these places."""
+    forget_replaced()
+    return work(job)
 
 
 @dataclass(frozen=True)
@@ -289,11 +302,14 @@ def _fits_rows(job: _Job) -> list[Part]:
 
 
 def _write_parquet(work: Work, out: Path, product: Product, spread: Spread) -> int:
-    def rows_of(shard: int) -> list[dict[str, NDArray[Any]]]:
-        return [work.own(arrays) for arrays in work.blocks(shard)]
+    def rows_of(shard: int) -> Iterable[dict[str, NDArray[Any]]]:
+        rows = (work.own(arrays) for arrays in work.blocks(shard))
+        return list(rows) if ahead else rows
 
+    shards = work.shards
+    ahead = work.draw.expected <= JOB_ROWS * len(shards)  # several shards of fewer rows fit in memory
     with io.create_random_parquet(out, work.columns, product) as file:
-        for blocks in mapped(rows_of, work.shards, spread.threads):
+        for blocks in mapped(rows_of, shards, spread.threads if ahead else 1):
             for arrays in blocks:
                 file.write(arrays)
     return int(file.rows)
@@ -324,24 +340,30 @@ def _partition_order(draw: Draw) -> int:
 
 
 def _partitions(job: _Job) -> list[Partition]:
-    """Write the partitions of a job: one of several shards, or several of one."""
-    gathered: list[dict[str, NDArray[Any]]] = []
-    for shard in job.shards:
-        gathered += [arrays for arrays in job.work.blocks(shard) if arrays["HPIX_29"].size]
-    if not gathered or job.folder is None:
-        return []
-    arrays = {name: np.concatenate([one[name] for one in gathered]) for name in gathered[0]}
-    index, shift = arrays["HPIX_29"], 2 * (MAX_ORDER - job.partition)
-    numbers = np.arange(index[0] >> shift, (index[-1] >> shift) + 2)
-    begin = np.searchsorted(index, numbers << shift)
+    """Write the partitions of a job, one after the other: one of several shards, or several of one."""
     return [
-        io.write_partition(
-            job.folder,
-            job.partition,
-            int(number),
-            job.work.columns,
-            {name: values[first:last] for name, values in arrays.items()},
-        )
-        for number, first, last in zip(numbers, begin, begin[1:])
-        if last > first
+        _partition(job, number, [arrays for _, arrays in parts])
+        for number, parts in groupby(_by_partition(job), key=itemgetter(0))
     ]
+
+
+def _by_partition(job: _Job) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
+    """Rows of a job, some at a time, and the partition that they are all in."""
+    shift = 2 * (MAX_ORDER - job.partition)
+    for shard in job.shards:
+        for arrays in job.work.blocks(shard):
+            index = arrays["HPIX_29"]
+            if not index.size:
+                continue
+            numbers = np.arange(index[0] >> shift, (index[-1] >> shift) + 2)
+            begin = np.searchsorted(index, numbers << shift)
+            for number, first, last in zip(numbers, begin, begin[1:]):
+                if last > first:
+                    yield int(number), {name: values[first:last] for name, values in arrays.items()}
+
+
+def _partition(job: _Job, number: int, parts: list[dict[str, NDArray[Any]]]) -> Partition:
+    arrays = {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
+    if job.folder is None:
+        raise VmpzError(f"{job.id}: partitions need a folder, found none")
+    return io.write_partition(job.folder, job.partition, number, job.work.columns, arrays)
