@@ -177,3 +177,22 @@ def test_randoms_have_the_density_of_the_galaxies(
     for groups in (deciles(true), region):
         assert chance(seen, randoms, groups, 1.0 + seen.sum() / randoms.sum()) > 1e-3
         assert chance(seen, np.ones(len(true)), groups) < 1e-6
+
+
+def test_randoms_have_the_redshifts_and_sizes_of_the_galaxies(
+    parameters: Parameters, store: Path, folder: Path, galaxies: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    """They are those of the deep sample, other galaxies of the same law: as many different ones as points stand for."""
+    request = request_of_survey(parameters, store, "deep", {"attributes": True, "density": 200_000.0})
+    draw_catalogue(request, tmp_path / "randoms.parquet", created=CREATED)
+    table = pyarrow.parquet.read_table(tmp_path / "randoms.parquet")
+    here = galaxies["IS_DEEP"]
+    for column, own in (("REDSHIFT_TRUE", "Z"), ("REDSHIFT", "Z_PHOT"), ("SIZE", "SIZE")):
+        drawn, seen = table[column].to_numpy(), galaxies[own][here]
+        different = np.unique(drawn).size
+        distance = stats.ks_2samp(drawn, seen).statistic
+        assert different > 1000 and drawn.size > 5 * seen.size
+        number = different * seen.size / (different + seen.size)
+        assert stats.kstwobign.sf(distance * np.sqrt(number)) > 1e-3
+        everything = stats.ks_2samp(galaxies[own], seen).statistic
+        assert everything > 2 * distance or column == "SIZE"
