@@ -245,6 +245,7 @@ def _generated() -> Iterator[dict[str, Any]]:
         "unit": "times as fast",
         "ours": min(walls[1]) / min(walls[2]),
         "target": ">= 1.7",
+        "note": f"{number / min(walls[2]) / 1e6:.3g} million points a second by both (wanted: 20)",
     }
 
 

@@ -287,7 +287,7 @@ def test_nothing_is_drawn_of_nothing():
 
 @pytest.mark.parametrize("scheme", [*SCHEMES, "nested"])
 def test_density_follows_the_visibility(scheme):
-    """Acceptance 25: points per decile of V over the integral of V there, and the total."""
+    """Points per decile of V over the integral of V there, and the total."""
     rng = np.random.default_rng(4)
     sky = Sky(10, np.arange(200_000) + 5 * 4**9, rng.beta(2, 1.5, 200_000) * 1.25)
     number = 400_000
@@ -353,7 +353,7 @@ def must_have_the_covariance(scheme, counts, sky):
 
 
 def test_the_schemes_are_equivalent():
-    """Acceptance 27: covariance of the counts of areas, and positions, in 1000 small realisations of each."""
+    """Covariance of the counts of areas, and positions, in 1000 small realisations of each."""
     sky, found = small_sky(), {}
     for scheme in SCHEMES:
         counts, *found[scheme] = realisations(scheme, sky, 1000)

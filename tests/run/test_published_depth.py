@@ -47,7 +47,7 @@ def depths(folder: Path, band: str, **chosen: object) -> list[Product]:
 
 @pytest.mark.parametrize("band", PUBLISHED)
 def test_point_sources_are_seen_as_deep_as_published(band: str, tmp_path: Path) -> None:
-    """Acceptance 17: the median to 0.2 mag, correlated noise included; about 0.1 mag of core scatter at NSIDE 128."""
+    """The median to 0.2 mag, correlated noise included; about 0.1 mag of core scatter at NSIDE 128."""
     aperture, published = PUBLISHED[band]
     factor = correlation(band, aperture)
     found = depths(tmp_path, band, aperture_arcsec=aperture, correlated_noise=factor)
