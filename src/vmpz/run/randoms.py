@@ -2,8 +2,8 @@
 
 First the visibility is totalled, exactly; then the numbers of points are settled where a scheme needs that; then every
 shard is drawn and written where it belongs: its rows of a FITS table, its partition of a HATS folder, or the end of one
-Parquet file. Memory is set by a shard of the map, a block of points and, for HATS, a partition. The bytes depend neither
-on how the map is spread over files nor on who draws what.
+Parquet file. Memory is set by a shard of the map, a block of points and, for HATS, a partition. The bytes depend
+neither on how the map is spread over files nor on who draws what.
 """
 
 from collections.abc import Callable, Iterator, Sequence
