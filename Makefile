@@ -7,7 +7,7 @@ INTEROP := .venv-interop
 PYTEST := $(BIN)/python -m pytest
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo test test-long lint bench docs tools constraints clean
+.PHONY: help install demo test test-long lint bench docs tools packages constraints clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*##/\t/'
@@ -24,7 +24,7 @@ demo: $(STAMP)   ## simulate a small survey, run stage 1, leave maps and figures
 	$(BIN)/vmpz demo demo
 
 test: $(STAMP)   ## the whole test suite but the long runs
-	$(PYTEST) -n 2 --dist worksteal -m "not long"
+	$(PYTEST) -n 3 --dist worksteal -m "not long"
 
 test-long: $(STAMP) ## the tests that take minutes
 	$(PYTEST) -n 2 -m long
@@ -41,14 +41,18 @@ docs: $(STAMP)   ## build the documentation in docs/_build
 	$(BIN)/python -m pip install -q --require-hashes --no-deps -r constraints-docs.txt
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build
 
-tools: $(STAMP)  ## programs that some tests use: Debian packages (as root), an S3 server, pymangle (needs a C compiler), LSDB
+tools: packages $(VENV)/.tools $(INTEROP)/.installed ## programs that some tests use: Debian packages (as root), an S3 server, pymangle (needs a C compiler), LSDB
+
+packages:
 	apt-get update -q
 	apt-get install -q -y --no-install-recommends fitsverify stilts libxml2-utils aladin
+
+$(VENV)/.tools: $(STAMP) constraints-tools.txt
 	$(BIN)/python -m pip install -q --require-hashes --no-deps -r constraints-tools.txt
-	$(MAKE) $(INTEROP)/.installed
+	@touch $@
 
 # Software that cannot live beside ours (LSDB brings 60 packages, heracles an older SciPy): tests run it from outside.
-$(INTEROP)/.installed: constraints-interop.txt
+$(INTEROP)/.installed: $(VENV)/.tools constraints-interop.txt
 	$(PYTHON) -m venv --clear --without-pip $(INTEROP)
 	$(BIN)/uv pip install -q --python $(INTEROP)/bin/python --require-hashes --no-deps -r constraints-interop.txt
 	@touch $@

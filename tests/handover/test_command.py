@@ -53,7 +53,7 @@ def files(handed):
 @pytest.mark.gpl
 def test_the_demonstration_hands_a_patch_over_in_all_forms_and_ends_with_tested_randoms(tmp_path, told):
     pytest.importorskip("healsparse")
-    assert run("demo", tmp_path, "--size", 192) == 0
+    assert run("demo", tmp_path, "--size", 256, "--tiles", 2) == 0
     lines, _ = told()
     assert "files verified, 0 faults" in lines and "release demo-1" in lines and "mask " in lines
     entries = [one for one in Store(tmp_path / "store").entries_of("demo") if one.key.kind in MAP_KINDS]
@@ -70,7 +70,7 @@ def test_the_demonstration_hands_a_patch_over_in_all_forms_and_ends_with_tested_
     assert io.check(tmp_path / "mask.fits") == [] and len(list((tmp_path / "figures").glob("*.png"))) > 1
     assert "randoms against the true visibility: all tests passed" in lines
     assert (tmp_path / "figures" / "randoms.png").stat().st_size > 10_000
-    assert io.open_random(tmp_path / "randoms.fits").rows == 10_240
+    assert io.open_random(tmp_path / "randoms.fits").rows == 400_000 * 2 * 256**2 // (4 * 1200**2)
     assert {"REDSHIFT", "SIZE", "depth_VIS"} < set(
         io.open_random(tmp_path / "randoms-with-redshifts").columns
     )

@@ -245,6 +245,7 @@ def convert(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Argument(help="Folder to make.")] = Path("demo"),
+    tiles: Annotated[int, typer.Option(min=1, help="Number of tiles.")] = 4,
     size: Annotated[int, typer.Option(min=192, help="Pixels along the 32' side of a tile.")] = 1200,
 ) -> int:
     """Simulate a small survey, run and verify it, cut a mask, freeze a release, draw maps and points, test them."""
@@ -257,7 +258,7 @@ def demo(
     from vmpz.simulate import simulate as make
 
     survey, store = out / "survey", out / "store"
-    make(survey, tiles=4, size=size, bands=("VIS", "NIR_Y"), at=(57.9988, -51.5), seed=1, galaxies=True)
+    make(survey, tiles=tiles, size=size, bands=("VIS", "NIR_Y"), at=(57.9988, -51.5), seed=1, galaxies=True)
     parameters = parameters_for(survey / "survey.toml", out / "demo.toml")
     account = run_survey(parameters, store, reporter=Reporter())
     typer.echo(account.text())
@@ -268,7 +269,7 @@ def demo(
     for path in gallery(store, "demo", out / "figures"):
         typer.echo(f"figure {path}")
     untrue = False
-    for line, found in draw_randoms(parameters, store, survey, out, size):
+    for line, found in draw_randoms(parameters, store, survey, out, tiles * size**2):
         typer.echo(line)
         if found is not None:
             figure, untrue = out / "figures" / "randoms.png", not found.passed

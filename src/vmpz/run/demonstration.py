@@ -22,8 +22,8 @@ WHERE = "depth_VIS > 25 and coverage_NIR_Y > 0.8"
 RELEASE = "demo-1"
 FOLLOWED, ATTRIBUTED = "counts", "deep"
 """Class whose true visibility is known in closed form, and class with redshifts."""
-RANDOMS, FULL_SIZE = 400_000, 1200
-"""Points that follow the first, where a tile has so many pixels a side: fewer pixels know its edges less well."""
+RANDOMS, FULL_PIXELS = 400_000, 4 * 1200**2
+"""Points that follow the first, and pixels of a band that they go with."""
 
 
 def parameters_for(survey: Path, out: Path) -> Parameters:
@@ -53,11 +53,14 @@ def demonstrate(store: str | Path, out: Path) -> Iterator[str]:
 
 
 def draw_randoms(
-    parameters: Parameters, store: Path, survey: Path, out: Path, size: int
+    parameters: Parameters, store: Path, survey: Path, out: Path, pixels: int
 ) -> Iterator[tuple[str, Validation | None]]:
-    """Draw a catalogue of both classes, and test that of number counts against the truth; a line about each."""
+    """Draw a catalogue of both classes, and test that of number counts against the truth; a line about each.
+
+    Their number goes with that of the pixels of a band: many more points would show that pixels are no cells.
+    """
     path, folder = out / "randoms.fits", out / "randoms-with-redshifts"
-    exact = {"scheme": "exact", "number": RANDOMS * min(size, FULL_SIZE) ** 2 // FULL_SIZE**2}
+    exact = {"scheme": "exact", "number": RANDOMS * min(pixels, FULL_PIXELS) // FULL_PIXELS}
     told = draw_catalogue(request_of_survey(parameters, store, FOLLOWED, exact), path)
     yield f"randoms {path}: {told['rows']} points in {told['area_deg2']:.4f} deg2, seed {told['seed']}", None
     attributes = {"attributes": True, "maps": ["depth_VIS"]}
