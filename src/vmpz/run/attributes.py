@@ -1,8 +1,9 @@
 """Further columns of random catalogues: what the galaxy that a point stands for is like, and maps at its place.
 
 A point of a place stands for a galaxy that is seen there: an object of the class is drawn with the probability that it
-is seen at the depths of the cell, which are those of the nodes of the table around them, mixed as V itself is. Redshift
-and magnitude of an object of a luminosity function or of number counts are spread over its cell of the integral.
+is seen at the depths of the cell, which are those of the nodes of the table around them, mixed as V itself is. A cell
+of two depths (`vmpz.make.places`) has its mean depth here. Redshift and magnitude of an object of a luminosity function
+or of number counts are spread over its cell of the integral.
 """
 
 from collections.abc import Mapping
@@ -17,13 +18,13 @@ from vmpz.errors import InputError
 from vmpz.io import RandomColumn
 from vmpz.kernels import philox
 from vmpz.make.lattice import Corners
-from vmpz.make.outside import Outside
+from vmpz.make.outside import EBV, Outside
 from vmpz.make.randoms import ATTRIBUTE, Draw, Field, Points
 from vmpz.make.visibilitytable import Table
 from vmpz.parameters import Parameters, VisibilityParameters
-from vmpz.run.classes import table_of
+from vmpz.run.classes import class_files, table_of
 from vmpz.run.maprows import MapRows, map_rows
-from vmpz.run.outside import bring
+from vmpz.run.outside import bring, identity_of
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
 from vmpz.sky.skymap import SkyMap
@@ -106,11 +107,13 @@ class Extras:
         return found
 
     def identities(self) -> dict[str, str]:
-        """Identities of the files of maps."""
+        """Identities of the files of maps, and of those that the class is made of."""
         told: dict[str, str] = {}
         for paths in (*self.maps.values(), *self.depths.values()):
             told |= map_rows(paths).identities
-        return told
+        outside = {} if self.chosen is None else dict(class_files(self.chosen))
+        outside |= {} if self.ebv is None else {EBV: self.ebv}
+        return told | {f"{name}:{Path(one.location).name}": identity_of(one) for name, one in outside.items()}
 
     def _attributes(self, table: Table, draw: Draw, one: Field, points: Points) -> Arrays:
         corners = table.lattice.corners(self._positions(table, one))

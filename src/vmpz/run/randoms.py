@@ -237,6 +237,14 @@ def _over_fields(
 # -- what it is -------------------------------------------------------------------------------------------------------
 
 
+def _class_told(request: RandomRequest) -> dict[str, Any]:
+    """Parameters of the class whose attributes are drawn; its files by name, wherever they are."""
+    chosen = request.extras.chosen
+    if chosen is None:
+        return {}
+    return {"class": chosen.located(lambda place: Path(place).name).model_dump(mode="json")}
+
+
 def _partial(request: RandomRequest, work: Work) -> str:
     rows = map_rows(request.paths)
     used = work.visibility.subcells and SUBCELL in rows.columns and work.draw.order == rows.order
@@ -272,6 +280,7 @@ def _product(request: RandomRequest, work: Work, instant: datetime) -> Product:
         "only": None if request.only is None else request.only.digest,
         "columns": [asdict(one) for one in work.columns],
         "tom_bin": request.tom_bin,
+        **_class_told(request),
     }
     inputs = {**rows.identities, **request.extras.identities()}
     provenance = Provenance("random", RANDOM_VERSION, asked, inputs, versions(), instant, rows.verified)
