@@ -4,7 +4,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("suite", max_examples=60)
+settings.load_profile("suite")
 CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
