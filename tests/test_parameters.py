@@ -271,7 +271,7 @@ def test_a_mask_without_a_law_is_told() -> None:
 WHOLE = parameter_strategies.parameters()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(WHOLE)
 def test_written_parameters_are_read_back(parameters: Parameters) -> None:
     assert Parameters.model_validate(tomllib.loads(as_toml(parameters))) == parameters

@@ -68,7 +68,7 @@ def names_of(path):
 # -- one to one -------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(parameter_strategies.parameters())
 def test_every_parameter_survives(tmp_path_factory, parameters):
     folder = tmp_path_factory.mktemp("products")

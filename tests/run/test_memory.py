@@ -92,6 +92,7 @@ maps = ["Noise:MEAN", "Exposures:COUNT"]
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(resource.getpagesize() != 4096, reason="resident sizes are counted in pages of 4 KiB")
 def test_memory_does_not_grow_with_the_number_of_exposures(tmp_path: Path) -> None:
     """Peak of a run over 16 images of one place against one over 2: the difference is far below one of them."""

@@ -367,6 +367,7 @@ def test_a_whole_run_writes_what_it_writes_into_a_folder(
     assert _status_of(["release", store.root, "create", "DR1"]) == 0
 
 
+@pytest.mark.long
 def test_workers_write_what_a_serial_run_writes(store: Store, tmp_path: Path) -> None:
     words = ("run", str(images(tmp_path / "in", patches=False)), *SOME, "--created", "2026-01-02T03:04:05")
     assert _status_of([*words, "--store", str(tmp_path / "s")]) == 0

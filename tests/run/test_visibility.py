@@ -152,6 +152,7 @@ def test_the_error_is_half_the_change_between_shifted_depths(mine: Path) -> None
 # -- runs -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_alone_on_workers_the_bytes_are_those_of_the_whole_run(seen: Path, tmp_path: Path) -> None:
     """Coverage and depth come along, and nothing else."""
     account = run(seen, str(tmp_path), workers=2, choice=Choice(TILES, products=["visibility", "redshifts"]))

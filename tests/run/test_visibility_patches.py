@@ -245,6 +245,7 @@ def test_releases_keep_visibility(mine: Path, capsys: pytest.CaptureFixture[str]
     assert command("release", store, "verify", "first") == 0
 
 
+@pytest.mark.long
 def test_a_gallery_has_a_figure_of_every_class(seen: Path, tmp_path: Path) -> None:
     names = {path.name for path in gallery(seen.parent / "store", "demo", tmp_path)}
     assert {f"demo-visibility-{name}.png" for name in CLASSES} < names
