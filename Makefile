@@ -27,7 +27,7 @@ demo: $(STAMP)   ## simulate a small survey, run stage 1, leave maps and figures
 	$(BIN)/vmpz demo demo
 
 test: $(STAMP)   ## the whole test suite but the long runs
-	$(PYTEST) -n 3 --dist worksteal -m "not long"
+	$(PYTEST) -n 2 --dist worksteal -m "not long"
 
 test-long: $(STAMP) ## the tests that take minutes
 	$(PYTEST) -n 2 -m long
