@@ -120,12 +120,12 @@ class Extras:
         relative = table.relative(corners)
         group = np.digitize(corners.logarithmic(relative), table.chosen.classes)
         words = _words(draw, points)
-        node = _nodes(corners, relative, points.place, philox_unit(words[:, 0]))
-        galaxy = _galaxies(table, corners, node, philox_unit(words[:, 1]))
+        node = _nodes(corners, relative, points.place, _unit(words[:, 0]))
+        galaxy = _galaxies(table, corners, node, _unit(words[:, 1]))
         galaxies = table.branch.galaxies
         found: Arrays = {}
         if _is_known(galaxies.redshift):
-            spread = (philox_unit(words[:, 3]) - 0.5) * galaxies.spread_z
+            spread = (_unit(words[:, 3]) - 0.5) * galaxies.spread_z
             found["REDSHIFT_TRUE"] = (galaxies.redshift[galaxy] + spread).astype(np.float32)
             measured = (
                 galaxies.photo_z[galaxy]
@@ -133,7 +133,7 @@ class Extras:
                 else galaxies.redshift[galaxy] + spread
             )
             found["REDSHIFT"] = measured.astype(np.float32)
-        spread = (philox_unit(words[:, 2]) - 0.5) * galaxies.spread_mag
+        spread = (_unit(words[:, 2]) - 0.5) * galaxies.spread_mag
         for band, magnitude in galaxies.magnitudes.items():
             found[f"MAG_{band}"] = (magnitude[galaxy] + spread).astype(np.float32)
         if _is_known(galaxies.size_arcsec):
@@ -164,7 +164,7 @@ class Extras:
         return np.where(np.isfinite(positions), positions, np.asarray(table.lattice.origin))
 
 
-def philox_unit(words: NDArray[np.uint64]) -> Floats:
+def _unit(words: NDArray[np.uint64]) -> Floats:
     """Deviates in [0, 1) of random words."""
     return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
