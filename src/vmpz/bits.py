@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from vmpz.errors import InputError
+from vmpz.errors import InputError, meant
 
 __all__ = ["STARMASK", "VIRTUAL", "Bit", "BitTable", "Selection", "bit_table", "table_names"]
 
@@ -118,6 +118,7 @@ class BitTable:
             if name not in self.by_name:
                 raise InputError(
                     f"bit table {self.name}: flag names must be among {', '.join(self.by_name)}; found {name}"
+                    f"{meant(name, self.by_name)}"
                 )
             chosen.add(self.by_name[name])
         bits = sorted(chosen, key=lambda bit: bit.number)
@@ -188,7 +189,10 @@ def bit_table(name: str) -> BitTable:
     elif name in table_names():
         text = (resources.files("vmpz") / "data" / "bits" / f"{name}.toml").read_text("utf-8")
     else:
-        raise InputError(f"bit table must be one of {', '.join(table_names())} or a .toml file, found {name}")
+        raise InputError(
+            f"bit table must be one of {', '.join(table_names())} or a .toml file, found {name}"
+            f"{meant(name, table_names())}"
+        )
     try:
         return BitTable.from_mapping(tomllib.loads(text), name)
     except tomllib.TOMLDecodeError as error:

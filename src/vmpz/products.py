@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote, unquote
 
+from vmpz.display import card, facts, table, unfolding
 from vmpz.sky.skymap import SkyMap
 
 __all__ = ["KINDS", "SUBCELL", "Product", "ProductKey", "Provenance", "digest_of", "encode"]
@@ -138,3 +139,47 @@ class Product:
     def map(self) -> SkyMap:
         """The WEIGHT map."""
         return self.maps["WEIGHT"]
+
+    @property
+    def _title(self) -> str:
+        key = self.key
+        words = (key.kind, key.quantity, key.statistic, key.band, key.area)
+        return " ".join(word for word in words if word != "-")
+
+    def __repr__(self) -> str:
+        what = f"order={self.key.order}, cells={len(self.map)}" if self.maps else "a table"
+        return f"Product({self._title}, {what}{f', unit={self.unit}' if self.unit else ''})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the key, the map with a picture, columns, keywords and where it came from."""
+        head = [
+            (name, value)
+            for name in (
+                "kind",
+                "quantity",
+                "statistic",
+                "selection",
+                "instrument",
+                "band",
+                "area",
+                "release",
+            )
+            if (value := getattr(self.key, name)) != "-"
+        ]
+        rows = [*head, ("unit", self.unit)]
+        rows += self.map.facts(self.unit) if self.maps else [("rows", getattr(self.table, "num_rows", None))]
+        source = self.provenance
+        if source is not None:
+            checked = "verified" if source.verified else "not verified"
+            rows.append(("made by", f"{source.recipe} {source.recipe_version}, digest {source.digest[:12]}"))
+            rows.append(("made of", f"{len(source.inputs)} inputs, {checked}; {source.created.isoformat()}"))
+        else:
+            rows.append(("digest", str(self.keywords.get("PRODDIG", ""))[:12]))
+        others = [(name, *(value for _, value in one.facts()[3:])) for name, one in self.maps.items()]
+        return card(
+            f"Product {self._title}",
+            facts(rows),
+            unfolding("columns", table(("column", "values"), others), f"{len(others)}"),
+            unfolding("keywords", facts(self.keywords.items()), f"{len(self.keywords)}"),
+            beside=self.map.picture(self.unit) if self.maps else "",
+        )

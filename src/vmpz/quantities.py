@@ -10,7 +10,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Literal
 
-from vmpz.errors import InputError
+from vmpz.errors import InputError, meant
 
 __all__ = ["QUANTITIES", "Quantity", "degrade_rule", "quantity"]
 
@@ -121,7 +121,8 @@ def quantity(name: str) -> Quantity:
         There is no such quantity; the message lists those that exist.
     """
     if name not in QUANTITIES and name not in _others():
-        raise InputError(f"a quantity must be one of {', '.join((*QUANTITIES, *_others()))}; found {name}")
+        known = (*QUANTITIES, *_others())
+        raise InputError(f"a quantity must be one of {', '.join(known)}; found {name}{meant(name, known)}")
     return QUANTITIES.get(name) or _others()[name]
 
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from vmpz.files.nearby import what_is_at
+
 __all__ = [
     "DONE", "ENGINE_LOST", "FAILED_TILES", "INTERRUPTED", "REFUSED", "STATUS_OF", "STORAGE", "UNVERIFIED",
     "USAGE", "AsJson", "Order", "UsageError", "app", "parameters_of", "parts_of", "say", "say_interrupted", "table_of",
@@ -71,9 +73,10 @@ def parameters_of(path: Path) -> Any:
     from vmpz.parameters import explain, load
 
     if not path.is_file():
-        found = "a folder" if path.is_dir() else "nothing"
+        inside = [str(one) for one in path.glob("*.toml")]
+        guess = f", did you mean {inside[0]}" if len(inside) == 1 else ""
         raise typer.BadParameter(
-            f"{path}: must be a parameter file (`vmpz params --example` prints one), found {found}"
+            f"{path}: must be a parameter file (`vmpz params --example` prints one), found {what_is_at(path)}{guess}"
         )
     try:
         return load(path)

@@ -23,11 +23,11 @@ def show(
 
     summary = summary_of(file)
     if plot is not None:
-        from vmpz.report.figures import FORMATS, draw, panel_of
+        from vmpz.report.figures import FORMATS, map_figure, save
 
         if plot.suffix.lower() not in FORMATS:
             raise typer.BadParameter(f"{plot}: a figure must end in {', '.join(FORMATS)}")
-        draw([panel_of(read_product(file))], plot, heading=file.name)
+        save(map_figure(read_product(file)), plot)
     if as_json:
         typer.echo(json.dumps(summary, indent=1, default=str))
     else:

@@ -22,6 +22,7 @@ from typing import IO
 
 from vmpz.errors import InputError
 from vmpz.files.hdu import BLOCK, Hdu, check_data_sum, data_sum, fold, read_hdu
+from vmpz.files.nearby import what_is_at
 
 try:  # the same interface, faster
     from isal import igzip
@@ -242,11 +243,15 @@ def open_regular(location: str) -> io.BufferedReader:
     """
     try:
         handle = os.open(location, os.O_RDONLY | os.O_NONBLOCK)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{location!r}: must be a readable file, found: {error}") from error
+    except FileNotFoundError as error:
+        raise InputError(f"{location}: must be a file, found {what_is_at(location)}") from error
+    except OSError as error:
+        raise InputError(f"{location}: must be a readable file, found: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"{location!r}: must be the name of a file: {error}") from error
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise InputError(f"{location}: must be a regular file, found something else (folder, device, pipe)")
+        raise InputError(f"{location}: must be a regular file, found {what_is_at(location)}")
     return os.fdopen(handle, "rb")
 
 

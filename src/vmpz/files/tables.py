@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vmpz.errors import InputError
+from vmpz.errors import InputError, meant
 from vmpz.files.fits import FitsFile, decoding
 from vmpz.files.hdu import Hdu, check_data_sum, data_sum
 
@@ -73,7 +73,10 @@ class Table:
         for key, values in self.columns.items():
             if key.upper() == name.upper():
                 return values
-        raise InputError(f"{self.where}: column {name} must be present, found {', '.join(self.columns)}")
+        raise InputError(
+            f"{self.where}: column {name} must be present, found {', '.join(self.columns)}"
+            f"{meant(name, self.columns)}"
+        )
 
     def __contains__(self, name: str) -> bool:
         return any(key.upper() == name.upper() for key in self.columns)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from vmpz.errors import InputError
 from vmpz.files.fits import FitsFile
 from vmpz.files.hdu import Hdu
+from vmpz.files.nearby import what_is_at
 from vmpz.files.write import write_whole
 from vmpz.io.fits import FORMS, verify
 from vmpz.io.headers import card, primary_cards, write_unit
@@ -87,7 +88,7 @@ def open_catalogue(path: Path) -> Catalogue:
         The file is neither, is not whole, or is not there.
     """
     if not path.is_file():
-        raise InputError(f"{path}: must be a catalogue (.fits, .fits.gz, .parquet), found nothing")
+        raise InputError(f"{path}: must be a catalogue (.fits, .fits.gz, .parquet), found {what_is_at(path)}")
     if path.name.endswith(PARQUET):
         return _ParquetCatalogue(path)
     return _FitsCatalogue(path)

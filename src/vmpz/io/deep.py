@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from vmpz.errors import InputError
 from vmpz.files.fits import open_fits
+from vmpz.files.nearby import what_is_at
 from vmpz.io.objects import (
     MAX_BYTES,
     PARQUET,
@@ -55,7 +56,7 @@ def read_deep(path: Path, columns: Sequence[str]) -> dict[str, Floats]:
         A column is missing, stands twice or holds no numbers, there is no row, or the file is not whole.
     """
     if not path.is_file():
-        raise InputError(f"{path}: must be a catalogue (FITS, Parquet, CSV), found nothing")
+        raise InputError(f"{path}: must be a catalogue (FITS, Parquet, CSV), found {what_is_at(path)}")
     kinds = ((PARQUET, _parquet), (CSV, _csv))
     reader = next((read for ends, read in kinds if path.name.lower().endswith(ends)), _fits)
     wanted = list(dict.fromkeys(columns))

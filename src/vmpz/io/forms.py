@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmpz.errors import InputError
+from vmpz.errors import InputError, meant
 from vmpz.io.fits import write_partial
 from vmpz.io.healsparse import read_healsparse, write_healsparse
 from vmpz.io.hips import read_hips, write_hips
@@ -93,7 +93,9 @@ def form_named(name: str, where: object = "") -> FormOnDisk:
     """
     if name not in FORMS:
         raise InputError(
-            f"{where}: a form must be one of {', '.join(FORMS)}, found {name}".removeprefix(": ")
+            f"{where}: a form must be one of {', '.join(FORMS)}, found {name}{meant(name, FORMS)}".removeprefix(
+                ": "
+            )
         )
     return FORMS[name]
 
@@ -111,5 +113,5 @@ def form_of(path: Path, default: str = "") -> FormOnDisk:
             return form
     if default:
         return FORMS[default]
-    known = ", ".join(form.suffixes[0] for form in FORMS.values())
-    raise InputError(f"{path}: a product file must end in {known}")
+    known = [form.suffixes[0] for form in FORMS.values()]
+    raise InputError(f"{path}: a product file must end in {', '.join(known)}{meant(path.suffix, known)}")

@@ -37,13 +37,14 @@ from vmpz.io.hipsproperties import properties_of, read_properties, text_of
 from vmpz.io.labels import as_json, label_words, product_of
 from vmpz.io.metadata import COVERAGE_TYPE, degrade_rule_of, from_disk, to_disk
 from vmpz.io.plainmoc import plain_unit
+from vmpz.io.rows import RowsFile
 from vmpz.parameters import MapParameters
 from vmpz.products import Product, ProductKey, Scalar
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
 from vmpz.sky.degrading import DEGRADE_RULES, Families
 
-__all__ = ["read_hips", "write_hips"]
+__all__ = ["read_hips", "write_hips", "write_picture"]
 
 BLOCK = 1 << 18
 LABEL = "vmpz.json"
@@ -117,17 +118,53 @@ def write_hips(product: Product, path: Path, maps: MapParameters) -> None:
     MapMismatchError
         The MER convention is asked of a map that does not list its whole area.
     """
-    _must_be_replaceable(path)
     cells, columns = columns_of(replace(product, maps={"WEIGHT": product.map}), maps)
-    values, words = columns["WEIGHT"], label_words(product, maps.coverage_convention)
-    pyramid = Pyramid.of(product.key.order)
+    _write(path, product, cells, columns["WEIGHT"], maps.coverage_convention)
+
+
+def write_picture(file: RowsFile, path: Path, column: str = "WEIGHT") -> None:
+    """Write a column of a file of ours as a HiPS folder to look at, whole or not at all.
+
+    Pixels are float32, which every viewer draws (no other type is sure to be): whole numbers are exact up to 2**24.
+    Rows of that type are mapped, not loaded: memory is set by the ranges of the cells (16 bytes each) and one tile.
+
+    Parameters
+    ----------
+    file : RowsFile
+    path : Path
+        Of the folder. A HiPS that is there is replaced, anything else is left alone.
+    column : str
+
+    Raises
+    ------
+    InputError
+        The file was altered, or something else than a HiPS is in the way.
+    """
+    records = file.rows().view(file.row_type).ravel()
+    cells = CellSet.union(
+        CellSet.from_cells(file.key.order, records["PIXEL"][start : start + BLOCK].astype(np.int64))
+        for start in range(0, max(records.size, 1), BLOCK)
+    )
+    is_map = column == "WEIGHT"
+    product = Product(file.key, {}, None, file.keywords, file.unit if is_map else "")
+    values = records[column].astype(">f4", copy=False)
+    _write(path, product, cells, values, "OBSERVED", "" if is_map else f"/{column}")
+
+
+def _write(
+    path: Path, product: Product, cells: CellSet, values: NDArray[Any], convention: str, part: str = ""
+) -> None:
+    """Write listed cells and their values as they stand on disk; `part` tells columns of a product apart."""
+    _must_be_replaceable(path)
+    words, pyramid = label_words(product, convention), Pyramid.of(product.key.order)
     properties = properties_of(product, words, path, cells, values)
     with write_whole_folder(path, _verify) as folder:
-        orders = _write_tiles(folder, product, pyramid, cells, values, maps.coverage_convention)
+        orders = _write_tiles(folder, product, pyramid, cells, values, convention)
         with (folder / "Moc.fits").open("wb") as stream:
             write_unit(stream, primary_cards({}))
             write_unit(stream, *plain_unit(cells, "RANGE"))
         properties |= {
+            "creator_did": properties["creator_did"] + part,
             "hips_order": str(pyramid.order),
             "hips_order_min": str(orders[0]),
             "hips_tile_width": str(pyramid.width),
@@ -167,7 +204,8 @@ def _write_tiles(
 
 def _pieces(cells: CellSet, values: NDArray[Any]) -> Stream:
     for start, numbers in cells.blocks(BLOCK):
-        yield numbers, values[start : start + numbers.size]
+        some = values[start : start + numbers.size]
+        yield numbers, some.astype(some.dtype.newbyteorder("="), copy=False)
 
 
 def _coarser(stream: Stream, rule: str, levels: int, dtype: np.dtype[Any]) -> Stream:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from vmpz.errors import InputError
+from vmpz.errors import InputError, meant
 from vmpz.files.write import write_text, write_whole
 from vmpz.io.fits import FORMS, record_chunks, row_type, verify
 from vmpz.io.headers import cards_of, primary_cards, table_cards, write_unit
@@ -50,7 +50,9 @@ def write_columns(
         The name has another end.
     """
     if path.suffix not in ENDS:
-        raise InputError(f"{path}: a table must end in {', '.join(ENDS)}, found {path.suffix or 'no end'}")
+        raise InputError(
+            f"{path}: a table must end in {', '.join(ENDS)}, found {path.suffix or 'no end'}{meant(path.suffix, ENDS)}"
+        )
     if path.suffix == ".fits":
         _write_fits(path, columns, units, keywords, name)
     elif path.suffix == ".csv":

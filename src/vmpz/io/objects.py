@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from vmpz.errors import InputError
+from vmpz.errors import InputError, meant
 from vmpz.files.fits import FitsFile, decoding, open_fits
 from vmpz.files.hdu import Hdu, check_data_sum, fold
 from vmpz.files.tables import Column, columns_of, physical
@@ -73,7 +73,9 @@ def only_column(names: Sequence[str], asked: str, where: str) -> str:
     """
     name = _column_named(names, asked)
     if name is None:
-        raise InputError(f"{where}: column {asked} must be present, found {', '.join(names)}")
+        raise InputError(
+            f"{where}: column {asked} must be present, found {', '.join(names)}{meant(asked, names)}"
+        )
     if list(names).count(name) > 1:
         raise InputError(f"{where}: column {name} must stand once, found it {list(names).count(name)} times")
     return name

@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from vmpz.errors import InputError
+from vmpz.errors import InputError, meant
 from vmpz.files.fits import open_fits
+from vmpz.files.nearby import what_is_at
 from vmpz.files.write import sha256_of
 from vmpz.io.hats import (
     COMMON,
@@ -104,6 +105,7 @@ class RandomCatalogue(ABC):
             if name not in self._names:
                 raise InputError(
                     f"{self.path}: column {name} must be present, found {', '.join(self.columns)}"
+                    f"{meant(name, self.columns)}"
                 )
         yield from self._blocks({name: self._names[name] for name in names}, rows)
 
@@ -131,7 +133,7 @@ def open_random(path: str | Path, positions: Sequence[str] | None = None) -> Ran
         return _Hats(path, positions)
     if not path.is_file():
         raise InputError(
-            f"{path}: must be a catalogue (.fits, .fits.gz, .parquet or a HATS folder), found none"
+            f"{path}: must be a catalogue (.fits, .fits.gz, .parquet or a HATS folder), found {what_is_at(path)}"
         )
     return _Parquet(path, positions) if path.name.endswith(PARQUET) else _Fits(path, positions)
 

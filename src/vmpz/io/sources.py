@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vmpz.errors import InputError
+from vmpz.files.nearby import what_is_at
 from vmpz.frames import Sources
 from vmpz.io.objects import (
     DEGREES,
@@ -84,7 +85,9 @@ def read_sources(
         names the row, counted from 1), or the file is not whole.
     """
     if not path.is_file():
-        raise InputError(f"{path}: must be a catalogue (FITS, Parquet, VOTable, CSV), found nothing")
+        raise InputError(
+            f"{path}: must be a catalogue (FITS, Parquet, VOTable, CSV), found {what_is_at(path)}"
+        )
     area = None if cells is None else _Area(cells)
     kept = [
         _inside(numbers, start, area, str(path))

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vmpz.errors import InputError
+from vmpz.errors import InputError, meant
 from vmpz.make.galaxies import Floats, Galaxies
 from vmpz.make.noisycuts import MAG_PER_RELATIVE_FLUX, MEASURED, measured, selection_expression
 from vmpz.parameters.visibility import DeepSampleParameters, VisibilityParameters
@@ -127,6 +127,7 @@ class Catalogue:
         if name not in self.columns:
             raise InputError(
                 f"{self.deep.catalogue}: column {name} must be present, found {', '.join(self.columns)}"
+                f"{meant(name, self.columns)}"
             )
         return self.columns[name]
 

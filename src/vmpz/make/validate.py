@@ -29,6 +29,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vmpz.display import card, facts, number, table
 from vmpz.errors import InputError
 from vmpz.make.checks import Check
 from vmpz.make.clusterchecks import neighbours_check, pairs_check, spectrum_check
@@ -84,6 +85,31 @@ class Validation:
     def __getitem__(self, name: str) -> Check:
         return next(one for one in self.checks if one.name == name)
 
+    def __repr__(self) -> str:
+        verdict = "passed" if self.passed else f"failed {', '.join(self.failed)}"
+        return f"Validation({verdict}, rows={self.rows}, density={self.density_deg2:.6g} per deg2)"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the verdict, and a row for each test."""
+        rows = [
+            (one.name, one.verdict, _short(one.statistic), _short(one.p), one.meaning, one.note)
+            for one in self.checks
+        ]
+        return card(
+            f"Validation: {'passed' if self.passed else 'failed'}",
+            facts(
+                [
+                    ("rows", self.rows),
+                    ("density where V is 1", f"{number(self.density_deg2)} deg\u207b\u00b2"),
+                ]
+            ),
+            table(
+                ("test", "verdict", "statistic", "p", "what", "note"),
+                rows,
+                [place for place, one in enumerate(self.checks) if one.passed is False],
+            ),
+        )
+
     def as_dict(self) -> Mapping[str, Any]:
         """Ready for JSON."""
         return {
@@ -99,6 +125,10 @@ class Validation:
                 for one in self.checks
             ],
         }  # fmt: skip
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
 
 
 def tally_for(

@@ -15,14 +15,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from vmpz.errors import InputError
-from vmpz.parameters.base import Section
+from vmpz.parameters.base import Section, unit_of
 from vmpz.parameters.text import models_in, said, toml_value
 from vmpz.parameters.whole import Parameters
 
 __all__ = ["flatten", "overlaid", "unit_of", "validated", "value_of", "value_text"]
-
-UNITS = {"_arcsec": "arcsec", "_deg": "deg"}
-"""End of a name -> unit."""
 
 
 def flatten(parameters: Parameters, sections: Iterable[str]) -> dict[str, Any]:
@@ -58,11 +55,6 @@ def _list_of(key: str) -> str | None:
     section = key.split(".")[0]
     info = Parameters.model_fields.get(section)
     return section if info is not None and typing.get_origin(info.annotation) is list else None
-
-
-def unit_of(key: str) -> str:
-    """Unit of a parameter, which stands at the end of its name; '' where it has none."""
-    return next((unit for end, unit in UNITS.items() if key.endswith(end)), "")
 
 
 def value_text(key: str, value: Any) -> str:

@@ -1,6 +1,5 @@
 """Parameter files: TOML read and written, mistakes explained by file, line and key, every parameter printed."""
 
-import difflib
 import json
 import re
 import tomllib
@@ -14,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from vmpz.errors import InputError
+from vmpz.errors import InputError, meant
 from vmpz.parameters.base import Section
 from vmpz.parameters.whole import Parameters
 
@@ -87,10 +86,7 @@ def said(problem: Mapping[str, Any]) -> tuple[list[Any], str]:
         place = [int(part) if part.isdigit() else part for part in name.split(".")]
     if problem["type"] == "extra_forbidden":
         known = _keys_at(place[:-1])
-        near = difflib.get_close_matches(str(place[-1]), known, 1)
-        message = (
-            f"no such parameter{f', did you mean {near[0]}' if near else ''}; known here: {', '.join(known)}"
-        )
+        message = f"no such parameter{meant(place[-1], known)}; known here: {', '.join(known)}"
     elif problem["type"] not in {"missing", "value_error"}:
         message = f"{message}, found {problem['input']!r}"
     return place, message
@@ -178,17 +174,10 @@ def as_toml(parameters: Parameters) -> str:
         value = getattr(parameters, name)
         header = f"[[{name}]]" if isinstance(value, list) else f"[{name}]"
         for section in value if isinstance(value, list) else [value]:
-            changed = [f"{key} = {toml_value(one)}" for key, one in _changed(section)]
+            changed = [f"{key} = {toml_value(one)}" for key, one in section.changed().items()]
             if changed:
                 blocks.append("\n".join([header, *changed]))
     return "\n\n".join(blocks) + "\n" if blocks else ""
-
-
-def _changed(section: Section) -> Iterator[tuple[str, Any]]:
-    for name, info in type(section).model_fields.items():
-        value = getattr(section, name)
-        if info.is_required() or value != info.get_default(call_default_factory=True):
-            yield name, value
 
 
 def toml_value(value: Any) -> str:
@@ -212,7 +201,7 @@ def toml_value(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(toml_value(item) for item in value) + "]"
     if isinstance(value, Section):
-        return toml_value(dict(_changed(value)))
+        return toml_value(value.changed())
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_toml_key(key)} = {toml_value(item)}" for key, item in value.items()) + "}"
     raise InputError(f"a parameter file holds text, numbers, times, lists and tables; found {value!r}")

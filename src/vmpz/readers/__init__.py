@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any, NamedTuple, Protocol
 
-from vmpz.errors import InputError
+from vmpz.errors import InputError, meant
 from vmpz.frames import Frame, FrameRef, Manifest, Refused
 from vmpz.readers import decam, euclid, exposures, generic, kids, lsst, nir, vis
 from vmpz.readers.detectors import exposure_of_image
@@ -99,7 +99,8 @@ def reader(name: str) -> Reader:
         return READERS[name]
     others = {point.name: point for point in entry_points(group="vmpz.readers")}
     if name not in others:
-        raise InputError(f"reader must be one of {', '.join(sorted({*READERS, *others}))}, found {name}")
+        known = sorted({*READERS, *others})
+        raise InputError(f"reader must be one of {', '.join(known)}, found {name}{meant(name, known)}")
     return Reader(*others[name].load())
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vmpz.errors import InputError
+from vmpz.errors import InputError, meant
 from vmpz.files.fits import MAX_PIXELS, FitsFile
 from vmpz.files.hdu import Hdu
 from vmpz.files.planes import BlockReader, open_plane
@@ -57,6 +57,7 @@ def check_options(options: Mapping[str, Any], known: Collection[str], reader: st
     if unknown:
         raise InputError(
             f"options of reader {reader} must be among {', '.join(sorted(known))}; found {', '.join(unknown)}"
+            f"{meant(unknown[0], known)}"
         )
 
 
@@ -89,7 +90,9 @@ def choice_option(options: Mapping[str, Any], key: str, choices: Sequence[str]) 
     """
     value = options.get(key, choices[0])
     if value not in choices:
-        raise InputError(f"reader option {key} must be one of {', '.join(choices)}, found {value!r}")
+        raise InputError(
+            f"reader option {key} must be one of {', '.join(choices)}, found {value!r}{meant(value, choices)}"
+        )
     return str(value)
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vmpz.errors import InputError
+from vmpz.errors import InputError, meant
 from vmpz.physics.moments import FWHM_PER_SIGMA
 from vmpz.quantities import QUANTITIES
 from vmpz.readers.common import SECONDS_PER_DAY
@@ -138,6 +138,7 @@ def _scalar_columns(table: PlainTable, options: Mapping[str, Any]) -> dict[str, 
             if said not in table:
                 raise InputError(
                     f"{table.where}: column {said} must be present, found {', '.join(table.units)}"
+                    f"{meant(said, table.units)}"
                 )
             found[name] = said.lower()
         elif isinstance(said, int | float) and not isinstance(said, bool):

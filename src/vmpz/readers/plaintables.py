@@ -20,7 +20,7 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from vmpz.errors import InputError
+from vmpz.errors import InputError, meant
 from vmpz.files.fits import open_fits, open_regular
 from vmpz.files.hdu import Hdu
 from vmpz.files.tables import columns_of, read_table
@@ -86,6 +86,7 @@ class PlainTable:
         if missing:
             raise InputError(
                 f"{self.where}: column {missing[0]} must be present, found {', '.join(self.units)}"
+                f"{meant(missing[0], self.units)}"
             )
         stored = {self._stored[name]: name for name in wanted}
         return {stored[name]: values for name, values in self._read(list(stored)).items()}

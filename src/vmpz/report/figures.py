@@ -1,182 +1,336 @@
-"""Figures: maps sampled at the figure's own pixels, in a gnomonic projection centred on them.
+"""Figures of maps, for papers, pages and notebooks.
 
-Every panel shows the value of the cell under each figure pixel (no smoothing), so holes, seams and single cells stand
-as they are in the file.
+Every figure is a plain `matplotlib.figure.Figure`, made without `pyplot`: no backend is chosen and no global setting
+is left changed. A map is sampled at the pixels of the figure without smoothing (`vmpz.report.projections`), with colours
+that fit what it is (`vmpz.report.scales`).
+
+>>> import vmpz
+>>> from vmpz.report.figures import map_figure, save
+>>> figure = map_figure(vmpz.read("depth.fits"), title="Depth in VIS")    # doctest: +SKIP
+>>> save(figure, "depth.pdf")    # doctest: +SKIP
+
+What has a position on the sky can be added, as in any figure of astropy: the axes of the map are ``figure.axes[0]``,
+and ``figure.axes[0].plot(lon, lat, transform=figure.axes[0].get_transform("icrs"))`` draws a line.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
-from astropy.wcs import WCS
+from astropy.visualization.wcsaxes import WCSAxes
+from astropy.visualization.wcsaxes.frame import EllipticalFrame
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from vmpz.products import Product
-from vmpz.sky import hpx
+from vmpz.errors import InputError
+from vmpz.files.write import write_whole
+from vmpz.products import SUBCELL, Product
+from vmpz.report.layout import Box, Rectangle
+from vmpz.report.overlays import Outlines, draw_graticule, draw_outlines, draw_points, draw_scale_bar, rings_of
+from vmpz.report.palette import ABSENT, INK, MUTED, SURFACE
+from vmpz.report.projections import Picture, SkyFrame, chosen, sampled
+from vmpz.report.scales import LEVELS, Scale, axis_label, scale_name, scale_of
+from vmpz.run.overview.content import Floats, MapOverview, RandomsOverview
 from vmpz.sky.skymap import SkyMap
 
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
-
-__all__ = ["FORMATS", "Panel", "draw", "panel_of"]
+__all__ = ["COLUMN_IN", "FORMATS", "PAGE_IN", "Panel", "map_figure", "overview_map", "panel_of", "randoms_map", "save", "sheet"]
 
 FORMATS = (".png", ".pdf", ".svg", ".jpg")
-"""Suffixes of the figures that can be drawn."""
-
-INK = "#1f2933"
-ABSENT = "#eceff1"
-COLOURS = {
-    "OBSFRAC": ("viridis", (0.0, 1.0)),
-    "FLAGFRAC": ("magma_r", None),
-    "PROBAB": ("viridis", None),
-    "MAG": ("cividis", None),
-}
+"""Suffixes of the figures that can be written."""
+COLUMN_IN, PAGE_IN = 3.4, 7.1
+"""Widths of one and of two columns of a journal, inches."""
+SIZE_PT = 8.0
+"""Of text, in a figure as wide as a column."""
+INLINE_IN, INLINE_PT, INLINE_DPI, INLINE_LEVELS = 6.4, 12.0, 108, 64
+"""Figures of a page: 460 units of 1/72 inch wide, text of 12, 1.5 pixels of the map a unit, 64 colours."""
+SHEET_IN, HEADING_IN = 4.2, 0.5
+"""Width of a panel among several, height of the heading."""
+WIDEST_IN, DENSEST_DPI, LEAST_COLUMNS = 100.0, 2400, 16
+NO_OUTLINES: Mapping[str, Sequence[Floats]] = {}
 TITLES = {
     "footprint": "Footprint",
     "bitmask": "Flagged fraction",
     "coverage": "Coverage",
     "effectivecoverage": "Effective coverage",
     "depth": "Depth",
+    "visibility": "Visibility",
 }
+REPRODUCIBLE = {"svg.hashsalt": "vmpz", "svg.fonttype": "none", "pdf.fonttype": 42, "path.simplify": True}
+METADATA: dict[str, dict[str, Any]] = {
+    ".png": {"Software": None},
+    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    ".svg": {"Date": None, "Creator": None},
+    ".jpg": {},
+}
+"""Neither clock nor versions: the same figure is the same bytes."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One map with its title, the label of its colour bar, its colours and, if fixed, its range."""
+    """One map and how it is shown.
+
+    Attributes
+    ----------
+    map : SkyMap
+    title : str
+    label : str
+        Of the colour bar.
+    scale : str
+        A key of `vmpz.report.scales.COLOURS`.
+    limits : (low, high), optional
+    colours : str, optional
+        A matplotlib colour map instead of the scale's own.
+    levels : int
+        Colours of a continuous scale: fewer make a smaller file of a page.
+    """
 
     map: SkyMap
-    title: str
-    label: str
-    colours: str = "viridis"
+    title: str = ""
+    label: str = ""
+    scale: str = "number"
     limits: tuple[float, float] | None = None
+    colours: str | None = None
+    levels: int = LEVELS
 
 
-def panel_of(product: Product) -> Panel:
-    """The panel of a product: title, unit and colours by its kind."""
-    key = product.key
-    words = dict(product.keywords)
-    colours, limits = COLOURS.get(str(words.get("WGTKIND")), ("plasma", None))
-    band = key.band if key.band != "-" else str(words.get("FILTLST", ""))
-    title = TITLES.get(key.kind, f"{key.quantity} ({key.statistic.lower()})")
-    if key.kind == "visibility":
-        title, label = f"Visibility {key.quantity}".removesuffix(" -"), "visibility"
-        limits = (0.0, float(product.map.values.max(initial=0.0)) or 1.0)
-    elif key.kind == "depth":
-        label = f"{words.get('SNRLEVEL', 5):g} sigma depth [AB mag]"
-    elif key.kind == "bitmask":
-        label = f"fraction hit by {key.selection}"
-    else:
-        label = product.unit or ("fraction of the cell" if limits == (0.0, 1.0) else str(key.quantity))
-    return Panel(product.map, f"{title}  {band}", label, colours, limits)
+def panel_of(product: Product, column: str = "WEIGHT") -> Panel:
+    """The panel of a column of a product: title, label and scale by its kind, quantity and statistic.
+
+    Raises
+    ------
+    InputError
+        The product is a table, or has no such column, or it holds words of bits.
+    """
+    key, words = product.key, product.keywords
+    if column not in product.maps:
+        listed = ", ".join(product.maps) or "a table"
+        raise InputError(f"{key}: a column to draw must be one of its maps, found {column}, not in {listed}")
+    if column == SUBCELL:
+        raise InputError(f"{key}: {SUBCELL} holds a bit for each sub-cell, which has no value to draw")
+    band = key.band if key.band != "-" else str(words.get("FILTLST", "")).replace("-1", "")
+    title = TITLES.get(key.kind, key.quantity if key.quantity != "-" else "")
+    if key.kind == "info":
+        title = f"{key.quantity} ({key.statistic.lower()})"
+    elif key.kind == "visibility" and key.quantity != "-":
+        title = f"{title} {key.quantity}"
+    return Panel(
+        product.maps[column],
+        "  ".join(part for part in (title, band) if part and part != "-"),
+        axis_label(key, product.unit, words, column),
+        scale_name(key, words, column),
+    )
 
 
-def draw(panels: Sequence[Panel], path: str | Path, heading: str = "", pixels: int = 600) -> None:
-    """Draw panels side by side and write a PNG (or what the suffix of the path says).
+def map_figure(
+    what: Product | SkyMap | Panel,
+    *,
+    column: str = "WEIGHT",
+    title: str | None = None,
+    label: str | None = None,
+    limits: tuple[float, float] | None = None,
+    colours: str | None = None,
+    projection: str = "auto",
+    centre_deg: tuple[float, float] | None = None,
+    radius_deg: float | None = None,
+    outlines: Outlines | None = None,
+    points: tuple[ArrayLike, ArrayLike] | None = None,
+    width_in: float = COLUMN_IN,
+    size_pt: float = SIZE_PT,
+    dpi: int = 300,
+) -> Figure:
+    """A map with its graticule, colour bar and, if asked for, outlines and points.
+
+    Parameters
+    ----------
+    what : Product, SkyMap or Panel
+    column : str
+        Of a product: WEIGHT, BIT03, ...
+    title, label : str, optional
+        Above the map, and of the colour bar; default by the kind of the product. '' for none.
+    limits : (low, high), optional
+        Of the colours; default those that what is shown suggests.
+    colours : str, optional
+        A matplotlib colour map; default that of the scale.
+    projection, centre_deg, radius_deg
+        As in `vmpz.report.projections.chosen`.
+    outlines : polygons or CellSet, optional
+        Arrays (m, 2) of lon and lat in degrees, as a sequence or by name, which the figure then shows whole; or the
+        cells of a region.
+    points : (lon_deg, lat_deg), optional
+        Of very many every k-th is drawn, which the title then says.
+    width_in : float
+        Of the figure, inches: `COLUMN_IN` or `PAGE_IN` of a journal.
+    size_pt : float
+        Of text.
+    dpi : int
+        Pixels an inch: the map is sampled at these.
+
+    Raises
+    ------
+    InputError
+        The product has no such map, or what was asked for cannot be drawn; the message says what must hold.
+    """
+    panel = _as_panel(what, column)
+    panel = replace(
+        panel,
+        title=panel.title if title is None else title,
+        label=panel.label if label is None else label,
+        limits=limits or panel.limits,
+        colours=colours or panel.colours,
+    )
+    box = Box(_pixels(width_in, dpi), size_pt, dpi, bool(panel.title), bool(panel.label))
+    if box.columns < LEAST_COLUMNS:
+        raise InputError(f"a figure {width_in:g} inches wide has no room for a map between labels of {size_pt:g} pt")
+    rings = [] if outlines is None else rings_of(outlines)
+    frame = chosen([panel.map], box.columns, projection, centre_deg, radius_deg, rings)
+    figure, size = _figure((box.width, box.height(frame)), dpi)
+    axes = _draw_panel(figure, box, box.places(frame, size, 0, 0), panel, frame)
+    if outlines is not None:
+        draw_outlines(axes, frame, outlines, size_pt / 10.0)
+    every = 1 if points is None else draw_points(axes, frame, *points, size_pt=size_pt / 6.0)
+    if every > 1:
+        axes.set_title(f"every {every}th point", loc="right", fontsize=0.85 * size_pt, color=MUTED)
+    return figure
+
+
+def sheet(panels: Sequence[Panel], heading: str = "", columns: int = 3, dpi: int = 110) -> Figure:
+    """Several maps on one frame of the sky, side by side.
 
     Parameters
     ----------
     panels : sequence of Panel
-        Shown three in a row on one common sky frame.
-    path : path
-        Where the figure goes; its suffix is one of `FORMATS`.
+        At least one.
     heading : str
         Title of the whole figure.
-    pixels : int
-        Size of the sampling grid of each panel.
+    columns : int
+        Panels in a row.
+    dpi : int
     """
-    known = [panel.map for panel in panels if len(panel.map)]
-    frame = _sky_frame(known, pixels) if known else None
-    columns = min(len(panels), 3)
+    columns = min(len(panels), columns)
+    box = Box(round(SHEET_IN * dpi), 9.0, dpi)
+    frame = chosen([panel.map for panel in panels], box.columns)
+    above, high = round(HEADING_IN * dpi) if heading else 0, box.height(frame)
     rows = math.ceil(len(panels) / columns)
-    tall = 1.0 if frame is None else frame.lon_deg.shape[0] / frame.lon_deg.shape[1]
-    size = (5.0 * columns, (4.0 * tall + 0.75) * rows + 0.4)
-    figure = plt.figure(figsize=size, layout="constrained", facecolor="white")
-    for number, panel in enumerate(panels, 1):
-        if frame is None:
-            axes = figure.add_subplot(rows, columns, number)
-            axes.text(0.5, 0.5, "no cells", ha="center", va="center", transform=axes.transAxes)
-            axes.set_title(panel.title)
-        else:
-            _draw_panel(figure, (rows, columns, number), panel, frame)
+    figure, size = _figure((columns * box.width, above + rows * high), dpi)
+    for number, panel in enumerate(panels):
+        row, column = divmod(number, columns)
+        _draw_panel(figure, box, box.places(frame, size, column * box.width, above + row * high), panel, frame)
     if heading:
-        fitting = 108 * size[0] / len(heading)
-        figure.suptitle(heading, color=INK, fontsize=min(13, fitting), fontweight="bold")
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+        fitting = 108.0 * size[0] / dpi / len(heading)
+        text = {"color": INK, "fontsize": min(13.0, fitting), "fontweight": "bold"}
+        figure.text(0.02, 1.0 - 0.55 * above / size[1], heading, va="center", **text)
+    return figure
 
 
-@dataclass(frozen=True)
-class _SkyFrame:
-    """A gnomonic pixel grid: its WCS and the position of every pixel."""
-
-    wcs: WCS
-    lon_deg: NDArray[np.float64]
-    lat_deg: NDArray[np.float64]
+def overview_map(one: MapOverview, outlines: Mapping[str, Sequence[Floats]] = NO_OUTLINES) -> Figure:
+    """A map of an overview with the outlines of its tiles, for a page."""
+    label = axis_label(one.key, one.unit, one.keywords)
+    return _inline(Panel(one.picture, "", label, scale_name(one.key, one.keywords)), outlines)
 
 
-def _sky_frame(maps: Sequence[SkyMap], pixels: int) -> _SkyFrame:
-    lon, lat = (np.concatenate(part) for part in zip(*(_some_centres(one) for one in maps), strict=True))
-    vectors = np.stack(
-        (
-            np.cos(np.radians(lat)) * np.cos(np.radians(lon)),
-            np.cos(np.radians(lat)) * np.sin(np.radians(lon)),
-            np.sin(np.radians(lat)),
+def randoms_map(found: RandomsOverview, outlines: Mapping[str, Sequence[Floats]] = NO_OUTLINES) -> Figure:
+    """Density of random points over visibility, for a page."""
+    return _inline(Panel(found.density, "", "points over visibility [deg⁻²]", "number"), outlines)
+
+
+def _inline(panel: Panel, outlines: Mapping[str, Sequence[Floats]]) -> Figure:
+    lines = outlines if len(panel.map) else None
+    panel = replace(panel, levels=INLINE_LEVELS)
+    return map_figure(panel, outlines=lines, width_in=INLINE_IN, size_pt=INLINE_PT, dpi=INLINE_DPI)
+
+
+def save(figure: Figure, path: str | Path, dpi: int | None = None) -> None:
+    """Write a figure, whole or not at all, in the format that its suffix says; the same bytes every time.
+
+    Parameters
+    ----------
+    figure : Figure
+    path : path
+        Ends in one of `FORMATS`.
+    dpi : int, optional
+        Pixels an inch; default those for which the figure was made.
+
+    Raises
+    ------
+    InputError
+        The suffix is none of them.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise InputError(f"{path}: a figure must end in {', '.join(FORMATS)}")
+    written = BytesIO()
+    with matplotlib.rc_context(REPRODUCIBLE):
+        figure.savefig(written, format=suffix[1:], dpi=dpi or "figure", metadata=METADATA[suffix])
+    with write_whole(path) as temporary:
+        temporary.write_bytes(written.getvalue())
+
+
+def _as_panel(what: Product | SkyMap | Panel, column: str) -> Panel:
+    if isinstance(what, Product):
+        return panel_of(what, column)
+    return Panel(what) if isinstance(what, SkyMap) else what
+
+
+def _pixels(width_in: float, dpi: int) -> int:
+    if not (0.0 < width_in <= WIDEST_IN and 0 < dpi <= DENSEST_DPI):
+        raise InputError(
+            f"a figure must be at most {WIDEST_IN:g} inches wide at {DENSEST_DPI} dpi, found {width_in:g} at {dpi}"
         )
-    )
-    middle = vectors.mean(axis=1)
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
-    wcs.wcs.crval = [
-        math.degrees(math.atan2(middle[1], middle[0])) % 360.0,
-        math.degrees(math.atan2(middle[2], math.hypot(middle[0], middle[1]))),
-    ]
-    wcs.wcs.cdelt = [-1.0, 1.0]
-    wcs.wcs.crpix = [1.0, 1.0]
-    x, y = wcs.all_world2pix(lon, lat, 0)
-    cell = 2 * math.sqrt(hpx.cell_area_deg2(min(one.order for one in maps)))
-    width, height = np.ptp(x) * 1.04 + cell, np.ptp(y) * 1.04 + cell
-    step = max(width, height) / pixels
-    shape = max(1, round(height / step)), max(1, round(width / step))
-    wcs.wcs.cdelt = [-step, step]
-    wcs.wcs.crpix = [
-        (shape[1] + 1) / 2 - (x.max() + x.min()) / 2 / step,
-        (shape[0] + 1) / 2 - (y.max() + y.min()) / 2 / step,
-    ]
-    columns, rows = np.meshgrid(np.arange(shape[1]), np.arange(shape[0]))
-    lon, lat = wcs.all_pix2world(columns, rows, 0)
-    return _SkyFrame(wcs, lon, lat)
+    return round(width_in * dpi)
 
 
-def _some_centres(skymap: SkyMap, most: int = 200_000) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    cells = skymap.cells.cells()
-    return hpx.centres(cells[:: max(1, len(cells) // most)], skymap.order)
+def _figure(pixels: tuple[int, int], dpi: int) -> tuple[Figure, tuple[int, int]]:
+    """An empty figure of that many pixels."""
+    return Figure((pixels[0] / dpi, pixels[1] / dpi), dpi=dpi, facecolor=SURFACE), pixels
 
 
-def _draw_panel(figure: Figure, place: tuple[int, int, int], panel: Panel, frame: _SkyFrame) -> None:
-    image = np.ma.masked_invalid(panel.map.at(frame.lon_deg, frame.lat_deg).astype(np.float64))
-    axes = figure.add_subplot(*place, projection=frame.wcs)
+def _draw_panel(
+    figure: Figure, box: Box, places: tuple[Rectangle, Rectangle], panel: Panel, frame: SkyFrame
+) -> WCSAxes:
+    """The axes of a map, drawn."""
+    angle, label = panel.scale == "angle", panel.scale == "label"
+    picture = sampled(panel.map, frame, circular=angle, classes=label)
+    scale = scale_of(panel.scale, picture.values, panel.label, panel.limits, panel.colours, panel.levels)
+    shape = {"frame_class": EllipticalFrame} if frame.kind == "allsky" else {}
+    axes = figure.add_axes(places[0], projection=frame.wcs, **shape)
     axes.set_facecolor(ABSENT)
-    if panel.limits is not None:
-        low, high = panel.limits
-    elif len(panel.map):
-        low, high = (float(one) for one in np.percentile(panel.map.values, (0.5, 99.5)))
-        if low == high:
-            low, high = low - 0.5, high + 0.5
-    else:
-        low, high = 0.0, 1.0
-    shown = axes.imshow(
-        image, origin="lower", cmap=panel.colours, vmin=low, vmax=high, interpolation="nearest"
-    )
-    bar = figure.colorbar(shown, ax=axes, shrink=0.9, pad=0.02, extend="neither" if panel.limits else "both")
-    bar.set_label(panel.label, color=INK)
+    axes.patch.set_linewidth(0.0)
+    axes.imshow(_colours(picture, scale), origin="lower", aspect="auto", interpolation="none")
+    axes.set_xlim(-0.5, frame.shape[1] - 0.5)
+    axes.set_ylim(-0.5, frame.shape[0] - 0.5)
+    draw_graticule(axes, frame, box.size_pt)
+    if frame.kind == "gnomonic":
+        draw_scale_bar(axes, frame, 0.9 * box.size_pt)
+    if not len(panel.map):
+        axes.text(0.5, 0.5, "no cells", ha="center", va="center", transform=axes.transAxes, color=MUTED)
+    if panel.title:
+        axes.set_title(panel.title, color=INK, fontsize=1.1 * box.size_pt, loc="left", pad=0.5 * box.size_pt)
+    _draw_bar(figure, box, places[1], scale)
+    return axes
+
+
+def _colours(picture: Picture, scale: Scale) -> NDArray[np.uint8]:
+    """RGBA of a picture: transparent where nothing is listed, in part where part is."""
+    colours = scale.colours(scale.norm(np.ma.masked_invalid(picture.values)), bytes=True)
+    colours[..., 3] = np.rint(255.0 * picture.listed)
+    return np.asarray(colours, np.uint8)
+
+
+def _draw_bar(figure: Figure, box: Box, place: Rectangle, scale: Scale) -> None:
+    axes = figure.add_axes(place)
+    shown = ScalarMappable(scale.norm, scale.colours)
+    bar = figure.colorbar(shown, cax=axes, orientation="horizontal", extend=scale.extend, extendfrac=0.03)
+    bar.solids.set_rasterized(True)
+    bar.set_ticks(list(scale.ticks), labels=list(scale.names))
+    bar.minorticks_off()
     bar.outline.set_visible(False)
-    axes.set_title(panel.title, color=INK, fontsize=11, loc="left")
-    for coordinate, label in zip(axes.coords, ("RA", "Dec"), strict=False):
-        coordinate.set_axislabel(label, minpad=0.6)
-        coordinate.set_ticklabel(size=8, exclude_overlapping=True)
-        coordinate.grid(color="white", alpha=0.35, linewidth=0.6)
+    axes.tick_params(labelsize=0.9 * box.size_pt, length=2.5, color=MUTED, labelcolor=INK, pad=2)
+    if scale.label:
+        bar.set_label(scale.label, color=INK, fontsize=0.95 * box.size_pt, labelpad=2)

@@ -3,17 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from vmpz.report.figures import INK
+from vmpz.report.figures import save
+from vmpz.report.palette import INK, SURFACE
 from vmpz.run.validation import Validation
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 
 __all__ = ["draw_validation"]
 
@@ -31,7 +28,8 @@ def draw_validation(found: Validation, path: str | Path, heading: str = "") -> N
         ("pairs", "Pairs in a cap", _pairs),
         ("spectrum", "Spectrum of the shot noise", _spectrum),
     )
-    figure, axes = plt.subplots(2, 3, figsize=(14, 8), layout="constrained", facecolor="white")
+    figure = Figure((14, 8), dpi=110, layout="constrained", facecolor=SURFACE)
+    axes = figure.subplots(2, 3)
     for place, (name, title, draw) in zip(axes.flat, panels, strict=True):
         check = found[name]
         place.set_title(f"{title}: {check.verdict}", color=INK, fontsize=11, loc="left")
@@ -45,8 +43,7 @@ def draw_validation(found: Validation, path: str | Path, heading: str = "") -> N
     verdict = "passed" if found.passed else f"failed: {', '.join(found.failed)}"
     text = f"{heading}   {found.rows} rows   {verdict}".strip()
     figure.suptitle(text, color=INK, fontsize=min(13, 108 * 14 / len(text)), fontweight="bold")
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    save(figure, path)
 
 
 def _ratios(axes: Axes, x: str, curves: dict[str, np.ndarray], law: str, found: str = "found") -> None:

@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vmpz.display import card, facts, table, unfolding
 from vmpz.errors import InputError
 from vmpz.products import ProductKey
 from vmpz.run.store import Store
 
-__all__ = ["ACCOUNT", "Account", "Outcome"]
+__all__ = ["ACCOUNT", "Account", "Outcome", "gathered"]
 
 ACCOUNT = "account.json"
+MOST = 200
+"""Rows of a table that a notebook shows."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ class Account:
                 f"memory {self.plan['memory_bytes'] / 1e9:.2g} GB",
                 *(f"cannot be made: {line}" for line in self.plan["cannot_be_made"]),
             ]
-            return "\n".join([*lines, *_gathered(self.notes)])
+            return "\n".join([*lines, *(f"note: {note}" for note in gathered(self.notes))])
         rows = Counter(
             (one.key.band, one.key.kind, _what(one.key), one.state) for one in self.outcomes.values()
         )
@@ -97,7 +100,49 @@ class Account:
         lines += (
             [f"patches are incomplete: {len(self.incomplete)} products missing"] if self.incomplete else []
         )
-        return "\n".join([*lines, *_gathered(self.notes)]) or "nothing was asked for"
+        lines += [f"note: {note}" for note in gathered(self.notes)]
+        return "\n".join(lines) or "nothing was asked for"
+
+    def __repr__(self) -> str:
+        counts = Counter(one.state for one in self.outcomes.values())
+        told = ", ".join(f"{state} {count}" for state, count in sorted(counts.items()))
+        return f"Account({told or 'a plan' if self.plan else told or 'nothing'})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: products by kind, band and state, then what is missing and why."""
+        if self.plan:
+            return card("Plan of a run", facts((name, _told(value)) for name, value in self.plan.items()))
+        counts = Counter(
+            (one.key.kind, _what(one.key), one.key.band, one.state) for one in self.outcomes.values()
+        )
+        rows = [(*place, count) for place, count in sorted(counts.items())]
+        missing = [
+            (str(one.key), one.state, one.reason) for _, one in sorted(self.outcomes.items()) if one.reason
+        ]
+        return card(
+            f"Account: {len(self.outcomes)} products",
+            table(
+                ("kind", "what", "band", "state", "products"),
+                rows,
+                [place for place, row in enumerate(rows) if row[3] == "FAILED"],
+            ),
+            unfolding(
+                "missing, and why",
+                table(("product", "state", "reason"), missing[:MOST]),
+                f"{len(missing)}",
+                shown=self.has_failed,
+            ),
+            unfolding(
+                "patches lack",
+                facts(("", line) for line in self.incomplete[:MOST]),
+                f"{len(self.incomplete)}",
+            )
+            if self.incomplete
+            else "",
+            unfolding("notes", facts(("", line) for line in gathered(self.notes)), f"{len(self.notes)}")
+            if self.notes
+            else "",
+        )
 
     def write(self, store: str | Path, covers: Callable[[ProductKey], bool] = lambda key: False) -> None:
         """Keep the account in the store, over what an earlier one says of the same keys.
@@ -139,11 +184,15 @@ class Account:
         return account
 
 
+def _told(value: Any) -> Any:
+    return "; ".join(map(str, value)) if isinstance(value, list) else value
+
+
 def _what(key: ProductKey) -> str:
     return " ".join(part for part in (key.quantity, key.statistic, key.selection) if part != "-")
 
 
-def _gathered(notes: Iterable[str]) -> list[str]:
+def gathered(notes: Iterable[str]) -> list[str]:
     """Notes ``<area> <band>: <text>``, each text once with the number of frames it is about."""
     counts = Counter(note.partition(": ")[2] or note for note in notes)
-    return [f"note: {text}{f' ({count} frames)' if count > 1 else ''}" for text, count in counts.items()]
+    return [f"{text}{f' ({count} frames)' if count > 1 else ''}" for text, count in counts.items()]

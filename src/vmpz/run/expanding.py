@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vmpz.errors import InputError
+from vmpz.files.nearby import what_is_at
 
 __all__ = ["expanded"]
 
@@ -44,5 +45,5 @@ def _is_hidden(path: Path, folder: Path) -> bool:
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
-        raise InputError(f"{path}: must be a file, found {'a folder' if path.is_dir() else 'nothing'}")
+        raise InputError(f"{path}: must be a file, found {what_is_at(path)}")
     return path

@@ -3,14 +3,13 @@
 Nothing of the inputs is needed any more: what is merged are the tile products that the store holds.
 """
 
-import difflib
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from vmpz.errors import InputError, MapMismatchError, MissingProductError
+from vmpz.errors import InputError, MapMismatchError, MissingProductError, meant
 from vmpz.io.collection import Collection, write_collection
 from vmpz.parameters import Form, Parameters, PatchParameters
 from vmpz.products import ProductKey
@@ -119,6 +118,6 @@ def _patch_named(parameters: Parameters, name: str, order: int | None, form: str
 
 def _must_be_one_of(what: str, found: str, known: Sequence[str]) -> None:
     if found not in known:
-        near = difflib.get_close_matches(found, known, 1)
-        hint = f", did you mean {near[0]}" if near else ""
-        raise InputError(f"{what} must be one of {', '.join(known) or 'none'}, found {found}{hint}")
+        raise InputError(
+            f"{what} must be one of {', '.join(known) or 'none'}, found {found}{meant(found, known)}"
+        )

@@ -21,9 +21,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from vmpz.errors import InputError
+from vmpz.errors import InputError, meant
+from vmpz.files.nearby import what_is_at
 from vmpz.files.places import Folder
 from vmpz.files.remote import cache_folder
+from vmpz.products import KINDS
 from vmpz.run.store import Entry, Store
 
 __all__ = ["Index"]
@@ -34,6 +36,8 @@ GRACE_S = 60.0
 PATIENCE_S = 10.0
 BATCH = 64
 CHECKED_BYTES = 1 << 26
+SHOWN = 20
+"""Names that a message lists."""
 
 COLUMNS = (
     "key", "folder", "area", "level", "kind", "quantity", "statistic", "selection", "instrument", "band", "order",
@@ -88,7 +92,7 @@ class Index:
 
     def __init__(self, store: Store, rebuild: bool = False) -> None:
         if not store.exists():
-            raise InputError(f"{store.root}: must be a store, found {_what_is_there(store)}")
+            raise InputError(f"{store.root}: must be a store, found {what_is_at(store.root)}")
         self._store = store
         self._base = _opened(store, rebuild)
 
@@ -114,6 +118,32 @@ class Index:
         for values in cursor:
             yield dict(zip(names, values, strict=True))
 
+    def must_know(
+        self,
+        *,
+        kinds: Collection[str] | None = None,
+        bands: Collection[str] | None = None,
+        areas: Collection[str] | None = None,
+    ) -> None:
+        """Refuse names that no product has; a kind that there is, but not here, is no mistake.
+
+        Raises
+        ------
+        InputError
+            The message lists the names that there are, and the one that may be meant.
+        """
+        for column, asked in (("kind", kinds), ("band", bands), ("area", areas)):
+            known = {row[0] for row in self._base.execute(f"SELECT DISTINCT {column} FROM products")}
+            unknown = sorted(set(asked or ()) - known - set(KINDS if column == "kind" else ()))
+            if unknown and known:
+                names = sorted(known - {"-"})
+                some = ", ".join(names[:SHOWN]) + (
+                    f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+                )
+                raise InputError(
+                    f"{self._store.root}: must hold the {column} {unknown[0]}, found {some}{meant(unknown[0], names)}"
+                )
+
     def close(self) -> None:
         """Release the file."""
         self._base.close()
@@ -127,10 +157,6 @@ class Index:
 
 def _listed(names: Collection[str] | None) -> str | None:
     return None if names is None else json.dumps(sorted(names))
-
-
-def _what_is_there(store: Store) -> str:
-    return "a file" if isinstance(store.root, Path) and store.root.exists() else "nothing"
 
 
 # -- the file ---------------------------------------------------------------------------------------------------------

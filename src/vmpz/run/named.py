@@ -8,7 +8,6 @@ several bands holds a map a band (``A_VIS``). Of a bit mask, ``bitmask_VIS_SAT``
 bits. Upper and lower case are one where no two names differ by that alone.
 """
 
-import difflib
 import hashlib
 import keyword
 import re
@@ -19,7 +18,8 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from vmpz import io
-from vmpz.errors import InputError, VmpzError
+from vmpz.errors import InputError, VmpzError, meant
+from vmpz.files.nearby import what_is_at
 from vmpz.io.forms import FORMS
 from vmpz.io.multiband import bands_in
 from vmpz.make.expressions import ExpressionError
@@ -119,16 +119,16 @@ class NamedMaps:
             source = self._source(name)
         if source is not None:
             return source.map()
+        names = list(self._named)
         for base in sorted(self._named, key=len, reverse=True):
             if name.casefold().startswith(f"{base}_".casefold()):
                 known = self._source(base)
                 column = None if known is None else _bit_column(known.product, name[len(base) + 1 :])
                 if known is not None and column is not None:
                     return known.map(column)
-        near = difflib.get_close_matches(name, self._named, 1)
-        guess = f", did you mean {near[0]}" if near else ""
+                names += [] if known is None else [f"{base}_{bit}" for bit in _bit_names(known.product)]
         raise ExpressionError(
-            f"{where}there is no map {name}{guess}; there are {', '.join(sorted(self._named))}"
+            f"{where}there is no map {name}{meant(name, names)}; there are {', '.join(sorted(self._named))}"
         )
 
     def bands_of(self, kind: str) -> list[str]:
@@ -218,7 +218,7 @@ def _areas(root: str, entries: Sequence[Entry], area: str | None) -> set[str]:
     patches = {entry.key.area for entry in entries if entry.provenance.get("recipe") == "merge"}
     if not there or (area is not None and area not in there):
         wanted = "must be a store with maps" if area is None else f"must hold the area {area}"
-        raise InputError(f"{root}: {wanted}, found {', '.join(sorted(there)) or 'none'}")
+        raise InputError(f"{root}: {wanted}, found {', '.join(sorted(there)) or 'none'}{meant(area, there)}")
     if area is not None:
         return {area}
     return patches if len(patches) == 1 else there - patches or patches
@@ -245,7 +245,7 @@ def _name_and_path(word: str) -> tuple[str, Path]:
     name, equal, rest = word.partition("=")
     name, path = ("", Path(word)) if not equal or Path(word).exists() else (name, Path(rest))
     if not path.exists():
-        raise InputError(f"{path}: must be a product file or a store, found nothing")
+        raise InputError(f"{path}: must be a product file or a store, found {what_is_at(path)}")
     return name, path
 
 
@@ -260,6 +260,15 @@ def _bit_column(product: Product, suffix: str) -> str | None:
         if column != "WEIGHT" and suffix.casefold() in (one.casefold() for one in told):
             return column
     return None
+
+
+def _bit_names(product: Product) -> list[str]:
+    """Names of the bits that have a column."""
+    return [
+        str(product.keywords.get(f"BITN{column.removeprefix('BIT')}", column))
+        for column in product.maps
+        if column != "WEIGHT"
+    ]
 
 
 def _identity(product: Product) -> str:

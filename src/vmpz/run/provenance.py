@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from vmpz.errors import InputError
+from vmpz.files.nearby import what_is_at
 from vmpz.files.write import StorageError, write_whole
 from vmpz.products import ProductKey, encode
 from vmpz.run.store import MANIFEST, Entry, Store
@@ -85,7 +86,7 @@ def entries_of(where: str | Path) -> Iterator[Entry]:
 def _lineage(file: Path) -> Iterator[Entry]:
     """The product of a file and those that it was made of, as far as the store still has them as they were."""
     if not file.is_file():
-        raise InputError(f"{file}: must be a store or a product file in one, found nothing")
+        raise InputError(f"{file}: must be a store or a product file in one, found {what_is_at(file)}")
     whole = file.resolve()
     folder = next((one for one in whole.parents if (one / MANIFEST).is_file()), whole.parent)
     store, key = Store(folder.parent.parent), _key_of(folder.name)

@@ -20,20 +20,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from vmpz import io
 from vmpz.errors import InputError, MissingProductError
+from vmpz.files.nearby import what_is_at
 from vmpz.io.catalogue import Added, open_catalogue
-from vmpz.io.rows import open_rows
 from vmpz.make.scene import Layer
 from vmpz.products import SUBCELL, Product, ProductKey
 from vmpz.run.index import Index, Row
-from vmpz.run.mapfiles import map_path
+from vmpz.run.mapfiles import map_path, read_map
 from vmpz.run.named import KINDS, name_of
 from vmpz.run.store import Store
 from vmpz.run.summaries import cover_of
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
-from vmpz.sky.skymap import SkyMap
 
-__all__ = ["StoredMap", "Wanted", "add_values", "region_of_store", "stored_maps", "values_at"]
+__all__ = ["StoredMap", "Wanted", "add_values", "map_names", "region_of_store", "stored_maps", "values_at"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,7 @@ def stored_maps(store: Store, wanted: Wanted | None = None) -> list[StoredMap]:
     """
     asked = wanted or Wanted()
     with Index(store) as index:
+        index.must_know(kinds=asked.kinds, bands=asked.bands, areas=asked.areas)
         level = "tile" if asked.areas is None else None
         rows = list(index.rows(kinds=asked.kinds, bands=asked.bands, areas=asked.areas, level=level))
     groups: dict[ProductKey, list[Row]] = {}
@@ -74,7 +74,7 @@ def stored_maps(store: Store, wanted: Wanted | None = None) -> list[StoredMap]:
             f"{store.root}: must hold maps of the kinds and bands asked for, found none"
             + (" of tiles; a patch is asked by its name" if asked.areas is None else " of these areas")
         )
-    names = _names(groups)
+    names = map_names(groups)
     return sorted(
         (StoredMap(names[key], tuple(rows)) for key, rows in groups.items()), key=lambda one: one.name
     )
@@ -85,8 +85,8 @@ def _group(row: Row) -> ProductKey:
     return ProductKey("-", **{name: row[name] for name in fields})
 
 
-def _names(keys: Iterable[ProductKey]) -> dict[ProductKey, str]:
-    """Names of maps; keys that share one are told apart by the fields in which they differ."""
+def map_names(keys: Iterable[ProductKey]) -> dict[ProductKey, str]:
+    """Names of maps, whose keys have no area; keys that share one are told apart by the fields in which they differ."""
     alike: dict[str, list[ProductKey]] = {}
     for key in keys:
         alike.setdefault(name_of(key), []).append(key)
@@ -214,22 +214,10 @@ def _read(store: Store, row: Row) -> Product:
             f"{store.root}: {key} must be there as the index says, found it incomplete (vmpz check tells more)"
         )
     try:
-        return replace(_product(map_path(entry)), key=key)
+        return replace(read_map(map_path(entry)), key=key)
     except InputError as error:
         error.add_note(f"product: {key}")
         raise
-
-
-def _product(path: Path) -> Product:
-    """The product in a file; of a file of ours the rows are taken as they stand, which is ten times as fast."""
-    file = open_rows(path) if path.name.endswith(".fits") else None
-    if file is None:
-        return io.read(path)
-    records = file.rows().view(file.row_type).ravel()
-    cells = CellSet.from_cells(file.key.order, records["PIXEL"].astype(np.int64))
-    columns = {name: records[name] for name in (file.row_type.names or ())[1:]}
-    maps = {name: SkyMap(cells, one.astype(one.dtype.newbyteorder("="))) for name, one in columns.items()}
-    return Product(file.key, maps, None, file.keywords, file.unit)
 
 
 def add_values(
@@ -304,7 +292,7 @@ def region_of_store(store: Store, moc: Path, wanted: Wanted | None = None) -> di
 
 def _cells_of(path: Path) -> CellSet:
     if not path.exists():
-        raise InputError(f"{path}: must be a MOC, found nothing")
+        raise InputError(f"{path}: must be a MOC, found {what_is_at(path)}")
     return io.read(path).map.cells
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vmpz.errors import InputError
+from vmpz.errors import InputError, meant
 from vmpz.make.outside import EBV
 from vmpz.make.visibility import wanted
 from vmpz.parameters import Parameters, RandomParameters
@@ -96,11 +96,14 @@ def request_of_survey(
     if chosen not in names:
         raise InputError(
             f"the class must be one of {', '.join(names) or 'none'}, found {selection or 'none'}"
+            f"{meant(selection, names)}"
         )
     where = next((one for one in parameters.patches if one.name == patch), None)
     if patch is not None and where is None:
-        known = ", ".join(one.name for one in parameters.patches)
-        raise InputError(f"the patch must be one of {known or 'none'}, found {patch}")
+        known = [one.name for one in parameters.patches]
+        raise InputError(
+            f"the patch must be one of {', '.join(known) or 'none'}, found {patch}{meant(patch, known)}"
+        )
     random = parameters.random.overridden(said)
     forget_replaced()
     tiles = _tiles(Store(store), parameters, None if where is None else where.tiles)
@@ -143,6 +146,8 @@ def _tiles(store: Store, parameters: Parameters, areas: Sequence[str] | None) ->
 def _files(tiles: Sequence[Entry], name: str, store: str | Path) -> tuple[Path, ...]:
     found = sorted(map_path(entry) for entry in tiles if name_of(entry.key) == name)
     if not found:
-        known = ", ".join(sorted({name_of(entry.key) for entry in tiles}))
-        raise InputError(f"{store}: must hold the map {name}, found {known or 'none'}")
+        known = sorted({name_of(entry.key) for entry in tiles})
+        raise InputError(
+            f"{store}: must hold the map {name}, found {', '.join(known) or 'none'}{meant(name, known)}"
+        )
     return tuple(found)

@@ -6,6 +6,7 @@ Parquet file. Memory is set by a shard of the map, a block of points and, for HA
 neither on how the map is spread over files nor on who draws what.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vmpz import io
-from vmpz.errors import InputError
+from vmpz.errors import InputError, meant
 from vmpz.io.hats import PROPERTY_FILES, SEALS
 from vmpz.io.metadata import FRACTIONS
 from vmpz.io.randomcolumns import counted
@@ -37,6 +38,9 @@ KEPT = (
     "TELESCOP", "DATE-OBS", "DATE-END", "FILTLST", "BITSEL", "BINSEL", "DEPTHEST", "SNRLEVEL", "VISREF", "VISSEL",
 )  # fmt: skip
 """Keywords of the map that its random catalogues have too."""
+
+ENDS = (".fits", ".parquet")
+"""Ends of the names of catalogues that are one file; others are HATS folders."""
 
 ENVELOPE_ORDER = 9
 """Order of the cells about which the envelope of a descriptor runs."""
@@ -179,6 +183,11 @@ def _must_have_room(out: Path, request: RandomRequest) -> None:
     """Refuse to replace what is no catalogue of ours, and places that are none of this file system."""
     if out.parts and out.parts[0].endswith(":"):
         raise InputError(f"{out}: a random catalogue must go to a local place, found an address")
+    if re.fullmatch(r"\.[A-Za-z]\w*", out.suffix) and out.suffix not in (*ENDS, ".hats"):
+        raise InputError(
+            f"{out}: a catalogue must end in .fits or .parquet, or be a HATS folder without such an end, found "
+            f"{out.suffix}{meant(out.suffix, ENDS)}"
+        )
     extras = request.extras
     for path in (
         *request.paths,
@@ -186,7 +195,7 @@ def _must_have_room(out: Path, request: RandomRequest) -> None:
     ):
         if path.resolve() == out.resolve():
             raise InputError(f"{out}: the catalogue must not replace a map that is read for it")
-    if out.name.endswith((".fits", ".parquet")) or not out.exists():
+    if out.name.endswith(ENDS) or not out.exists():
         return
     told = out / PROPERTY_FILES[0]
     ours = told.is_file() and all(seal in told.read_text("utf-8", "replace") for seal in SEALS)

@@ -19,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmpz import io
-from vmpz.errors import InputError, MapMismatchError
+from vmpz.errors import InputError, MapMismatchError, meant
+from vmpz.files.nearby import what_is_at
 from vmpz.products import Product, ProductKey, Scalar
 from vmpz.run.expanding import expanded
 from vmpz.run.store import Entry, Store
 
-__all__ = ["Distribution", "distribution_of", "redshift_tables"]
+__all__ = ["Distribution", "distribution_of", "is_cut", "redshift_tables"]
 
 Floats = NDArray[np.float64]
 
@@ -243,7 +244,9 @@ def redshift_tables(
 
 def _of_store(store: Store, name: str | None, areas: Collection[str] | None) -> list[tuple[str, Product]]:
     if not store.exists():
-        raise InputError(f"{store.root}: must be a store or files of redshifts, found nothing")
+        raise InputError(
+            f"{store.root}: must be a store or files of redshifts, found {what_is_at(store.root)}"
+        )
     entries = [entry for entry in store.entries() if entry.key.kind in (KIND, "visibility")]
     tables = [entry for entry in entries if entry.key.kind == KIND]
     chosen = _class_among({entry.key.quantity for entry in tables}, name, str(store.root))
@@ -264,7 +267,15 @@ def _class_among(found: Collection[str], name: str | None, where: str) -> str:
         raise InputError(
             f"{where}: the class of galaxies must be said where there are several, found {listed}"
         )
-    raise InputError(f"{where}: must hold redshifts of the class {name}, found those of {listed}")
+    raise InputError(
+        f"{where}: must hold redshifts of the class {name}, found those of {listed}{meant(name, found)}"
+    )
+
+
+def is_cut(entry: Entry) -> bool:
+    """Whether a region cuts the tiles of a patch product, so that n(z) is not known in it."""
+    source = entry.provenance
+    return bool(source["parameters"].get("region")) or any(one.startswith("MOC:") for one in source["inputs"])
 
 
 def _tiles_of(area: str, entries: Sequence[Entry]) -> set[str]:
@@ -273,11 +284,10 @@ def _tiles_of(area: str, entries: Sequence[Entry]) -> set[str]:
         return {area}
     for entry in entries:
         if entry.key.area == area and entry.provenance["recipe"] == "merge":
-            inputs = entry.provenance["inputs"]
-            if entry.provenance["parameters"].get("region") or any(one.startswith("MOC:") for one in inputs):
+            if is_cut(entry):
                 raise InputError(
                     f"{area}: n(z) is that of whole tiles, but a region cuts those of this patch: name its tiles"
                 )
-            return {ProductKey.parse(text).area for text in inputs}
+            return {ProductKey.parse(text).area for text in entry.provenance["inputs"]}
     known = sorted({entry.key.area for entry in entries})
     raise InputError(f"{area}: must be a tile or patch with this class, found {', '.join(known) or 'none'}")

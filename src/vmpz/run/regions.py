@@ -5,6 +5,7 @@ from pathlib import Path
 
 from vmpz import io
 from vmpz.errors import InputError
+from vmpz.files.nearby import what_is_at
 from vmpz.io.plainmoc import covered
 from vmpz.parameters import PatchParameters
 from vmpz.sky.cells import CellSet
@@ -52,5 +53,5 @@ def region_of(patch: PatchParameters) -> PatchRegion | None:
 
 def _moc(path: Path) -> CellSet:
     if not path.is_file():
-        raise InputError(f"{path}: must be a MOC file, found nothing")
+        raise InputError(f"{path}: must be a MOC file, found {what_is_at(path)}")
     return covered(io.read(path))

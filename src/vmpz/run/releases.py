@@ -16,7 +16,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from vmpz import io
-from vmpz.errors import InputError, VmpzError
+from vmpz.errors import InputError, VmpzError, meant
+from vmpz.files.nearby import what_is_at
 from vmpz.files.write import sha256_of, write_text, write_whole_folder
 from vmpz.io.forms import FORMS, form_named
 from vmpz.products import ProductKey
@@ -141,11 +142,12 @@ def create(
     if not NAME.fullmatch(name):
         raise InputError(f"a release must be named with letters, digits and '._-', found {name!r}")
     if not store.exists():
-        raise InputError(f"{store.root}: must be a store, found nothing")
+        raise InputError(f"{store.root}: must be a store, found {what_is_at(store.root)}")
     with store.lock():
         if store.place.has(_list_of(name)):
             raise InputError(f"{store.root}: release {name} exists already; a release never changes")
         with Index(store) as index:
+            index.must_know(kinds=kinds, bands=bands, areas=areas)
             keys = [row["key"] for row in index.rows(kinds=kinds, bands=bands, areas=areas)]
         store.place.remove(list(store.place.sizes(_folder_of(name))))  # of a creation that was cut short
         entries = (store.entry(ProductKey.parse(key)) for key in keys)
@@ -192,10 +194,14 @@ def releases(store: Store) -> list[Release]:
         There is no such store, or a list of products cannot be read.
     """
     if not store.exists():
-        raise InputError(f"{store.root}: must be a store, found nothing")
-    names = [name for name in store.place.sizes(FOLDER) if name.count("/") == 1 and name.endswith(".json")]
-    found = [read(store, name.removeprefix(f"{FOLDER}/").removesuffix(".json")) for name in names]
+        raise InputError(f"{store.root}: must be a store, found {what_is_at(store.root)}")
+    found = [read(store, name) for name in _names(store)]
     return sorted(found, key=lambda one: (one.created, one.name))
+
+
+def _names(store: Store) -> list[str]:
+    files = [name for name in store.place.sizes(FOLDER) if name.count("/") == 1 and name.endswith(".json")]
+    return [name.removeprefix(f"{FOLDER}/").removesuffix(".json") for name in files]
 
 
 def read(store: Store, name: str) -> Release:
@@ -210,7 +216,10 @@ def read(store: Store, name: str) -> Release:
     """
     text = store.read_text(_list_of(name)) if NAME.fullmatch(name) else None
     if text is None:
-        raise InputError(f"{store.root}: must have a release {name}, found none of that name")
+        known = _names(store)
+        raise InputError(
+            f"{store.root}: must have a release {name}, found {', '.join(known) or 'none'}{meant(name, known)}"
+        )
     where = store.place.at(_list_of(name))
     try:
         told = json.loads(text)

@@ -1,6 +1,5 @@
 """A run: parameters to manifest, plan, jobs, products, patches and account."""
 
-import json
 import os
 from contextlib import suppress
 from datetime import datetime
@@ -24,13 +23,12 @@ from vmpz.run.patches import collect_patches, make_patches
 from vmpz.run.patchplan import plan_patches
 from vmpz.run.plan import Choice, Plan, make_plan
 from vmpz.run.regions import region_of
+from vmpz.run.runfile import RunFile, keep_parameters
 from vmpz.run.setting import Setting
 from vmpz.run.store import Store
 from vmpz.run.tilings import tiling_of
 
 __all__ = ["SilentReporter", "run_survey"]
-
-RUN_FILE = "run.json"
 
 
 class Progress(Protocol):
@@ -140,10 +138,14 @@ def run_survey(
     products = Store(store)
     with products.lock():
         products.sweep()
+        earlier = RunFile.read(products)
+        instant = _created(earlier, parameters, created)
+        RunFile.keep(products, instant, tiling, {job.area for job in plan.jobs}, earlier)
+        keep_parameters(products, parameters)
         setting = Setting(
             parameters=parameters,
             store=str(store),
-            created=_created(products, parameters, created),
+            created=instant,
             threads=threads or (1 if workers or scheduler else os.cpu_count() or 1),
             tiling=tiling,
             by_name=choice.products is not None,
@@ -241,17 +243,6 @@ def _execute(
             ended.close()
 
 
-def _created(store: Store, parameters: Parameters, asked: str | datetime | None) -> datetime:
-    """The one creation instant of a run, kept in the store for the runs that resume it."""
-    said: str | datetime | None = asked or parameters.survey.created
-    kept = store.read_text(RUN_FILE) if said is None else None
-    if kept is not None:
-        try:
-            said = str(json.loads(kept)["created"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{store.root}/{RUN_FILE}: must hold the creation instant, found {error!r}; remove it"
-            ) from error
-    instant = said_or_now(said)
-    store.write_text(RUN_FILE, json.dumps({"created": instant.isoformat()}) + "\n")
-    return instant
+def _created(earlier: RunFile | None, parameters: Parameters, asked: str | datetime | None) -> datetime:
+    """The one creation instant of a run: what is said, else that of the run which this one resumes, else now."""
+    return said_or_now(asked or parameters.survey.created or (None if earlier is None else earlier.created))

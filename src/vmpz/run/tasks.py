@@ -12,6 +12,7 @@ from typing import Any
 from vmpz import io
 from vmpz.bits import table_names
 from vmpz.errors import InputError
+from vmpz.files.nearby import what_is_at
 from vmpz.io.forms import form_named, form_of
 from vmpz.make import RECIPES
 from vmpz.make.merge import Merge
@@ -45,7 +46,16 @@ __all__ = [
 
 def read_product(path: str | Path) -> Product:
     """Read a product file in any form."""
-    return io.read(Path(path))
+    return io.read(_of_a_product(Path(path)))
+
+
+def _of_a_product(path: Path) -> Path:
+    """The path, unless a folder stands there that is no product: then the message tells what it is."""
+    if not path.is_dir() or path.suffix == ".hips" or io.is_random(path):
+        return path
+    is_store = Store(path).place.has(ACCOUNT)
+    told = f"a store (`vmpz list {path}` tells what it holds)" if is_store else "a folder"
+    raise InputError(f"{path}: must be a product file, found {told}")
 
 
 def products_of_area(store: str | Path, area: str) -> list[Product]:
@@ -62,13 +72,14 @@ def account_of(store: str | Path) -> Account:
         There is no such store, or it has no account.
     """
     if not Store(store).place.has(ACCOUNT):
-        raise InputError(f"{store}: must be a store with an {ACCOUNT}, found none")
+        found = "none" if Store(store).exists() else what_is_at(store)
+        raise InputError(f"{store}: must be a store with an {ACCOUNT}, found {found}")
     return Account.read(store)
 
 
 def summary_of(path: Path) -> dict[str, Any]:
     """What a file is: kind, band, order, cells, areas, range of values, unit, keywords."""
-    return io.summary(path)
+    return io.summary(_of_a_product(path))
 
 
 def convert_file(
@@ -82,7 +93,7 @@ def convert_file(
 ) -> str:
     """Write a product in the form that the name of `out` says, at a coarser order if asked."""
     mangle = MangleParameters(convention=maps.coverage_convention)
-    io.convert(source, out, order=order, weight=weight, band=band, maps=maps, mangle=mangle)
+    io.convert(_of_a_product(source), out, order=order, weight=weight, band=band, maps=maps, mangle=mangle)
     return str(out)
 
 
@@ -193,7 +204,7 @@ def check_path(where: str | Path) -> tuple[int, list[str]]:
     if path.is_file() or (path.is_dir() and (path.suffix == ".hips" or io.is_random(path))):
         return 1, io.check(path)
     if not store.exists():
-        raise InputError(f"{where}: must be a product file or a store, found nothing")
+        raise InputError(f"{where}: must be a product file or a store, found {what_is_at(where)}")
     count, faults = 0, []
     for entry in store.entries():
         count += len(entry.files)
@@ -240,9 +251,10 @@ def list_store(
     Raises
     ------
     InputError
-        There is no such store.
+        There is no such store, or it has no such band or area, or there is no such kind.
     """
     with Index(Store(where), rebuild) as index:
+        index.must_know(kinds=kinds, bands=bands, areas=areas)
         rows = list(index.rows(kinds=kinds, bands=bands, areas=areas))
     hidden = ("folder", "extent", "cover")
     return [

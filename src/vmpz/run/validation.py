@@ -1,6 +1,6 @@
 """Validation of catalogues in files: streamed once, block by block, against a map of visibility."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,20 +10,23 @@ from numpy.typing import NDArray
 
 from vmpz import io
 from vmpz.errors import InputError, VmpzError
+from vmpz.io.metadata import FRACTIONS
 from vmpz.io.randomcolumns import LATITUDE, LONGITUDE
 from vmpz.io.randomreading import RandomCatalogue, open_random
 from vmpz.make.merge import merge
 from vmpz.make.paircounts import checked_cap
 from vmpz.make.tally import Sample, Tally
 from vmpz.make.validate import Validation, tally_for, validate
-from vmpz.products import SUBCELL, Product, Scalar
+from vmpz.products import KINDS, SUBCELL, Product, Scalar
 from vmpz.run.named import JOINED
 
-__all__ = ["Validation", "ValidationRequest", "validate_file"]
+__all__ = ["Tested", "Validation", "ValidationRequest", "tested_file", "validate_file"]
 
 ROWS = 1 << 18
 """Rows that are counted at a time."""
 WEIGHT = "WEIGHT"
+NO_PROBABILITY = {"bitmask", *KINDS} - (FRACTIONS - {"bitmask"})
+"""Kinds of map that no catalogue of points follows."""
 
 Floats = NDArray[np.float64]
 Block = tuple[Floats, Floats, Floats | None]
@@ -76,6 +79,20 @@ def validate_file(request: ValidationRequest) -> Validation:
     MapMismatchError
         The map is no visibility, or the coverage has another order.
     """
+    return tested_file(request).validation
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A catalogue that was tested: the verdicts, what was counted, and what the map says of itself."""
+
+    validation: Validation
+    tally: Tally
+    map_keywords: Mapping[str, Scalar]
+
+
+def tested_file(request: ValidationRequest) -> Tested:
+    """What `validate_file` does, with the counts by cell that it has made; errors as there."""
     product = _joined(request.maps)
     coverage = None if request.coverage is None else io.read(request.coverage).map
     catalogue = open_random(request.catalogue)
@@ -85,7 +102,7 @@ def validate_file(request: ValidationRequest) -> Validation:
     )
     _fill(tally, catalogue, request.weights)
     number, weight = _stated(request, catalogue.keywords, tally.expectation.integral_deg2)
-    return validate(
+    validation = validate(
         tally,
         product.map,
         number=number,
@@ -93,10 +110,16 @@ def validate_file(request: ValidationRequest) -> Validation:
         randoms=None if request.randoms is None else _sampled(request, tally),
         seed=request.seed,
     )
+    return Tested(validation, tally, product.keywords)
 
 
 def _joined(paths: Sequence[Path]) -> Product:
     products = [io.read(path) for path in paths]
+    for path, one in zip(paths, products, strict=True):
+        if one.key.kind in NO_PROBABILITY:
+            raise InputError(
+                f"{path}: points follow a visibility or an observed fraction, found a map of {one.key.kind}"
+            )
     return products[0] if len(products) == 1 else merge(products, JOINED)
 
 

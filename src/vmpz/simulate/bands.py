@@ -7,7 +7,7 @@ the size of the simulation.
 
 from dataclasses import dataclass
 
-from vmpz.errors import InputError
+from vmpz.errors import InputError, meant
 
 __all__ = ["BANDS", "FLAG_ROLES", "INSTRUMENTS", "Band", "Instrument", "band_of", "instrument_of"]
 
@@ -137,7 +137,7 @@ FLAG_ROLES: dict[str, dict[str, tuple[str, ...]]] = {
 def band_of(name: str) -> Band:
     """The band of that name; raises InputError when it cannot be simulated."""
     if name not in BANDS:
-        raise InputError(f"band must be one of {', '.join(BANDS)}, found {name}")
+        raise InputError(f"band must be one of {', '.join(BANDS)}, found {name}{meant(name, BANDS)}")
     return BANDS[name]
 
 

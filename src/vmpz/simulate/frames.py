@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vmpz.errors import InputError
+from vmpz.errors import InputError, meant
 from vmpz.simulate import decam, exposuretable, kids, lsst, nir, vis
 from vmpz.simulate.exposures import Camera
 from vmpz.simulate.field import Sky
@@ -109,6 +109,7 @@ def frames_of(names: Iterable[str | Frames]) -> list[Frames]:
         if isinstance(name, str) and name not in FRAMES and name not in by_band:
             raise InputError(
                 f"frames must be of an instrument ({', '.join(FRAMES)}) or a band ({', '.join(by_band)}), found {name}"
+                f"{meant(name, (*FRAMES, *by_band))}"
             )
         chosen.append(name if isinstance(name, Frames) else FRAMES.get(name) or by_band[name])
     bands = [band for one in chosen for band in one.bands]

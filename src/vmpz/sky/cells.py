@@ -11,21 +11,27 @@ import of a second, and does not depend on `MOC.difference`, which mocpy 0.21 ge
 """
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vmpz.display import card, facts, picture
 from vmpz.errors import MapMismatchError
 from vmpz.kernels import lookup
 from vmpz.sky import hpx
+from vmpz.sky.thumbnail import view_of
 
 if TYPE_CHECKING:
     from mocpy import MOC
 
 __all__ = ["CellSet"]
+
+SAMPLE = 4096
+"""Cells that tell where a picture is to be."""
 
 
 class CellSet:
@@ -290,6 +296,32 @@ class CellSet:
     def __repr__(self) -> str:
         return f"CellSet(order={self._order}, cells={len(self)}, area={self.area_deg2:.6g} deg2)"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the facts and a picture."""
+        return card("CellSet", facts(self.facts()), beside=self.picture())
+
+    def facts(self) -> list[tuple[str, Any]]:
+        """Order, number of cells, area, for display."""
+        return [
+            ("order", f"{self._order}, cells of {_size_told(self._order)}"),
+            ("cells", len(self)),
+            ("area", f"{self.area_deg2:.6g} deg\u00b2"),
+        ]
+
+    def picture(self, values: NDArray[Any] | None = None, unit: str = "") -> str:
+        """A small picture as HTML, '' of no cells: the cells, or one value for each, sampled at the pixels."""
+        if not self:
+            return ""
+        places = np.linspace(0, len(self) - 1, min(SAMPLE, len(self))).astype(np.int64)
+        row = np.searchsorted(self._offsets, places, side="right") - 1
+        lon, lat, told = view_of(self._ranges[row, 0] + places - self._offsets[row], self._order)
+        place = np.full(lon.shape, -1, np.int64)
+        on_sky = np.isfinite(lon)
+        place[on_sky] = self.index(hpx.cells_at(lon[on_sky], lat[on_sky], self._order))
+        shown = np.full(lon.shape, np.nan)
+        shown[place >= 0] = 1.0 if values is None else values[place[place >= 0]]
+        return picture(shown, told, unit)
+
     @staticmethod
     def shared(sets: Sequence["CellSet"]) -> tuple[int, int, int] | None:
         """A cell that two of the sets hold: the places of the two, and the cell; None if they are disjoint."""
@@ -311,3 +343,12 @@ class CellSet:
         if len(orders) != 1:
             raise MapMismatchError(f"cell sets must have one order, found {sorted(orders)}")
         return CellSet.from_ranges(orders.pop(), np.concatenate([one.ranges for one in many]))
+
+
+def _size_told(order: int) -> str:
+    """Side of a square as large as a cell, in the unit that suits it."""
+    side_arcsec = 3600.0 * math.sqrt(hpx.cell_area_deg2(order))
+    for unit, size in (("\u00b0", 3600.0), ("\u2032", 60.0), ("\u2033", 1.0)):
+        if side_arcsec >= size:
+            return f"{side_arcsec / size:.3g}{unit}"
+    return f"{1000 * side_arcsec:.3g} mas"

@@ -16,6 +16,7 @@ from cdshealpix import to_ring as _to_ring
 from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
+    "EDGES",
     "MAX_ORDER",
     "FloatArray",
     "IntArray",
@@ -28,6 +29,7 @@ __all__ = [
     "faces",
     "from_ring",
     "from_uniq",
+    "neighbours",
     "nested_cells",
     "number_of_cells",
     "positions",
@@ -40,6 +42,8 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
 MAX_ORDER = 29
+EDGES = (1, 3, 4, 6)
+"""Columns of `neighbours` across the edges: south-east, south-west, north-east, north-west; opposite ones mirrored."""
 SQUARE_DEGREES_ON_THE_SPHERE = 4.0 * math.pi * (180.0 / math.pi) ** 2
 
 
@@ -181,6 +185,18 @@ def vertices(cells: ArrayLike, order: int, step: int = 1) -> tuple[FloatArray, F
     """
     lon, lat = nested.vertices(np.atleast_1d(np.asarray(cells, np.uint64)), order, step, num_threads=1)
     return np.asarray(lon.deg), np.asarray(lat.deg)
+
+
+def neighbours(cells: ArrayLike, order: int) -> IntArray:
+    """Cells that touch each cell, int64 (n, 8): S, SE, E, SW, NE, W, NW, N as seen from it; -1 where there is none.
+
+    Across an edge (`EDGES`) there is always one; beyond a corner none where only three cells meet.
+    """
+    number = np.asarray(cells, np.int64).ravel()
+    if number.size == 0:
+        return np.empty((0, 8), np.int64)
+    table = nested.neighbours(number.astype(np.uint64), order, num_threads=1)
+    return np.delete(np.asarray(table, np.int64), 4, axis=1)
 
 
 def faces(cells: ArrayLike, order: int) -> tuple[IntArray, IntArray, IntArray]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vmpz.display import card, facts, number
 from vmpz.errors import MapMismatchError
 from vmpz.kernels.lookup import copy_ranges
 from vmpz.sky import hpx
@@ -197,4 +198,32 @@ class SkyMap:
         return (SkyMap, (self._cells, np.asarray(self._values)))
 
     def __repr__(self) -> str:
-        return f"SkyMap(order={self.order}, cells={len(self)}, dtype={self._values.dtype})"
+        return (
+            f"SkyMap(order={self.order}, cells={len(self)}, area={self._cells.area_deg2:.6g} deg2, "
+            f"dtype={self._values.dtype}{self._range('values=%s to %s')})"
+        )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the facts and a picture."""
+        return card("SkyMap", facts(self.facts()), beside=self.picture())
+
+    def facts(self, unit: str = "") -> list[tuple[str, Any]]:
+        """Order, cells, area, type and range of the values, for display."""
+        return [
+            *self._cells.facts(),
+            ("values", f"{self._values.dtype}{self._range('%s to %s')} {unit}".rstrip()),
+        ]
+
+    def picture(self, unit: str = "") -> str:
+        """A small picture as HTML, '' of an empty map."""
+        return self._cells.picture(self._values, unit)
+
+    def _range(self, text: str) -> str:
+        """``, low to high`` of the finite values, '' where there is none."""
+        if not len(self):
+            return ""
+        limits = self._values.min(), self._values.max()  # NaN where any value is
+        if not np.all(np.isfinite(limits)):
+            finite = self._values[np.isfinite(self._values)]
+            limits = (finite.min(), finite.max()) if finite.size else (np.nan, np.nan)
+        return f", {text % (number(limits[0]), number(limits[1]))}"

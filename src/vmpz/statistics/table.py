@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vmpz.errors import InputError, MissingProductError
+from vmpz.errors import InputError, MissingProductError, meant
 from vmpz.statistics import rules
 from vmpz.statistics.cells import CellStatistics, Moments
 from vmpz.statistics.samples import Samples, SortedSamples
@@ -158,7 +158,9 @@ def statistic(name: str) -> Statistic:
         return _quantile_row(int(quantile[1]))
     if name not in STATISTICS and name not in _others():
         every = (*STATISTICS, *_others())
-        raise InputError(f"a statistic must be one of {', '.join(every)}, Q00 to Q100; found {name}")
+        raise InputError(
+            f"a statistic must be one of {', '.join(every)}, Q00 to Q100; found {name}{meant(name, every)}"
+        )
     return STATISTICS.get(name) or _others()[name]
 
 

@@ -28,7 +28,7 @@ The grid was inferred from real tile indices and centres (DPDD, data product Dpd
 from collections.abc import Callable
 from typing import Any
 
-from vmpz.errors import InputError
+from vmpz.errors import InputError, meant
 from vmpz.tiles.base import Patch, Tile, Tiling, tangent_frame
 from vmpz.tiles.given import Given, Healpix, Outlines, Patches
 from vmpz.tiles.wide import Wide, WideTile, tile, tile_at, tiles_near
@@ -74,5 +74,5 @@ def tiling(kind: str, **options: Any) -> Tiling:
         There is no such tiling, or its areas overlap where they must not.
     """
     if kind not in TILINGS:
-        raise InputError(f"tiling must be one of {', '.join(TILINGS)}, found {kind}")
+        raise InputError(f"tiling must be one of {', '.join(TILINGS)}, found {kind}{meant(kind, TILINGS)}")
     return TILINGS[kind](**options)

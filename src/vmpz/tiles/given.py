@@ -40,6 +40,10 @@ class Given:
         """Areas that own any of these cells."""
         yield from _owning(self, self.names, cells)
 
+    def area(self, tile_id: str) -> CellSet | Polygon:
+        """An inner area as it was given."""
+        return self._sets[tile_id] if tile_id in self._sets else self._outlines.area(tile_id)
+
     @property
     def names(self) -> list[str]:
         """Ids of all areas."""
@@ -54,6 +58,11 @@ class Healpix:
 
     def __init__(self, order: int = 6) -> None:
         self._order = order
+
+    @property
+    def order(self) -> int:
+        """Order of the tiles."""
+        return self._order
 
     def owned(self, tile_id: str, order: int) -> CellSet:
         """All descendants of the cell."""
@@ -104,6 +113,10 @@ class Outlines:
             lost = (theirs > mine) | ((theirs == mine) & (other < tile_id))
             cells = cells - CellSet.from_cells(order, shared[lost])
         return cells
+
+    def area(self, tile_id: str) -> Polygon:
+        """An outline as it was given."""
+        return self._areas[tile_id]
 
     @property
     def names(self) -> list[str]:

@@ -21,6 +21,7 @@ __all__ = [
     "Part",
     "RandomsOverview",
     "Seam",
+    "SeamSummary",
     "Spread",
 ]
 
@@ -117,8 +118,8 @@ class Part:
 class Seam:
     """What changes where two tiles meet, of one map.
 
-    `step` is the mean difference of neighbouring cells across the border, other minus one; `error` its standard error
-    from differences of neighbours on either side of it; `cells` the number of pairs.
+    `step` is the mean difference of neighbouring cells across the border, other minus one, less what changes one row
+    inside of it on either side; `error` its standard error (`vmpz.run.overview.seams`); `pairs` the number of pairs.
     """
 
     name: str
@@ -129,6 +130,24 @@ class Seam:
     pairs: int
     step: float
     error: float
+
+    @property
+    def significance(self) -> float:
+        """|step| / error; inf of a step without noise, 0 of none."""
+        if self.step == 0.0:
+            return 0.0
+        return abs(self.step) / self.error if self.error else float("inf")
+
+
+@dataclass(frozen=True)
+class SeamSummary:
+    """All seams of a map, told or not: their number, that of those above 5 sigma, mean and r.m.s. of the steps."""
+
+    name: str
+    seams: int
+    significant: int
+    mean_step: float
+    rms_step: float
 
 
 @dataclass(frozen=True)
@@ -206,3 +225,4 @@ class Overview:
     notes: Sequence[str]
     parameters: str
     provenance: Sequence[Mapping[str, Any]] = field(default=())
+    seam_summaries: Sequence[SeamSummary] = field(default=())

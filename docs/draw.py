@@ -1,0 +1,84 @@
+"""Draw the pictures of the documentation into images/: ``python docs/draw.py DEMO``, DEMO being what `vmpz demo` leaves.
+
+Without DEMO only those that need no survey. They are SVG elements in the colours of the page (`vmpz.report.themes`).
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_ext"))
+
+from flow import flow  # noqa: E402
+from pictures import PICTURES  # noqa: E402
+
+from vmpz import io  # noqa: E402
+from vmpz.files.write import write_text  # noqa: E402
+from vmpz.products import Product  # noqa: E402
+from vmpz.report.figures import map_figure, panel_of, sheet  # noqa: E402
+from vmpz.report.overlays import tile_outlines  # noqa: E402
+from vmpz.report.themes import inline_svg  # noqa: E402
+from vmpz.run.tasks import products_of_area  # noqa: E402
+
+AREA = "demo"
+SHOWN = {
+    "footprint": ("footprint", "-", "VIS"),
+    "bitmask": ("bitmask", "-", "VIS"),
+    "coverage": ("coverage", "-", "VIS"),
+    "effectivecoverage": ("effectivecoverage", "-", "-"),
+    "info": ("info", "PSF", "VIS"),
+    "depth": ("depth", "-", "VIS"),
+    "visibility": ("visibility", "counts", "-"),
+}
+"""Kind of product -> kind, quantity and band of the map on its page."""
+POINTS = 12_000
+
+
+def main(demo: Path | None) -> None:
+    """Write every picture."""
+    for name, (draw, title, told) in PICTURES.items():
+        keep(name, inline_svg(draw(), title, told))
+    keep("flow", flow())
+    if demo is not None:
+        draw_products(demo)
+
+
+def draw_products(demo: Path) -> None:
+    """The map on the page of each product, the points of randoms, and the three of the first page."""
+    products = {
+        (one.key.kind, one.key.quantity, one.key.band): one for one in products_of_area(demo / "store", AREA)
+    }
+    for name, wanted in SHOWN.items():
+        keep(f"product-{name}", of_map(products[wanted]))
+    depth, visibility = (products[SHOWN[one]] for one in ("depth", "visibility"))
+    catalogue = io.open_random(demo / "randoms.fits")
+    parts = [np.stack(list(block.values())) for block in catalogue.blocks(["RIGHT_ASCENSION", "DECLINATION"])]
+    lon, lat = np.concatenate(parts, axis=1)
+    every = max(1, len(lon) // POINTS)
+    keep("product-random", of_map(visibility, points=(lon[::every], lat[::every])))
+    three = [panel_of(one) for one in (products[SHOWN["coverage"]], depth, visibility)]
+    told = "Three maps side by side: coverage with holes at bright stars, depth with steps where exposures overlap, visibility."
+    keep("landing", inline_svg(sheet(three), "Coverage, depth and visibility of four tiles", told))
+
+
+def of_map(product: Product, **options: object) -> str:
+    """A map with the outlines of its tiles, and what its values are in words."""
+    values = product.map.values
+    title = panel_of(product).title
+    told = (
+        f"{len(product.map)} cells of order {product.map.order}, {product.map.cells.area_deg2:.2f} deg2; "
+        f"values from {values.min():.4g} to {values.max():.4g}, median {np.median(values):.4g}."
+    )
+    return inline_svg(map_figure(product, width_in=4.6, size_pt=9.0, dpi=120, **options), title, told)  # type: ignore[arg-type]
+
+
+def keep(name: str, svg: str) -> None:
+    """Write a picture, whole or not at all."""
+    write_text(HERE / "images" / f"{name}.svg", svg + "\n")
+    sys.stdout.write(f"{name}.svg  {len(svg) / 1000:.0f} kB\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
