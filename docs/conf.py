@@ -21,7 +21,7 @@ extensions = [
     "sphinx_design",
     "site_parts",
 ]
-exclude_patterns = ["_build", "_ext", "images"]
+exclude_patterns = ["_build", "_ext", "images", "tutorials/data"]
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
@@ -39,11 +39,14 @@ napoleon_numpy_docstring = True
 napoleon_use_rtype = False
 nitpicky = False
 
+ALONE = ["index", "how-it-works", "coming-from", "performance", "reliability", "extend", "contributing", "changelog"]
+"""Pages that have none below them."""
 html_theme = "pydata_sphinx_theme"
 html_title = "vmpz"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"
+html_sidebars = dict.fromkeys(ALONE, [])
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {

@@ -17,7 +17,7 @@ from pictures import PICTURES  # noqa: E402
 from vmpz import io  # noqa: E402
 from vmpz.files.write import write_text  # noqa: E402
 from vmpz.products import Product  # noqa: E402
-from vmpz.report.figures import map_figure, panel_of, sheet  # noqa: E402
+from vmpz.report.figures import map_figure, panel_of  # noqa: E402
 from vmpz.report.overlays import tile_outlines  # noqa: E402
 from vmpz.report.themes import inline_svg  # noqa: E402
 from vmpz.run.tasks import products_of_area  # noqa: E402
@@ -46,21 +46,17 @@ def main(demo: Path | None) -> None:
 
 
 def draw_products(demo: Path) -> None:
-    """The map on the page of each product, the points of randoms, and the three of the first page."""
+    """The map on the page of each product, and the points of randoms."""
     products = {
         (one.key.kind, one.key.quantity, one.key.band): one for one in products_of_area(demo / "store", AREA)
     }
     for name, wanted in SHOWN.items():
         keep(f"product-{name}", of_map(products[wanted]))
-    depth, visibility = (products[SHOWN[one]] for one in ("depth", "visibility"))
     catalogue = io.open_random(demo / "randoms.fits")
     parts = [np.stack(list(block.values())) for block in catalogue.blocks(["RIGHT_ASCENSION", "DECLINATION"])]
     lon, lat = np.concatenate(parts, axis=1)
     every = max(1, len(lon) // POINTS)
-    keep("product-random", of_map(visibility, points=(lon[::every], lat[::every])))
-    three = [panel_of(one) for one in (products[SHOWN["coverage"]], depth, visibility)]
-    told = "Three maps side by side: coverage with holes at bright stars, depth with steps where exposures overlap, visibility."
-    keep("landing", inline_svg(sheet(three), "Coverage, depth and visibility of four tiles", told))
+    keep("product-random", of_map(products[SHOWN["visibility"]], points=(lon[::every], lat[::every])))
 
 
 def of_map(product: Product, **options: object) -> str:

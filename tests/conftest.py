@@ -1,14 +1,23 @@
 """Fixtures shared by rooms that need a whole survey: it is simulated and run once per session and worker."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-settings.register_profile("suite", max_examples=60)
+settings.register_profile("suite", max_examples=60, deadline=None)
 settings.load_profile("suite")
 CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_test_waits_for_the_disk() -> Iterator[None]:
+    """Thousands of small files are written whole; none has to outlast a power cut."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture(scope="session")

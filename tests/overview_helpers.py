@@ -15,6 +15,7 @@ from vmpz.run.overview.content import (
     Part,
     RandomsOverview,
     Seam,
+    SeamSummary,
     Spread,
 )
 from vmpz.run.redshifts import Distribution
@@ -39,6 +40,10 @@ TESTS = (
     ("deciles", "failed", 5.1, 1e-7, "slope against V, sigma", "at most 3", ""),
     ("pairs", "left out", None, None, "chi2", "", "the map is too small"),
 )
+PROVENANCE = {
+    "recipe": "depth", "recipe_version": "1", "products": 8, "inputs": 16, "verified": 8, "parameters": {"snr": 5.0},
+    "created": ["2026-01-02T03:04:05+00:00", "2026-01-02T03:04:06+00:00"], "differing": {"area": "4"}, "versions": {},
+}  # fmt: skip
 KINDS = (("footprint", "-", "-"), ("depth", "-", "-"), ("info", "Noise", "RMSQ"))
 
 
@@ -53,7 +58,7 @@ def fake_overview(
     outlines = {name: [_square(place)] for place, name in enumerate(names[:drawn])}
     maps = [_map(kind, band, outlines, draw) for band in bands for kind in KINDS]
     return Overview(
-        store="store", area="-", created=datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
+        store="store", area="all tiles", created=datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
         versions={"vmpz": "0.1.0", "numpy": "2.0"},
         maps=[*maps, _map(("visibility", "deep", "-"), "-", outlines, draw)],
         parts=[_part(name, band, place) for place, name in enumerate(names) for band in bands],
@@ -63,9 +68,10 @@ def fake_overview(
         correlations=_correlations([one.name for one in maps]),
         redshifts=[_redshifts(names)], randoms=[_randoms(outlines, draw)],
         missing=[Missing(ProductKey(names[0], "depth", band=bands[0]), "FAILED", reason)],
-        counts={"DONE": 40, "FAILED": 1}, notes=["pixel scale 1.6 arcsec instead of 0.1 (4 frames)"],
+        counts={"products": 40, "FAILED": 1}, notes=["pixel scale 1.6 arcsec instead of 0.1 (4 frames)"],
+        seam_summaries=[SeamSummary(f"depth_{bands[0]}", 9, 0, 0.001, 0.02)],
         parameters=f'[survey]\nname = "Fake survey"\nbands = [{", ".join(map(repr, bands))}]\n',
-        provenance=[{"recipe": "depth", "version": 1, "products": 8, "verified": True}],
+        provenance=[PROVENANCE],
     )  # fmt: skip
 
 

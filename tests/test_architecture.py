@@ -59,6 +59,7 @@ FOREIGN = {
     "report": {"matplotlib", "astropy.wcs", "astropy.visualization.wcsaxes", "astropy.units"},
     "cli": {"typer", "pydantic"},
     "report.progress": {"rich"},
+    "report.themes": {"PIL"},  # matplotlib's own writer of PNG: images of a page get a palette
 }
 """Room or file -> third parties it may import beside numpy."""
 

@@ -128,9 +128,10 @@ def _run_rows(figure: Figure, table: Any, cell: Any, colour: dict[int, str], wid
         one = int(cell[row, first])
         axes.add_patch(_bar(first - 0.5, after - 0.5, 0.0, 1.0, colour[one], 0.4))
         axes.text((first + after - 1) / 2, 0.5, f"{number + 1}", ha="center", va="center", color=INK, fontsize=10)
-        lines.append(f"run {number + 1}   row {row}   first column {first:>2}   cell {one}")
+        lines.append((f"run {number + 1}", f"row {ROW}", f"first column {first}", f"cell {one}"))
     for number, line in enumerate(lines):
-        axes.text(-0.5, -1.0 - 1.15 * number, line, color=INK, fontsize=10.5, family="monospace", va="center")
+        for place, text in zip((0.0, 3.2, 6.4, 12.4), line):
+            axes.text(place - 0.5, -1.0 - 1.15 * number, text, color=INK, fontsize=10.5, va="center")
     axes.set(xlim=(-1.0, width), ylim=(-1.6 - 1.15 * (len(lines) - 1), 1.4))
 
 

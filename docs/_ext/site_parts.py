@@ -15,6 +15,8 @@ from tables import GENERATED
 PICTURES = Path(__file__).parents[1] / "images"
 SCALE = 1.3
 """Pixels of a page, at most, for a unit of a picture."""
+LEAST = 440
+"""Pixels below which a picture does not shrink further but is scrolled."""
 
 
 GENERATED_PART = re.compile(r"^```\{generated\} (\w+)(?: (\w+))?\n```$", re.MULTILINE)
@@ -59,9 +61,10 @@ class Picture(SphinxDirective):
             raise self.error(f"{path.name}: there is no such picture; docs/draw.py makes them")
         self.env.note_dependency(str(path))
         svg = path.read_text("utf-8")
-        widest = SCALE * float(svg.partition('viewBox="')[2].split()[2])
+        width = float(svg.partition('viewBox="')[2].split()[2])
+        style = f"max-width: {SCALE * width:.0f}px; min-width: {min(0.8 * width, LEAST):.0f}px"
         figure = nodes.figure(classes=["vmpz-picture"])
-        figure += nodes.raw("", f'<div style="max-width: {widest:.0f}px">{svg}</div>', format="html")
+        figure += nodes.raw("", f'<div style="{style}">{svg}</div>', format="html")
         if self.content:
             caption = nodes.paragraph()
             self.state.nested_parse(self.content, self.content_offset, caption)

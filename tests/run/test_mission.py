@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -136,23 +136,18 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def survey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Survey]:
+def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
     folder, frames = tmp_path_factory.mktemp("mission"), mission.small_frames()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "os.fsync", lambda number: None
-        )  # hundreds of files: nothing here asks whether they last
-        simulate(
-            folder, tiles=1, size=SIZE, bands=("VIS", "NIR_J", "DECAM_r"), frames=list(frames.values()),
-            frame_pixels=PIXELS, seed=SEED,
-        )  # fmt: skip
-        sky = Sky(tiles_near(57.9988, -51.5, 1), OUTER_ARCSEC / SIZE, SEED)
-        cells = tiling("euclid-wide").owned(TILE, ORDER)
-        truths = {
-            FRAMES[name]: Truth(cells, mission.rows_of(name, sky, one, PIXELS))
-            for name, one in frames.items()
-        }
-        yield Survey(folder, sky, cells, truths)
+    simulate(
+        folder, tiles=1, size=SIZE, bands=("VIS", "NIR_J", "DECAM_r"), frames=list(frames.values()),
+        frame_pixels=PIXELS, seed=SEED,
+    )  # fmt: skip
+    sky = Sky(tiles_near(57.9988, -51.5, 1), OUTER_ARCSEC / SIZE, SEED)
+    cells = tiling("euclid-wide").owned(TILE, ORDER)
+    truths = {
+        FRAMES[name]: Truth(cells, mission.rows_of(name, sky, one, PIXELS)) for name, one in frames.items()
+    }
+    return Survey(folder, sky, cells, truths)
 
 
 @pytest.fixture(scope="module")
@@ -931,16 +926,12 @@ def test_a_patch_may_be_the_area_of_frames(survey: Survey, run: Run) -> None:
 def merged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     """Two tiles of exposures alone, joined at their order and one below."""
     folder, frames = tmp_path_factory.mktemp("merged"), mission.small_frames()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("os.fsync", lambda number: None)
-        simulate(
-            folder, tiles=2, size=SIZE, bands=(), frames=[frames["LSST"]], frame_pixels=PIXELS, seed=SEED
-        )
-        parameters = load(folder / "survey.toml")
-        patches = [PatchParameters(name=f"at {order}", all=True, order=order) for order in (ORDER, ORDER - 1)]
-        account = run_survey(
-            parameters.model_copy(update={"patches": patches}), folder / "store", created=CREATED
-        )
+    simulate(folder, tiles=2, size=SIZE, bands=(), frames=[frames["LSST"]], frame_pixels=PIXELS, seed=SEED)
+    parameters = load(folder / "survey.toml")
+    patches = [PatchParameters(name=f"at {order}", all=True, order=order) for order in (ORDER, ORDER - 1)]
+    account = run_survey(
+        parameters.model_copy(update={"patches": patches}), folder / "store", created=CREATED
+    )
     return account, folder
 
 

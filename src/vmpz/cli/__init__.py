@@ -27,6 +27,7 @@ from vmpz.cli.base import (
     say_interrupted,
     with_notes,
 )  # fmt: skip
+from vmpz.cli.hints import hinted
 from vmpz.errors import VmpzError
 
 __all__ = ["app", "calibrating", "drawing", "looking", "main", "making", "masks", "stores", "validating"]
@@ -52,7 +53,7 @@ def _status_of(arguments: list[str] | None) -> int:
     except typer.Exit as leaving:
         return leaving.exit_code
     except UsageError as error:
-        error.show()
+        hinted(error).show()
         return USAGE
     except (KeyboardInterrupt, typer.Abort):
         return say_interrupted()

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from vmpz.cli.hints import FIRST, Commands
 from vmpz.files.nearby import what_is_at
 
 __all__ = [
@@ -17,7 +18,9 @@ __all__ = [
 
 app = typer.Typer(
     name="vmpz",
-    help="Footprints, masks, depth and information maps of imaging surveys.",
+    help="Footprints, masks, depth, visibility and random catalogues of imaging surveys.",
+    epilog=FIRST,
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from vmpz.cli import completing
 from vmpz.cli.base import DONE, AsJson, Order, app, parameters_of, parts_of
 
 __all__ = ["random"]
@@ -21,13 +22,19 @@ def random(
         Path, typer.Option("--output", "-o", help="OUT.fits, OUT.parquet, or a HATS folder OUT.")
     ] = ...,  # type: ignore[assignment]
     selection: Annotated[
-        str | None, typer.Option(help="Class of SURVEY.toml whose visibility the points follow.")
+        str | None,
+        typer.Option(
+            help="Class of SURVEY.toml whose visibility the points follow.", autocompletion=completing.classes
+        ),
     ] = None,
     map_files: Annotated[
         list[str] | None, typer.Option("--map", help="Instead: visibility map: files, folders, @LIST.")
     ] = None,
     store: Annotated[str | None, typer.Option(help="Store of the survey; default `store` beside it.")] = None,
-    patch: Annotated[str | None, typer.Option(help="Patch of SURVEY.toml; default all tiles.")] = None,
+    patch: Annotated[
+        str | None,
+        typer.Option(help="Patch of SURVEY.toml; default all tiles.", autocompletion=completing.patches),
+    ] = None,
     number: Annotated[int | None, typer.Option(min=1, help="Number of points.")] = None,
     density: Annotated[float | None, typer.Option(help="Points per deg2 where V is 1 (poisson).")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed; here or in [random].")] = None,
@@ -56,7 +63,11 @@ def random(
     ] = False,
     attach: Annotated[
         str | None,
-        typer.Option("--with", help="Maps whose values are attached, comma-separated: names, or NAME=FILE."),
+        typer.Option(
+            "--with",
+            help="Maps whose values are attached, comma-separated: names, or NAME=FILE.",
+            autocompletion=completing.maps,
+        ),
     ] = None,
     region: Annotated[Path | None, typer.Option(help="MOC file: only this part of the map counts.")] = None,
     cap: Annotated[

@@ -3,11 +3,12 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from vmpz.cli.base import DONE, UNVERIFIED, AsJson, app, parameters_of, parts_of, table_of
+from vmpz.cli import completing
+from vmpz.cli.base import DONE, REFUSED, UNVERIFIED, AsJson, app, parameters_of, parts_of, say, table_of
 
 __all__ = ["check", "doctor", "nz", "params", "prov", "show"]
 
@@ -15,25 +16,76 @@ __all__ = ["check", "doctor", "nz", "params", "prov", "show"]
 @app.command()
 def show(
     file: Annotated[Path, typer.Argument(help="Product file.")],
-    plot: Annotated[Path | None, typer.Option(help="Draw the map into this PNG.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the map into this file (.png, .pdf, .svg, .jpg).", metavar="OUT")
+    ] = None,
+    band: Annotated[str | None, typer.Option(help="Of a file that holds several bands.")] = None,
+    column: Annotated[str, typer.Option(help="Column to draw: WEIGHT, BIT03, ...")] = "WEIGHT",
+    projection: Annotated[
+        Literal["auto", "gnomonic", "allsky"],
+        typer.Option(help="auto: gnomonic up to 60 degrees across, else all-sky (Mollweide)."),
+    ] = "auto",
+    centre: Annotated[
+        tuple[float, float] | None, typer.Option(help="Centre of the figure, degrees.", metavar="LON LAT")
+    ] = None,
+    radius: Annotated[
+        float | None, typer.Option(help="From the centre to the sides, degrees; default the whole map.")
+    ] = None,
+    limits: Annotated[
+        tuple[float, float] | None, typer.Option(help="Limits of the colours.", metavar="LOW HIGH")
+    ] = None,
+    colours: Annotated[
+        str | None, typer.Option(help="A matplotlib colour map; default one that fits the quantity.")
+    ] = None,
+    outlines: Annotated[
+        str | None,
+        typer.Option(help="Outlines to draw: 'tiles' (Euclid grid), or a file: MOC, map, polygons."),
+    ] = None,
+    points: Annotated[
+        Path | None, typer.Option(help="Points to draw: a catalogue.", metavar="CATALOGUE")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the figure; '' for none.")] = None,
+    width: Annotated[
+        float, typer.Option(help="Of the figure, inches: 3.4 for one column of a journal, 7.1 for two.")
+    ] = 3.4,
+    dpi: Annotated[int, typer.Option(help="Pixels an inch of the figure, and of the map in it.")] = 300,
     as_json: AsJson = False,
 ) -> None:
     """Print what a product is, and draw it."""
-    from vmpz.run.tasks import read_product, summary_of
+    from vmpz.run.tasks import summary_of
 
+    if plot is not None:
+        _must_be_drawable(plot, colours, limits)
     summary = summary_of(file)
     if plot is not None:
-        from vmpz.report.figures import FORMATS, map_figure, save
+        from vmpz.report.figures import save
+        from vmpz.report.shown import figure_of_file
 
-        if plot.suffix.lower() not in FORMATS:
-            raise typer.BadParameter(f"{plot}: a figure must end in {', '.join(FORMATS)}")
-        save(map_figure(read_product(file)), plot)
+        figure = figure_of_file(
+            file, band=band, column=column, outlines=outlines, points=points, projection=projection,
+            centre_deg=centre, radius_deg=radius, limits=limits, colours=colours, title=title, width_in=width, dpi=dpi,
+        )  # fmt: skip
+        save(figure, plot)
     if as_json:
         typer.echo(json.dumps(summary, indent=1, default=str))
     else:
         known = {name: value for name, value in summary.items() if value is not None}
-        width = max(len(name) for name in known)
-        typer.echo("\n".join(f"{name:<{width}}  {value}" for name, value in known.items()))
+        width_of_names = max(len(name) for name in known)
+        typer.echo("\n".join(f"{name:<{width_of_names}}  {value}" for name, value in known.items()))
+
+
+def _must_be_drawable(plot: Path, colours: str | None, limits: tuple[float, float] | None) -> None:
+    """What can be told of a figure before its file is read."""
+    from vmpz.errors import InputError
+    from vmpz.report.figures import FORMATS
+    from vmpz.report.scales import scale_of
+
+    if plot.suffix.lower() not in FORMATS:
+        raise typer.BadParameter(f"{plot}: a figure must end in {', '.join(FORMATS)}")
+    try:
+        scale_of("number", [], "", limits, colours)
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 @app.command()
@@ -61,18 +113,29 @@ def nz(
         typer.Argument(help="A store, or tables of redshifts: files, @LIST.", metavar="STORE|FILE..."),
     ],
     name: Annotated[
-        str | None, typer.Option("--class", help="Class of galaxies; default the only one.")
+        str | None,
+        typer.Option(
+            "--class", help="Class of galaxies; default the only one.", autocompletion=completing.classes
+        ),
     ] = None,
     area: Annotated[
         str | None,
-        typer.Option("--area", "--patch", help="Patches or tiles, comma-separated; default all tiles."),
+        typer.Option(
+            "--area",
+            "--patch",
+            help="Patches or tiles, comma-separated; default all tiles.",
+            autocompletion=completing.areas,
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--output", "-o", help="Table to write (.fits, .csv, .parquet).")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell n(z) of each visibility class of a class of galaxies, summed over tiles."""
+    """Tell the redshift distribution of a class of galaxies.
+
+    n(z) of each class of visibility, summed over tiles.
+    """
     from vmpz.run.redshifts import distribution_of, redshift_tables
 
     found = distribution_of(redshift_tables(where, name, parts_of(area)))
@@ -171,9 +234,23 @@ def prov(
 
 
 @app.command()
-def doctor() -> None:
-    """Tell versions, readers, recipes, bit tables and what the machine offers."""
-    from vmpz.run.tasks import diagnosis
+def doctor(as_json: AsJson = False) -> int:
+    """Tell what this installation has, lacks and cannot do, and what helps.
 
-    for name, value in diagnosis().items():
-        typer.echo(f"{name:<12} {value}")
+    A line each: ok; missing (optional, with what it would give); problem (exit status 3).
+    """
+    try:
+        from vmpz.run.diagnosis import diagnosis
+    except ImportError as error:
+        return say(f"problem: {error}; `pip install --upgrade --force-reinstall vmpz` may mend it", REFUSED)
+    findings = diagnosis()
+    if as_json:
+        typer.echo(json.dumps([one.as_dict() for one in findings], indent=1))
+    else:
+        width = max(len(one.what) for one in findings)
+        for one in findings:
+            typer.echo(f"{one.verdict:<8} {one.what:<{width}}  {one.found}")
+            if one.advice:
+                typer.echo(f"{'':<8} {'':<{width}}  -> {one.advice}")
+    wrong = [one.what for one in findings if one.verdict == "problem"]
+    return say(f"problems: {', '.join(wrong)}", REFUSED) if wrong else DONE

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from vmpz.cli import completing
 from vmpz.cli.base import (
     DONE,
     FAILED_TILES,
@@ -65,12 +66,24 @@ def run(
             help="Where products go (folder or s3://bucket/prefix); default `store` beside the file."
         ),
     ] = None,
-    tiles: Annotated[str | None, typer.Option(help="Tile ids, comma-separated; then no patches.")] = None,
-    instruments: Annotated[
-        str | None, typer.Option(help="Instruments, comma-separated; then no patches.")
+    tiles: Annotated[
+        str | None,
+        typer.Option(help="Tile ids, comma-separated; then no patches.", autocompletion=completing.tiles),
     ] = None,
-    bands: Annotated[str | None, typer.Option(help="Bands, comma-separated; then no patches.")] = None,
-    products: Annotated[str | None, typer.Option(help="Kinds of product, comma-separated.")] = None,
+    instruments: Annotated[
+        str | None,
+        typer.Option(
+            help="Instruments, comma-separated; then no patches.", autocompletion=completing.instruments
+        ),
+    ] = None,
+    bands: Annotated[
+        str | None,
+        typer.Option(help="Bands, comma-separated; then no patches.", autocompletion=completing.bands),
+    ] = None,
+    products: Annotated[
+        str | None,
+        typer.Option(help="Kinds of product, comma-separated.", autocompletion=completing.products),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads of one process; default all cores.")
     ] = None,
@@ -120,11 +133,19 @@ def merge(
         typer.Option("--output", "-o", help="File to write, its end says the form; with --patch a folder."),
     ],
     order: Order = None,
-    form: Annotated[str | None, typer.Option("--format", help="Form, instead of what the name says.")] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="Form, instead of what the name says.", autocompletion=completing.forms
+        ),
+    ] = None,
     weight: Annotated[
         list[str] | None, typer.Option(help="Coverage files, folders or @LIST that weigh an average.")
     ] = None,
-    patch: Annotated[str | None, typer.Option(help="Patch of SURVEY.toml to merge from its store.")] = None,
+    patch: Annotated[
+        str | None,
+        typer.Option(help="Patch of SURVEY.toml to merge from its store.", autocompletion=completing.patches),
+    ] = None,
     store: Annotated[str | None, typer.Option(help="Store of the survey; default `store` beside it.")] = None,
     require_complete: Annotated[
         bool,
@@ -153,7 +174,7 @@ def merge(
     ] = False,
     convention: Convention = "OBSERVED",
 ) -> int:
-    """Join tile products into the map of a patch, at any coarser order, in any form."""
+    """Join tile products into one map: that of a patch, at any coarser order, in any form."""
     if patch is not None or (len(files) == 1 and files[0].endswith(".toml")):
         given = {
             "--weight": weight, "--region": region, "--cap": cap, "--owners": owners, "--allow-mixed": allow_mixed,
@@ -221,6 +242,7 @@ def convert(
         typer.Argument(
             help="What to write: .fits, .moc.fits, .plain.moc.fits, .moc.json, .ply, .parquet, .hsp, .hips, .stcs.",
             metavar="OUT",
+            autocompletion=completing.out_file,
         ),
     ],
     order: Order = None,
@@ -248,7 +270,7 @@ def demo(
     tiles: Annotated[int, typer.Option(min=1, help="Number of tiles.")] = 4,
     size: Annotated[int, typer.Option(min=192, help="Pixels along the 32' side of a tile.")] = 1200,
 ) -> int:
-    """Simulate a small survey, run and verify it, cut a mask, freeze a release, draw maps and points, test them."""
+    """Simulate a small survey: run and verify it, cut a mask, freeze a release, draw maps and points, test them."""
     from vmpz.report.gallery import gallery
     from vmpz.report.progress import Reporter
     from vmpz.report.validation import draw_validation

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from vmpz.cli import completing
 from vmpz.cli.base import AsJson, app, parts_of, table_of
 
 __all__ = ["mask"]
@@ -25,20 +26,30 @@ def mask(
         Path | None, typer.Option("--output", "-o", help="File to write (.fits, .moc.fits, ...).")
     ] = None,
     area: Annotated[
-        str | None, typer.Option(help="Patch or tile; default the only patch, else all tiles.")
+        str | None,
+        typer.Option(
+            help="Patch or tile; default the only patch, else all tiles.", autocompletion=completing.areas
+        ),
     ] = None,
     order: Annotated[
         int | None,
         typer.Option(min=0, max=29, help="Order at which it is evaluated; default that of the finest map."),
     ] = None,
     within: Annotated[
-        str | None, typer.Option(help="Map whose cells count, or 'sky'; default the cells of all maps named.")
+        str | None,
+        typer.Option(
+            help="Map whose cells count, or 'sky'; default the cells of all maps named.",
+            autocompletion=completing.maps,
+        ),
     ] = None,
     values: Annotated[
         Literal["binary", "fraction"],
         typer.Option(help="What the mask holds: 1, or the observed fraction of the weight."),
     ] = "binary",
-    weight: Annotated[str | None, typer.Option(help="Coverage in which areas are counted.")] = None,
+    weight: Annotated[
+        str | None,
+        typer.Option(help="Coverage in which areas are counted.", autocompletion=completing.maps),
+    ] = None,
     table: Annotated[bool, typer.Option("--table", help="Print what each term costs.")] = False,
     curve: Annotated[
         str | None, typer.Option(help="Print area against the cut on a map.", metavar="NAME[:FROM:TO:STEP]")
@@ -48,7 +59,10 @@ def mask(
         typer.Option(help="Instead of an expression: all bands of a kind."),
     ] = None,
     bands: Annotated[
-        str | None, typer.Option(help="Bands to intersect, comma-separated; default all.")
+        str | None,
+        typer.Option(
+            help="Bands to intersect, comma-separated; default all.", autocompletion=completing.bands
+        ),
     ] = None,
     rule: Annotated[
         Literal["MIN", "PRODUCT"],

@@ -10,13 +10,24 @@ from typing import Annotated, Any
 
 import typer
 
+from vmpz.cli import completing
 from vmpz.cli.base import DONE, UNVERIFIED, AsJson, app, parts_of, table_of
 
 __all__ = ["list_", "query", "release", "status"]
 
 StoreWord = Annotated[str, typer.Argument(help="Folder, or address (s3://bucket/prefix).", metavar="STORE")]
-Kinds = Annotated[str | None, typer.Option(help="Kinds of product, comma-separated; default all.")]
-Bands = Annotated[str | None, typer.Option(help="Bands, comma-separated; default all.")]
+Kinds = Annotated[
+    str | None,
+    typer.Option(help="Kinds of product, comma-separated; default all.", autocompletion=completing.kinds),
+]
+Bands = Annotated[
+    str | None,
+    typer.Option(help="Bands, comma-separated; default all.", autocompletion=completing.bands),
+]
+Area = Annotated[
+    str | None,
+    typer.Option(help="Tiles or patches, comma-separated; default all.", autocompletion=completing.areas),
+]
 LISTED = ("area", "kind", "quantity", "statistic", "selection", "band", "order", "state", "digest", "file")
 
 
@@ -25,7 +36,7 @@ def list_(
     store: StoreWord,
     kinds: Kinds = None,
     bands: Bands = None,
-    area: Annotated[str | None, typer.Option(help="Tiles or patches, comma-separated; default all.")] = None,
+    area: Area = None,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Make the index again from the manifests.")
     ] = False,
@@ -67,11 +78,17 @@ def query(
     kinds: Kinds = None,
     bands: Bands = None,
     area: Annotated[
-        str | None, typer.Option(help="Patches or tiles, comma-separated; default all tiles.")
+        str | None,
+        typer.Option(
+            help="Patches or tiles, comma-separated; default all tiles.", autocompletion=completing.areas
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell the values of all maps at a position, for the objects of a catalogue, or inside a region."""
+    """Tell the values of all maps at a position.
+
+    Or add them to the objects of a catalogue, or tell what lies inside a region.
+    """
     from vmpz.run import query as ask
     from vmpz.run.store import Store
 
@@ -126,7 +143,7 @@ def _short(value: Any) -> Any:
 release = typer.Typer(no_args_is_help=True, help="Named, frozen lists of products that a store keeps.")
 app.add_typer(release, name="release")
 
-Name = Annotated[str, typer.Argument(help="Name of the release.")]
+Name = Annotated[str, typer.Argument(help="Name of the release.", autocompletion=completing.releases)]
 
 
 @release.callback()
@@ -146,7 +163,7 @@ def create(
     name: Name,
     kinds: Kinds = None,
     bands: Bands = None,
-    area: Annotated[str | None, typer.Option(help="Tiles or patches, comma-separated; default all.")] = None,
+    area: Area = None,
     as_json: AsJson = False,
 ) -> None:
     """Freeze the products of the store under a name; their files are verified and kept."""
@@ -170,8 +187,11 @@ def list_releases(context: typer.Context, as_json: AsJson = False) -> None:
 @release.command()
 def diff(
     context: typer.Context,
-    one: Annotated[str, typer.Argument(help="Earlier release.")],
-    other: Annotated[str | None, typer.Argument(help="Later release; default the store as it is.")] = None,
+    one: Annotated[str, typer.Argument(help="Earlier release.", autocompletion=completing.releases)],
+    other: Annotated[
+        str | None,
+        typer.Argument(help="Later release; default the store as it is.", autocompletion=completing.releases),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell which products were added, removed and changed."""
@@ -214,7 +234,10 @@ def export(
     name: Name,
     out: Annotated[Path, typer.Argument(help="Folder to make.")],
     form: Annotated[
-        str, typer.Option("--format", help="copy, or the form in which maps are written.")
+        str,
+        typer.Option(
+            "--format", help="copy, or the form in which maps are written.", autocompletion=completing.forms
+        ),
     ] = "copy",
 ) -> None:
     """Write a release into a folder, with SHA256SUMS."""

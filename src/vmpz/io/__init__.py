@@ -27,7 +27,7 @@ from vmpz.io.mangle_reading import read_mangle, read_polygons
 from vmpz.io.metadata import COVERAGE_TYPE, key_of
 from vmpz.io.multiband import bands_in, publish_multiband, read_multiband, write_multiband
 from vmpz.io.names import descriptor_name, file_name
-from vmpz.io.numbers import write_columns
+from vmpz.io.numbers import csv_of, write_columns
 from vmpz.io.orders import degraded
 from vmpz.io.paramsxml import read_parameters, write_parameters
 from vmpz.io.parquet import bit_plane_table, plain_table, read_bit_plane, read_statistics, statistics_table
@@ -60,6 +60,7 @@ __all__ = [
     "convert",
     "create_random_fits",
     "create_random_parquet",
+    "csv_of",
     "degraded",
     "describe",
     "describe_map",

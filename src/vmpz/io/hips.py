@@ -127,6 +127,7 @@ def write_picture(file: RowsFile, path: Path, column: str = "WEIGHT") -> None:
 
     Pixels are float32, which every viewer draws (no other type is sure to be): whole numbers are exact up to 2**24.
     Rows of that type are mapped, not loaded: memory is set by the ranges of the cells (16 bytes each) and one tile.
+    Coarser orders of a map that cannot be degraded are means.
 
     Parameters
     ----------
@@ -147,6 +148,8 @@ def write_picture(file: RowsFile, path: Path, column: str = "WEIGHT") -> None:
     )
     is_map = column == "WEIGHT"
     product = Product(file.key, {}, None, file.keywords, file.unit if is_map else "")
+    if degrade_rule_of(product) not in DEGRADE_RULES:
+        product = replace(product, keywords={**file.keywords, "DEGRULE": "MEAN"})
     values = records[column].astype(">f4", copy=False)
     _write(path, product, cells, values, "OBSERVED", "" if is_map else f"/{column}")
 

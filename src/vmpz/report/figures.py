@@ -1,8 +1,8 @@
 """Figures of maps, for papers, pages and notebooks.
 
 Every figure is a plain `matplotlib.figure.Figure`, made without `pyplot`: no backend is chosen and no global setting
-is left changed. A map is sampled at the pixels of the figure without smoothing (`vmpz.report.projections`), with colours
-that fit what it is (`vmpz.report.scales`).
+is left changed. A map is sampled at the pixels of the figure without smoothing (`vmpz.report.projections`), with
+colours that fit what it is (`vmpz.report.scales`).
 
 >>> import vmpz
 >>> from vmpz.report.figures import map_figure, save
@@ -32,14 +32,32 @@ from vmpz.errors import InputError
 from vmpz.files.write import write_whole
 from vmpz.products import SUBCELL, Product
 from vmpz.report.layout import Box, Rectangle
-from vmpz.report.overlays import Outlines, draw_graticule, draw_outlines, draw_points, draw_scale_bar, rings_of
+from vmpz.report.overlays import (
+    Outlines,
+    draw_graticule,
+    draw_outlines,
+    draw_points,
+    draw_scale_bar,
+    rings_of,
+)
 from vmpz.report.palette import ABSENT, INK, MUTED, SURFACE
 from vmpz.report.projections import Picture, SkyFrame, chosen, sampled
 from vmpz.report.scales import LEVELS, Scale, axis_label, scale_name, scale_of
 from vmpz.run.overview.content import Floats, MapOverview, RandomsOverview
 from vmpz.sky.skymap import SkyMap
 
-__all__ = ["COLUMN_IN", "FORMATS", "PAGE_IN", "Panel", "map_figure", "overview_map", "panel_of", "randoms_map", "save", "sheet"]
+__all__ = [
+    "COLUMN_IN",
+    "FORMATS",
+    "PAGE_IN",
+    "Panel",
+    "map_figure",
+    "overview_map",
+    "panel_of",
+    "randoms_map",
+    "save",
+    "sheet",
+]
 
 FORMATS = (".png", ".pdf", ".svg", ".jpg")
 """Suffixes of the figures that can be written."""
@@ -61,7 +79,12 @@ TITLES = {
     "depth": "Depth",
     "visibility": "Visibility",
 }
-REPRODUCIBLE = {"svg.hashsalt": "vmpz", "svg.fonttype": "none", "pdf.fonttype": 42, "path.simplify": True}
+REPRODUCIBLE: Any = {
+    "svg.hashsalt": "vmpz",
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+    "path.simplify": True,
+}
 METADATA: dict[str, dict[str, Any]] = {
     ".png": {"Software": None},
     ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -139,7 +162,7 @@ def map_figure(
     centre_deg: tuple[float, float] | None = None,
     radius_deg: float | None = None,
     outlines: Outlines | None = None,
-    points: tuple[ArrayLike, ArrayLike] | None = None,
+    points: tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, int] | None = None,
     width_in: float = COLUMN_IN,
     size_pt: float = SIZE_PT,
     dpi: int = 300,
@@ -162,8 +185,8 @@ def map_figure(
     outlines : polygons or CellSet, optional
         Arrays (m, 2) of lon and lat in degrees, as a sequence or by name, which the figure then shows whole; or the
         cells of a region.
-    points : (lon_deg, lat_deg), optional
-        Of very many every k-th is drawn, which the title then says.
+    points : (lon_deg, lat_deg) or (lon_deg, lat_deg, every), optional
+        Of very many every k-th is drawn, which the figure then says; `every` is how they were thinned before.
     width_in : float
         Of the figure, inches: `COLUMN_IN` or `PAGE_IN` of a journal.
     size_pt : float
@@ -186,16 +209,19 @@ def map_figure(
     )
     box = Box(_pixels(width_in, dpi), size_pt, dpi, bool(panel.title), bool(panel.label))
     if box.columns < LEAST_COLUMNS:
-        raise InputError(f"a figure {width_in:g} inches wide has no room for a map between labels of {size_pt:g} pt")
+        raise InputError(
+            f"a figure {width_in:g} inches wide has no room for a map between labels of {size_pt:g} pt"
+        )
     rings = [] if outlines is None else rings_of(outlines)
     frame = chosen([panel.map], box.columns, projection, centre_deg, radius_deg, rings)
     figure, size = _figure((box.width, box.height(frame)), dpi)
     axes = _draw_panel(figure, box, box.places(frame, size, 0, 0), panel, frame)
     if outlines is not None:
         draw_outlines(axes, frame, outlines, size_pt / 10.0)
-    every = 1 if points is None else draw_points(axes, frame, *points, size_pt=size_pt / 6.0)
-    if every > 1:
-        axes.set_title(f"every {every}th point", loc="right", fontsize=0.85 * size_pt, color=MUTED)
+    if points is not None:
+        every = draw_points(axes, frame, points[0], points[1], size_pt / 6.0) * (*points, 1)[2]
+        if every > 1:
+            axes.set_title(f"every {every}th point", loc="right", fontsize=0.85 * size_pt, color=MUTED)
     return figure
 
 
@@ -220,11 +246,15 @@ def sheet(panels: Sequence[Panel], heading: str = "", columns: int = 3, dpi: int
     figure, size = _figure((columns * box.width, above + rows * high), dpi)
     for number, panel in enumerate(panels):
         row, column = divmod(number, columns)
-        _draw_panel(figure, box, box.places(frame, size, column * box.width, above + row * high), panel, frame)
+        _draw_panel(
+            figure, box, box.places(frame, size, column * box.width, above + row * high), panel, frame
+        )
     if heading:
         fitting = 108.0 * size[0] / dpi / len(heading)
-        text = {"color": INK, "fontsize": min(13.0, fitting), "fontweight": "bold"}
-        figure.text(0.02, 1.0 - 0.55 * above / size[1], heading, va="center", **text)
+        middle = 1.0 - 0.55 * above / size[1]
+        figure.text(
+            0.02, middle, heading, va="center", color=INK, fontsize=min(13.0, fitting), fontweight="bold"
+        )
     return figure
 
 
@@ -327,7 +357,8 @@ def _draw_bar(figure: Figure, box: Box, place: Rectangle, scale: Scale) -> None:
     axes = figure.add_axes(place)
     shown = ScalarMappable(scale.norm, scale.colours)
     bar = figure.colorbar(shown, cax=axes, orientation="horizontal", extend=scale.extend, extendfrac=0.03)
-    bar.solids.set_rasterized(True)
+    if bar.solids is not None:
+        bar.solids.set_rasterized(True)
     bar.set_ticks(list(scale.ticks), labels=list(scale.names))
     bar.minorticks_off()
     bar.outline.set_visible(False)

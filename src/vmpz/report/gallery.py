@@ -38,4 +38,3 @@ def _sheet_of(product: Product) -> str:
     if product.key.kind == "visibility":
         return f"visibility-{product.key.quantity}"
     return "all-bands" if product.key.band == "-" else product.key.band
-

@@ -58,7 +58,9 @@ class Box:
         under = BELOW[frame.kind] + BAR + BAR_TICKS + (BAR_LABEL if self.labelled else 0.0)
         return self._top + frame.shape[0] + self._px(under)
 
-    def places(self, frame: SkyFrame, figure: tuple[int, int], left: int, top: int) -> tuple[Rectangle, Rectangle]:
+    def places(
+        self, frame: SkyFrame, figure: tuple[int, int], left: int, top: int
+    ) -> tuple[Rectangle, Rectangle]:
         """Map and colour bar of the panel whose upper left corner is there, in a figure of width and height."""
         rows, columns = frame.shape
         x, y = left + self._px(LEFT[frame.kind]), top + self._top + rows

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 from astropy.units import deg as degree
@@ -106,7 +107,11 @@ def _joined(rings: Sequence[Floats], frame: SkyFrame) -> Line | None:
         if not np.any((x > -1) & (x < columns) & (y > -1) & (y < rows)):
             continue
         known = np.isfinite(x) & np.isfinite(y)
-        jump = np.hypot(np.diff(x), np.diff(y)) > columns / 4.0 if frame.kind == "allsky" else np.zeros(x.size - 1, bool)
+        jump = (
+            np.hypot(np.diff(x), np.diff(y)) > columns / 4.0
+            if frame.kind == "allsky"
+            else np.zeros(x.size - 1, bool)
+        )
         starts = np.concatenate(([True], jump | ~known[:-1]))[known]
         vertices.append(np.round(np.stack((x, y), axis=1)[known], 3))
         codes.append(np.where(starts, Line.MOVETO, Line.LINETO))
@@ -119,7 +124,7 @@ def _strided(ring: Floats) -> tuple[Floats, Floats]:
     """The positions of a closed ring with points between them along great circles."""
     corners = unit_vectors(ring[:, 0], ring[:, 1])
     lines = []
-    for one, other in zip(corners[:-1], corners[1:], strict=True):
+    for one, other in pairwise(corners):
         length = math.degrees(2.0 * math.asin(min(1.0, float(np.linalg.norm(other - one)) / 2.0)))
         share = np.linspace(0.0, 1.0, max(1, math.ceil(length / STRIDE_DEG)) + 1)[:-1, None]
         lines.append((1.0 - share) * one + share * other)
@@ -153,15 +158,15 @@ def _runs(marks: NDArray[np.bool_]) -> Iterable[tuple[int, tuple[int, int]]]:
         yield row, (first, last)
 
 
-def draw_points(axes: Axes, frame: SkyFrame, lon_deg: ArrayLike, lat_deg: ArrayLike, size_pt: float = 1.4) -> int:
+def draw_points(
+    axes: Axes, frame: SkyFrame, lon_deg: ArrayLike, lat_deg: ArrayLike, size_pt: float = 1.4
+) -> int:
     """Draw points, of very many every k-th; gives k."""
     lon, lat = (np.asarray(one, np.float64).ravel() for one in (lon_deg, lat_deg))
     if lon.shape != lat.shape:
         raise InputError(f"points must have one latitude a longitude, found {lon.size} and {lat.size}")
     x, y = frame.pixels(lon, lat)
-    shown = np.flatnonzero(
-        (x > -0.5) & (x < frame.shape[1] - 0.5) & (y > -0.5) & (y < frame.shape[0] - 0.5)
-    )
+    shown = np.flatnonzero((x > -0.5) & (x < frame.shape[1] - 0.5) & (y > -0.5) & (y < frame.shape[0] - 0.5))
     every = max(1, math.ceil(shown.size / MOST_POINTS))
     shown = shown[::every]
     drawn: PathCollection = axes.scatter(

@@ -1,13 +1,13 @@
 """Plots of what an overview holds: distributions of area, correlations, densities, n(z), bits, seams.
 
-Every function gives a `matplotlib.figure.Figure` for a column of a page (`vmpz.report.themes.inline_svg` makes it part of
-one); where there is nothing to show, the figure says so.
+Every function gives a `matplotlib.figure.Figure` for a column of a page (`vmpz.report.themes.inline_svg` makes it
+part of one); where there is nothing to show, the figure says so.
 """
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -30,8 +30,8 @@ from vmpz.run.redshifts import Distribution
 from vmpz.sky import hpx
 
 __all__ = [
-    "area_deeper", "area_kept", "bit_areas", "correlation_matrix", "density_by_visibility", "depth_area_figure", "histogram",
-    "redshift_distribution", "seam_steps",
+    "area_deeper", "area_kept", "bit_areas", "correlation_matrix", "density_by_visibility", "depth_area_figure",
+    "histogram", "redshift_distribution", "seam_steps",
 ]  # fmt: skip
 
 HEIGHT_IN = 3.9
@@ -105,7 +105,9 @@ def correlation_matrix(found: Correlations) -> Figure:
         return _nothing(figure, axes, "no maps")
     image = np.ma.masked_invalid(found.matrix)
     shown = axes.imshow(image, cmap=table, vmin=-1.0, vmax=1.0, interpolation="none", aspect="auto")
-    axes.set_xticks(range(number), names, rotation=90, rotation_mode="anchor", ha="right", va="center", fontsize=size)
+    axes.set_xticks(
+        range(number), names, rotation=90, rotation_mode="anchor", ha="right", va="center", fontsize=size
+    )
     axes.set_yticks(range(number), names, fontsize=size)
     axes.tick_params(length=0, labelcolor=INK)
     axes.spines[:].set_visible(False)
@@ -113,7 +115,8 @@ def correlation_matrix(found: Correlations) -> Figure:
         _numbers(axes, found.matrix, size)
     place = (margin / width, 0.36 / height, side / width, 0.13 / height)
     colours = figure.colorbar(shown, cax=figure.add_axes(place), orientation="horizontal")
-    colours.solids.set_rasterized(True)
+    if colours.solids is not None:
+        colours.solids.set_rasterized(True)
     colours.outline.set_visible(False)
     colours.set_ticks([-1.0, -0.5, 0.0, 0.5, 1.0], labels=["−1", "−0.5", "0", "0.5", "1"])
     colours.ax.tick_params(labelsize=9, color=MUTED, labelcolor=INK, length=2.5, pad=2)
@@ -125,7 +128,11 @@ def _numbers(axes: Axes, matrix: Floats, size: float) -> None:
     for (row, column), value in np.ndenumerate(matrix):
         if math.isfinite(value):
             colour = "#ffffff" if abs(value) > 0.6 else "#101418"
-            text = f"{value:.2f}".replace("-", "−").replace("0.", ".", 1) if abs(value) < 0.995 else f"{value:.0f}".replace("-", "−")
+            text = (
+                f"{value:.2f}".replace("-", "−").replace("0.", ".", 1)
+                if abs(value) < 0.995
+                else f"{value:.0f}".replace("-", "−")
+            )
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
 
 
@@ -169,7 +176,9 @@ def bit_areas(bits: Sequence[Bit]) -> Figure:
     """Area that each flag bit hits; bits that count for the mask are filled."""
     ordered = sorted(bits, key=lambda one: (one.band, one.number))
     bands = len({one.band for one in ordered}) > 1
-    names = [f"{one.band}  {one.number} {one.name}" if bands else f"{one.number} {one.name}" for one in ordered]
+    names = [
+        f"{one.band}  {one.number} {one.name}" if bands else f"{one.number} {one.name}" for one in ordered
+    ]
     height = 0.95 + 0.27 * max(1, len(ordered))
     margin = 0.15 + 0.11 * max((len(name) for name in names), default=0)
     figure = Figure((INLINE_IN, height), facecolor=SURFACE)
@@ -197,19 +206,24 @@ def bit_areas(bits: Sequence[Bit]) -> Figure:
     return figure
 
 
-def seam_steps(seams: Sequence[Seam]) -> Figure:
-    """Steps across the borders of tiles in units of their errors, against the normal law."""
-    figure, axes = _plot("step across a border / its error", "pairs of tiles and maps")
+def seam_steps(seams: Sequence[Seam], total: int | None = None) -> Figure:
+    """Steps across the borders of tiles in units of their errors, against the normal law.
+
+    `total` is how many there are, where `seams` are the most significant ones alone.
+    """
+    figure, axes = _plot("step across a border / its error", "borders of tiles, by map")
     pulls = np.array([one.step / one.error for one in seams if one.error > 0.0])
     pulls = pulls[np.isfinite(pulls)]
     if not pulls.size:
         return _nothing(figure, axes, "no borders")
+    total = max(total or 0, pulls.size)
     reach = max(4.0, min(20.0, math.ceil(float(np.abs(pulls).max()))))
     edges = np.linspace(-reach, reach, 2 * math.ceil(reach / max(0.5, reach / 20.0)) + 1)
     counts, _ = np.histogram(np.clip(pulls, -reach, reach), edges)
-    axes.stairs(counts, edges, fill=True, color=SERIES[0], alpha=0.85, linewidth=0, label="found")
+    found = "found" if total == pulls.size else f"the {pulls.size} most significant of {total}"
+    axes.stairs(counts, edges, fill=True, color=SERIES[0], alpha=0.85, linewidth=0, label=found)
     x = np.linspace(-min(reach, 5.0), min(reach, 5.0), 101)
-    law = pulls.size * (edges[1] - edges[0]) * np.exp(-(x**2) / 2.0) / math.sqrt(2.0 * math.pi)
+    law = total * (edges[1] - edges[0]) * np.exp(-(x**2) / 2.0) / math.sqrt(2.0 * math.pi)
     axes.plot(x, law, color=LAW, linewidth=1.6, label="normal law")
     axes.set_xlim(-reach, reach)
     axes.set_ylim(0.0, None)
@@ -219,7 +233,7 @@ def seam_steps(seams: Sequence[Seam]) -> Figure:
 
 def depth_area_figure(depths: Sequence[Product], width_in: float = 7.1) -> Figure:
     """Distribution of depth, and the area deeper than a magnitude, of the depth maps of several bands."""
-    figure = Figure((width_in, 0.42 * width_in), layout="constrained", facecolor=SURFACE)
+    figure = Figure((width_in, 0.42 * width_in), dpi=150, layout="constrained", facecolor=SURFACE)
     left, right = figure.subplots(1, 2)
     shown = [one for one in depths if len(one.map)]
     for number, product in enumerate(shown):
@@ -228,9 +242,19 @@ def depth_area_figure(depths: Sequence[Product], width_in: float = 7.1) -> Figur
         low, high = np.percentile(values, (0.5, 99.9))
         counts, edges = np.histogram(values, np.linspace(low - 0.05, high + 0.05, 61))
         left.stairs(area * counts, edges, fill=True, alpha=0.55, color=SERIES[number % len(SERIES)])
-        right.step(*_thinned(values, area * np.arange(values.size, 0, -1)), where="pre", **_line(number), label=product.key.band)
+        right.step(
+            *_thinned(values, area * np.arange(values.size, 0, -1)),
+            where="pre",
+            **_line(number),
+            label=product.key.band,
+        )
     for axes, label in ((left, "area in a bin [deg²]"), (right, "area deeper [deg²]")):
-        _furnish(axes, axis_label(shown[0].key, "mag", shown[0].keywords) if shown else "depth [AB mag]", label, size=9.0)
+        _furnish(
+            axes,
+            axis_label(shown[0].key, "mag", shown[0].keywords) if shown else "depth [AB mag]",
+            label,
+            size=9.0,
+        )
         axes.set_ylim(0.0, None)
     if shown:
         _legend(right, len(shown), 9.0)
@@ -261,7 +285,9 @@ def _furnish(axes: Axes, x: str, y: str, along: str = "y", size: float = INLINE_
 
 def _nothing(figure: Figure, axes: Axes, why: str) -> Figure:
     axes.set_axis_off()
-    axes.text(0.5, 0.5, why, ha="center", va="center", transform=axes.transAxes, color=MUTED, fontsize=INLINE_PT)
+    axes.text(
+        0.5, 0.5, why, ha="center", va="center", transform=axes.transAxes, color=MUTED, fontsize=INLINE_PT
+    )
     return figure
 
 
@@ -272,7 +298,7 @@ def _legend(axes: Axes, entries: int, size: float = INLINE_PT) -> None:
     )  # fmt: skip
 
 
-def _line(number: int) -> dict[str, object]:
+def _line(number: int) -> dict[str, Any]:
     return {
         "color": SERIES[number % len(SERIES)],
         "linestyle": DASHES[number // len(SERIES) % len(DASHES)],
@@ -306,7 +332,7 @@ def _coarser(spread: Spread, most: int) -> tuple[Floats, NDArray[np.float64]]:
     return np.append(spread.edges[starts], spread.edges[-1]), np.add.reduceat(spread.area_deg2, starts)
 
 
-def _thinned(x: Floats, y: Floats, most: int = 200) -> tuple[Floats, Floats]:
+def _thinned(x: NDArray[Any], y: NDArray[Any], most: int = 200) -> tuple[NDArray[Any], NDArray[Any]]:
     """Every k-th point of a curve, and its last."""
     if len(x) <= most:
         return x, y

@@ -1,10 +1,11 @@
 """Maps on the pixels of a figure: gnomonic (lines are great circles) or all-sky (equal areas), as FITS WCS in ICRS.
 
-Where a cell is at least `WIDE` pixels across, a pixel shows the value of the cell under its centre: no smoothing, and no
-cell is missed. Where cells are smaller, a pixel shows the mean of what is listed under it, and is as opaque as the listed
-share of it: a hole of half a pixel makes it half transparent, a cell alone on its pixel colours it faintly; nothing comes
-and goes with the raster. Such pixels are sampled at a grid of points that no cell slips through, on cells of the map
-degraded to about the size of a pixel.
+Where a cell is at least `WIDE` pixels across, a pixel shows the value of the cell under its centre: no smoothing, and
+no cell is missed. Where cells are smaller, a pixel shows the mean of what is listed under it, and is as opaque as the
+listed share of it: a hole of half a pixel makes it half transparent, a cell alone on its pixel colours it faintly;
+nothing comes and goes with the raster. Such pixels are sampled at a grid of points that no cell slips through, on cells
+of the map degraded to about the size of a pixel. (At the limb of an all-sky figure, where pixels are sheared, a cell
+that no point found is put into the pixel of its centre.)
 
 Mollweide's projection keeps areas (Calabretta & Greisen 2002, A&A 395, 1077, sections 5.1.3 and 5.3.3).
 """
@@ -138,11 +139,15 @@ def chosen(
             f"a centre must be a longitude and a latitude in degrees, found {centre_deg[0]:g} {centre_deg[1]:g}"
         )
     if radius_deg is not None and not 0.0 < radius_deg <= STEEPEST_DEG:
-        raise InputError(f"the radius of a frame must lie in (0, {STEEPEST_DEG:g}] degrees, found {radius_deg:g}")
+        raise InputError(
+            f"the radius of a frame must lie in (0, {STEEPEST_DEG:g}] degrees, found {radius_deg:g}"
+        )
     if projection == "allsky":
         return allsky(columns, None if centre_deg is None else centre_deg[0])
     lon, lat, cell_deg = _corners_of(maps)
-    lon, lat = (np.concatenate([one, *(part[:, axis] for part in beside)]) for axis, one in enumerate((lon, lat)))
+    lon, lat = (
+        np.concatenate([one, *(part[:, axis] for part in beside)]) for axis, one in enumerate((lon, lat))
+    )
     centre = centre_deg or _middle(lon, lat)
     if radius_deg is not None:
         return gnomonic(columns, centre, (-radius_deg, radius_deg, -radius_deg, radius_deg))
@@ -348,6 +353,8 @@ def _points(frame: SkyFrame, order: int) -> Iterator[tuple[Floats, Floats]]:
     """Positions of the points at which pixels are sampled, nearest to the centre first."""
     number = math.ceil(frame.pixel_deg / (DENSE * math.sqrt(hpx.cell_area_deg2(order))))
     offsets = (np.arange(number) + 0.5) / number - 0.5
-    places = sorted(((x, y) for y in offsets.tolist() for x in offsets.tolist()), key=lambda one: math.hypot(*one))
+    places = sorted(
+        ((x, y) for y in offsets.tolist() for x in offsets.tolist()), key=lambda one: math.hypot(*one)
+    )
     for dx, dy in places:
         yield frame.positions(dx, dy)

@@ -1,23 +1,27 @@
 """Scales: which colours and which law a map of a kind or quantity is shown with, and the limits that its values need.
 
-| scale | for | colours | law |
-| --- | --- | --- | --- |
-| fraction | observed fractions | viridis | linear, 0 to 1; two classes where every value is 0 or 1 |
-| flagged | flagged fractions, bits | magma_r, without black | square root from 0, so that small fractions show; two classes likewise |
-| probability | visibility | viridis | linear from 0 |
-| magnitude | depths, magnitudes | cividis | linear, percentiles |
-| number | anything else | plasma | linear, percentiles |
-| time | dates, times | YlGnBu | linear, percentiles |
-| long | positive with a long tail: noise, weights, densities | inferno, without black | logarithmic above a factor of 10, else linear |
-| count | whole numbers | YlGnBu | one colour a number, or a step, at most 10; linear where means of them are shown |
-| signed | residuals, ellipticities, refraction | RdBu_r | linear, symmetric about 0; as `number` where all have one sign |
-| angle | position angles | twilight | linear over the full circle |
-| label | indices of tiles | Okabe-Ito | a colour a value, by turns |
+=========== ================================= ============ =============================================================
+scale       for                               colours      law
+=========== ================================= ============ =============================================================
+fraction    observed fractions                viridis      linear, 0 to 1; two classes where all are 0 or 1
+flagged     flagged fractions, bits           magma_r      square root from 0: small ones show; two classes likewise
+probability visibility                        viridis      linear, from 0
+magnitude   depths, magnitudes                cividis      linear, percentiles
+number      anything else                     plasma       linear, percentiles
+time        dates, times                      YlGnBu       linear, percentiles
+long        noise, weights, densities         inferno      logarithmic over more than a factor of 10, else linear
+count       whole numbers                     YlGnBu       a colour a number, or a step, at most 10; of means linear
+signed      residuals, ellipticities          RdBu_r       linear, symmetric about 0; as number where all have one sign
+angle       position angles                   twilight     linear over the full circle
+label       indices of tiles                  Okabe-Ito    a colour a value, by turns
+=========== ================================= ============ =============================================================
 
-Sequential colours have monotonic lightness, also to readers with protanopia, deuteranopia or tritanopia, and the ends of
-all scales stay apart (tested by the simulation of Machado, Oliveira & Fernandes 2009, IEEE TVCG 15, 1291, in CIELAB).
-The categorical colours are those of Okabe & Ito (2008). Limits are round numbers: the percentiles 0.5 and 99.5 of what
-is shown, moved outward to the step of the ticks.
+(Of magma_r and inferno the part without black, which does not show on a dark page.)
+
+Sequential colours have monotonic lightness, also to readers with protanopia, deuteranopia or tritanopia, and the ends
+of all scales stay apart (tested by the simulation of Machado, Oliveira & Fernandes 2009, IEEE TVCG 15, 1291, in
+CIELAB). The categorical colours are those of Okabe & Ito (2008). Limits are round numbers: the percentiles 0.5 and
+99.5 of what is shown, moved outward to the step of the ticks.
 """
 
 import difflib
@@ -25,6 +29,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -314,7 +319,7 @@ def _whole_steps() -> Sequence[float]:
     return [place * 10.0**power for power in range(19) for place in (1.0, 2.0, 5.0)]
 
 
-def _steps(starts: Floats, shown: Floats, label: str, table: Colormap, width: float = 1.0) -> Scale:
+def _steps(starts: NDArray[Any], shown: Floats, label: str, table: Colormap, width: float = 1.0) -> Scale:
     """One colour for each step, named by its first whole number."""
     number = len(starts)
     places = np.linspace(0.15, 0.95, number) if number > 1 else [0.6]
@@ -337,7 +342,9 @@ def _labels(shown: Floats, label: str) -> Scale:
     if number > MOST_STEPS:
         return Scale(table, BoundaryNorm(bounds.tolist(), number), (), (), "neither", f"{label} ({number})")
     names = tuple(f"{value:.0f}" for value in values)
-    return Scale(table, BoundaryNorm(bounds.tolist(), number), tuple(centres.tolist()), names, "neither", label)
+    return Scale(
+        table, BoundaryNorm(bounds.tolist(), number), tuple(centres.tolist()), names, "neither", label
+    )
 
 
 def _extend(shown: Floats, limits: tuple[float, float]) -> str:
@@ -379,12 +386,14 @@ def _round_decades(low: float, high: float) -> tuple[float, float]:
     return max(below * place for place in (1.0, 2.0, 5.0) if below * place <= low), _round_up(high)
 
 
-def _named(ticks: Floats, step: float, label: str) -> tuple[tuple[str, ...], str]:
+def _named(ticks: NDArray[Any], step: float, label: str) -> tuple[tuple[str, ...], str]:
     """Names of ticks with the decimals that their step needs; a power of ten goes into the label."""
     most = float(np.max(np.abs(ticks), initial=0.0))
     power = math.floor(math.log10(most)) if most and not 1e-3 <= most < 1e6 else 0
     step, shown = step / 10.0**power, ticks / 10.0**power
-    decimals = next((place for place in range(12) if abs(step * 10**place - round(step * 10**place)) < 1e-6), 6)
+    decimals = next(
+        (place for place in range(12) if abs(step * 10**place - round(step * 10**place)) < 1e-6), 6
+    )
     names = tuple(f"{tick + 0.0:.{decimals}f}".replace("-", "−") for tick in np.round(shown, decimals) + 0.0)
     return names, _scaled(label, power) if power else label
 

@@ -1,9 +1,9 @@
 """Figures as part of a page: an SVG element that takes its colours and its font from the page.
 
-A figure in the colours of `vmpz.report.palette` is written as SVG; then each of these colours becomes ``var(--ink, #...)``
-and so on, so that the page decides what they are, in light and in dark. Maps and colour bars are images with a palette,
-transparent where no cell is. Text stays text. There are no fixed sizes, no style sheet, no metadata, and no names but
-those that are referred to, which begin with a prefix of the figure's own.
+A figure in the colours of `vmpz.report.palette` is written as SVG; then each of these colours becomes
+``var(--ink, #...)`` and so on, so that the page decides what they are, in light and in dark. Maps and colour bars are
+images with a palette, transparent where no cell is. Text stays text. There are no fixed sizes, no style sheet, no
+metadata, and no names but those that are referred to, which begin with a prefix of the figure's own.
 """
 
 import base64
@@ -30,7 +30,17 @@ REFERENCE = re.compile(r"url\(#([^)]+)\)")
 NUMBER = re.compile(r"-?\d+\.\d{3,}")
 TURN = re.compile(r"rotate\(-?0 [^)]*\)")
 DROPPED = {"stroke-linejoin", "stroke-miterlimit", "font-family", "image-rendering"}
-SHARED = ("fill", "stroke", "stroke-width", "stroke-linecap", "opacity", "font-size", "font-weight", "text-anchor", "clip-path")
+SHARED = (
+    "fill",
+    "stroke",
+    "stroke-width",
+    "stroke-linecap",
+    "opacity",
+    "font-size",
+    "font-weight",
+    "text-anchor",
+    "clip-path",
+)
 COARSE = 128.0
 """Images of fewer pixels across are enlarged without blending: matrices."""
 LEAST_RUN = 3
@@ -106,7 +116,9 @@ def _rename(tree: ET.Element, prefix: str) -> None:
     used: dict[str, str] = {}
     for element in tree.iter():
         for key, value in element.attrib.items():
-            found = REFERENCE.findall(value) if key != XLINK + "href" else [value[1:]] if value[:1] == "#" else []
+            found = (
+                REFERENCE.findall(value) if key != XLINK + "href" else [value[1:]] if value[:1] == "#" else []
+            )
             for one in found:
                 used.setdefault(one, f"{prefix}-{len(used)}")
     for element in tree.iter():
@@ -216,7 +228,9 @@ def _with_palette(pixels: np.ndarray) -> Image.Image:
         stepped = pixels.copy()
         stepped[..., 3] = np.rint(np.ceil(pixels[..., 3] / 255.0 * ALPHAS) / ALPHAS * 255.0)
         stepped[pixels[..., 3] == 0] = 0
-        return Image.fromarray(stepped, "RGBA").quantize(MOST_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        return Image.fromarray(stepped, "RGBA").quantize(
+            MOST_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
+        )
     table = colours.astype("<u4").view(np.uint8).reshape(-1, 4)
     image = Image.fromarray(place.reshape(number.shape).astype(np.uint8), "P")
     image.putpalette(table[:, :3].tobytes())

@@ -1,29 +1,23 @@
 """What the command line does with files and stores: one function a verb."""
 
-import os
-import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from vmpz import io
-from vmpz.bits import table_names
 from vmpz.errors import InputError
 from vmpz.files.nearby import what_is_at
 from vmpz.io.forms import form_named, form_of
-from vmpz.make import RECIPES
 from vmpz.make.merge import Merge
 from vmpz.parameters import MangleParameters, MapParameters
 from vmpz.products import Product, ProductKey, Provenance
-from vmpz.readers import READERS
 from vmpz.run.account import ACCOUNT, Account
 from vmpz.run.expanding import expanded
 from vmpz.run.index import Index
 from vmpz.run.instant import now
-from vmpz.run.measure import LIBRARIES, versions
+from vmpz.run.measure import versions
 from vmpz.run.merging import Made, add_files, merge_files_to, units_path
 from vmpz.run.patches import MERGE_VERSION, products_of
 from vmpz.run.regions import PatchRegion
@@ -35,7 +29,6 @@ __all__ = [
     "account_of",
     "check_path",
     "convert_file",
-    "diagnosis",
     "list_store",
     "merge_files",
     "products_of_area",
@@ -44,9 +37,9 @@ __all__ = [
 ]
 
 
-def read_product(path: str | Path) -> Product:
-    """Read a product file in any form."""
-    return io.read(_of_a_product(Path(path)))
+def read_product(path: str | Path, band: str | None = None) -> Product:
+    """Read a product file in any form; of a file that holds several bands, the one named."""
+    return io.read(_of_a_product(Path(path)), band)
 
 
 def _of_a_product(path: Path) -> Path:
@@ -261,16 +254,3 @@ def list_store(
         {name: value for name, value in row.items() if name not in hidden} | {"digest": row["digest"][:12]}
         for row in rows
     ]
-
-
-def diagnosis() -> dict[str, Any]:
-    """Versions, readers, recipes, bit tables, machine."""
-    return {
-        "vmpz": version("vmpz"),
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "libraries": ", ".join(f"{name} {version(name)}" for name in LIBRARIES[1:]),
-        "readers": ", ".join(READERS),
-        "products": ", ".join(RECIPES),
-        "bit tables": ", ".join(table_names()),
-    }

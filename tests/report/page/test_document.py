@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 from lxml import html
 
-from overview_helpers import HOSTILE, fake_overview
+from overview_helpers import HOSTILE, PROVENANCE, fake_overview
 from vmpz.report.page.document import page_of
 from vmpz.run.overview.content import Overview
 
@@ -29,7 +29,7 @@ def bare(overview: Overview, text: str) -> Overview:
     """Without most of its maps, and with a text wherever there is one."""
     return replace(
         overview, store=text, area=text, notes=[text], parameters=text, maps=overview.maps[:1], versions={text: text},
-        provenance=[{text: text}], correlations=None, redshifts=[], randoms=[], seams=[],
+        provenance=[PROVENANCE | {"recipe": text, "parameters": {text: text}}], correlations=None, redshifts=[], randoms=[], seams=[],
         bits=[replace(overview.bits[0], name=text, band=text)],
     )  # fmt: skip
 
@@ -108,9 +108,9 @@ def test_what_is_not_there_is_named_with_its_reason() -> None:
         correlations=None, redshifts=[], randoms=[], missing=[], counts={}, notes=[], parameters="",
     )  # fmt: skip
     tree = html.document_fromstring(page_of(empty))
-    assert [one.get("id") for one in tree.findall(".//main/section")] == ["missing", "provenance", "reading"]
+    assert [one.get("id") for one in tree.findall(".//main/section")] == ["missing", "reading"]
     lines = [one.text for one in tree.findall(".//section[@id='reading']//li")]
-    assert "Random catalogues: none was given (--randoms FILE)." in lines and len(lines) == 11
+    assert "Random catalogues: none was given (--randoms FILE)." in lines and len(lines) == 12
 
 
 def test_styles_and_script_stay_small() -> None:

@@ -15,7 +15,7 @@ from vmpz.run.overview.content import Overview
 pytestmark = pytest.mark.tool
 
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-CELLS = "[...document.querySelectorAll('#tile-table tbody tr')].map(row => [...row.cells].map(cell => cell.textContent))"
+CELLS = "[...document.querySelector('#tile-table tbody').rows].map(row => [...row.cells].map(cell => cell.textContent))"
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_the_table_filters_and_turns_pages(seen: Visit) -> None:
     rows, output = page.locator("#tile-table tbody tr"), page.locator("#tile-table output")
     assert (rows.count(), output.inner_text()) == (100, "149 rows")
     page.get_by_role("button", name="Next").click()
-    assert (rows.count(), page.locator(".pager span").last.inner_text()) == (49, "101 to 149 of 149")
+    assert (rows.count(), page.locator("#tile-table .pager span").inner_text()) == (49, "101 to 149 of 149")
     page.locator("#tile-table input").fill("14 vis")
     assert (rows.count(), output.inner_text()) == (12, "12 of 149 rows")
     page.locator("#tile-table input").fill("nowhere")
@@ -129,6 +129,9 @@ def test_nothing_is_wider_than_a_phone(browser: Any, address: str, width: int) -
 @pytest.mark.parametrize(("viewport", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")])
 def test_the_page_is_accessible(browser: Any, address: str, viewport: dict[str, int], scheme: str) -> None:
     with visit(browser, address, viewport=viewport, color_scheme=scheme) as shown:
+        shown.page.locator("#tile-table input").fill(
+            "149"
+        )  # one row is as good as a hundred, in a fifth of the time
         assert violations(shown.page) == []
 
 

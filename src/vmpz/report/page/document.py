@@ -44,7 +44,7 @@ def page_of(overview: Overview, title: str | None = None) -> str:
     found = [make(overview) for make in SECTIONS]
     shown = [one for one in found if one.body is not None]
     shown.append(reading([one for one in found if one.body is None]))
-    heading = title or name_of_survey(overview) or overview.store
+    heading = title or name_of_survey(overview)
     contents = element("ul", *(element("li", element("a", one.title, href=f"#{one.name}")) for one in shown))
     main = element("main", masthead(overview, heading), *map(_section, shown), id="main")
     body = element(

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vmpz.report.page.blocks import Section, card, items, section, table
-from vmpz.report.page.elements import Content, Html, element, joined
+from vmpz.report.page.elements import Html, element, joined
 from vmpz.report.page.numbers import count
 from vmpz.report.page.sheet import Sheet, csv_of, sheet_of
 from vmpz.report.page.words import TERMS
@@ -61,43 +61,38 @@ def _product(*words: str) -> str:
 
 
 def provenance(overview: Overview) -> Section:
-    """What made the products, in which versions."""
-    children: list[Content] = [
-        element("p", "What the products were made with; their manifests say the same, file by file.")
-    ]
-    if overview.provenance:
-        header = list(dict.fromkeys(name for row in overview.provenance for name in row))
-        rows = [[_told(row.get(name)) for name in header] for row in overview.provenance]
-        words = [place for place, name in enumerate(header) if not _is_numeric(overview.provenance, name)]
-        children.append(
-            table("Products by recipe", [name.replace("_", " ") for name in header], rows, text=words)
-        )
-    if overview.versions:
-        children.append(
-            card(
-                element("h3", "Versions"),
-                element("details", element("summary", "Software"), items(overview.versions), open=True),
-            )
-        )
-    return section("provenance", "Provenance", *children)
+    """What made the products, with which parameters, in which versions."""
+    name, title, rows = "provenance", "Provenance", overview.provenance
+    if not rows and not overview.versions:
+        return Section(name, title, None, "there are no products")
+    header = ("recipe", "version", "products", "inputs", "verified", "created (UTC)")
+    lines = [
+        (str(row["recipe"]), str(row["recipe_version"]), count(row["products"]), count(row["inputs"]),
+         count(row["verified"]), _span(row["created"]))
+        for row in rows
+    ]  # fmt: skip
+    recipes = card(element("h3", "Parameters by recipe"), *map(_settings, rows)) if rows else None
+    software = card(element("h3", "Software"), element("div", items(overview.versions), class_="list"))
+    return section(
+        name, title, element("p", "What the products were made with; their manifests say the same, file by file."),
+        table("Products by recipe", header, lines, text=[1, 5]) if rows else None,
+        element("div", recipes, software if overview.versions else None, class_="grid wide after"),
+    )  # fmt: skip
 
 
-def _is_numeric(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
-    return all(
-        isinstance(row.get(name), int | float | None) and not isinstance(row.get(name), bool) for row in rows
-    )
+def _span(created: Sequence[str]) -> str:
+    """From the oldest to the newest, to the second."""
+    return " to ".join(dict.fromkeys(instant[:19].replace("T", " ") for instant in created))
 
 
-def _told(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "–"}[value]
-    if isinstance(value, int):
-        return count(value)
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_told(one)}" for name, one in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_told, value))
-    return str(value) if isinstance(value, str) else json.dumps(value)
+def _settings(row: Mapping[str, Any]) -> Html:
+    """Parameters that all products of a recipe share, and in how many values the others come."""
+    said = {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in row["parameters"].items()
+    }
+    said |= {name: f"differs: {values} values" for name, values in row["differing"].items()}
+    return element("details", element("summary", str(row["recipe"])), items(said))
 
 
 def parameters(overview: Overview) -> Section:

@@ -33,36 +33,47 @@ def seams(overview: Overview) -> Section:
     name, title = "seams", "Seams"
     if not overview.seams:
         return Section(name, title, None, "no two tiles with the same map meet")
-    pulls = np.array([_pull(one) for one in overview.seams])
-    strong = int((np.abs(pulls) > 3.0).sum())
+    told = sorted(overview.seams, key=lambda one: (-one.significance, one.name, one.one, one.other))
+    number_of, strong = (
+        sum(getattr(one, what) for one in overview.seam_summaries) for what in ("seams", "significant")
+    )
+    first = told[0]
     words = (
-        f"{count(len(pulls))} borders of two tiles and a map; {count(strong)} steps are larger than three standard "
-        f"errors, the largest by {number(float(np.nanmax(np.abs(pulls))))}."
+        f"{count(number_of)} borders of two tiles and a map; {count(strong)} steps are larger than five standard errors. "
+        f"The most significant: {first.name} between {first.one} and {first.other}, {number(first.step)}, "
+        f"{number(first.significance, 3)} standard errors."
     )
     picture = drawing(
-        seam_steps(overview.seams), "Steps at the borders of tiles over their errors", words, "seam-steps"
+        seam_steps(told), "Steps at the borders of tiles over their errors", words, "seam-steps"
     )
+    rows = [
+        (one.name, count(one.seams), count(one.significant), number(one.mean_step), number(one.rms_step))
+        for one in overview.seam_summaries
+    ]
+    header = ("map", "borders", "above 5 sigma", "mean step", "r.m.s.")
+    summary = table("Steps by map, neighbour minus tile", header, rows)
     return section(
         name, title, element("p", words),
-        element("div", figure("Steps over their errors", picture), class_="grid wide"), _seam_table(overview.seams),
+        element("div", figure("Steps over their errors", picture), summary, class_="grid wide"), _seam_table(told),
     )  # fmt: skip
 
 
-def _pull(one: Seam) -> float:
-    return one.step / one.error if one.error > 0 else float("nan")
-
-
 def _seam_table(found: Sequence[Seam]) -> Html:
-    header = ("map", "tile", "neighbour", "lon_deg", "lat_deg", "pairs", "step", "error", "pull")
+    """The most significant of every map."""
+    header = ("map", "tile", "neighbour", "lon_deg", "lat_deg", "pairs", "step", "error", "significance")
     rows = [
         (one.name, one.one, one.other, f"{one.lon_deg:.5f}", f"{one.lat_deg:.5f}", one.pairs, f"{one.step:.4g}",
-         f"{one.error:.3g}", f"{_pull(one):.3f}" if one.error > 0 else "")
+         f"{one.error:.3g}", f"{one.significance:.3g}")
         for one in found
     ]  # fmt: skip
-    labels = {"lon_deg": "RA, deg", "lat_deg": "Dec, deg", "pairs": "pairs of cells", "pull": "step / error"}
-    return sheet_of(
-        Sheet("seam-table", "Steps where two tiles meet", csv_of(header, rows), labels, as_written=True)
-    )
+    labels = {
+        "lon_deg": "RA, deg",
+        "lat_deg": "Dec, deg",
+        "pairs": "pairs of cells",
+        "significance": "|step| / error",
+    }
+    caption = "The most significant steps where two tiles meet"
+    return sheet_of(Sheet("seam-table", caption, csv_of(header, rows), labels, as_written=True))
 
 
 # -- bits -------------------------------------------------------------------------------------------------------------
@@ -143,12 +154,12 @@ def redshifts(overview: Overview) -> Section:
     name, title = "redshifts", "Redshifts"
     if not overview.redshifts:
         return Section(name, title, None, "no class of galaxies has redshifts")
-    cards = [_redshifts_of(one) for one in overview.redshifts]
+    cards = [part for one in overview.redshifts for part in _redshifts_of(one)]
     intro = "n(z) of the galaxies that are seen, by class of visibility over coverage."
     return section(name, title, element("p", intro), element("div", *cards, class_="grid wide"))
 
 
-def _redshifts_of(one: Distribution) -> Html:
+def _redshifts_of(one: Distribution) -> tuple[Html, Html]:
     classes = one.classes()
     words = "; ".join(
         f"class {row['vis_class']}: mean redshift {number(row['mean_z'])}, width {number(row['width_z'])}"
@@ -161,7 +172,7 @@ def _redshifts_of(one: Distribution) -> Html:
         for row in classes
     ]  # fmt: skip
     header = ("visibility", "area, deg²", "galaxies", "mean z", "width")
-    return figure(one.name, picture, table(f"Classes of visibility of {one.name}", header, rows))
+    return figure(one.name, picture), table(f"Classes of visibility of {one.name}", header, rows)
 
 
 # -- randoms ----------------------------------------------------------------------------------------------------------

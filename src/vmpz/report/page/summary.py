@@ -3,6 +3,7 @@
 import tomllib
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 from vmpz.report.page.elements import Html, element, joined
 from vmpz.report.page.numbers import area, count, with_unit
@@ -11,11 +12,12 @@ from vmpz.run.overview.content import MapOverview, Overview
 __all__ = ["bands_of", "masthead", "name_of_survey"]
 
 MISSING = {"FAILED": "failed", "NOINPUT": "without input"}
+"""States of what is missing, as words."""
 
 
 def name_of_survey(overview: Overview) -> str:
-    """The name that the parameters say, else '' (parameters from elsewhere need not be readable)."""
-    return str(_survey(overview).get("name", ""))
+    """The name that the parameters say, else that of the store (parameters from elsewhere need not be readable)."""
+    return str(_survey(overview).get("name") or PurePosixPath(overview.store).name or overview.store)
 
 
 def bands_of(overview: Overview) -> list[str]:
@@ -39,7 +41,7 @@ def masthead(overview: Overview, title: str) -> Html:
     releases = sorted({one.key.release for one in overview.maps} - {"-"})
     told = [
         f"Release {', '.join(releases)}" if releases else None,
-        f"Area {overview.area}" if overview.area not in ("", "-") else None,
+        overview.area,
         f"Products of {overview.created:%d %B %Y, %H:%M} UTC" if overview.created else None,
     ]
     line = element("p", " · ".join(part for part in told if part))
@@ -54,7 +56,6 @@ def masthead(overview: Overview, title: str) -> Html:
 def _keys(overview: Overview) -> list[Html]:
     tiles = {part.area for part in overview.parts}
     bands = [band for band in bands_of(overview) if band != "-"]
-    made = sum(number for state, number in overview.counts.items() if state not in MISSING)
     keys = [
         _key("tile" if len(tiles) == 1 else "tiles", count(len(tiles))),
         _bands(bands),
@@ -66,7 +67,7 @@ def _keys(overview: Overview) -> list[Html]:
         for one in overview.maps
         if one.key.kind == "depth" and one.key.band == band
     ]
-    keys += [_key("products", count(made)), *_missing(overview)]
+    keys += [_key("products", count(overview.counts.get("products", 0))), *_missing(overview)]
     return keys
 
 

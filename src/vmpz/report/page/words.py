@@ -18,7 +18,7 @@ TITLES = {
 }
 STATISTICS = {
     "MEAN": "mean", "WMEAN": "weighted mean", "RMSQ": "root mean square", "MEDIAN": "median", "SUM": "sum",
-    "COUNT": "", "VALUE": "", "MIN": "smallest", "MAX": "largest", "STD": "scatter", "MODE": "most frequent",
+    "COUNT": "number", "VALUE": "value", "MIN": "smallest", "MAX": "largest", "STD": "scatter", "MODE": "most frequent",
 }  # fmt: skip
 
 KEYWORDS = (
@@ -53,19 +53,22 @@ TERMS = {
 
 
 def title_of(key: ProductKey) -> str:
-    """What a map shows, without its band.
+    """What a map shows, without its band; the statistic is named where it is not the usual one of the quantity.
 
-    >>> title_of(ProductKey("-", "info", "Noise", "RMSQ", band="VIS"))
-    'Noise sigma per image pixel, root mean square'
+    >>> title_of(ProductKey("-", "info", "PSF", "MEAN", band="VIS"))
+    'FWHM of the PSF'
+    >>> title_of(ProductKey("-", "info", "PSF", "MAX", band="VIS"))
+    'FWHM of the PSF, largest'
     """
     if key.kind != "info":
         title = TITLES.get(key.kind, key.kind)
         return f"{title} of {key.quantity}" if key.quantity != "-" else title
     try:
-        meaning = quantity(key.quantity).meaning
+        row = quantity(key.quantity)
+        meaning, usual = row.meaning, row.statistic
     except InputError:  # made with a package that is not installed here
-        meaning = key.quantity
-    statistic = STATISTICS.get(key.statistic, key.statistic)
+        meaning, usual = key.quantity, "-"
+    statistic = "" if key.statistic == usual else STATISTICS.get(key.statistic, key.statistic)
     title = f"{meaning}, {statistic}" if statistic else meaning
     return title[:1].upper() + title[1:]
 

@@ -226,7 +226,7 @@ def _hips(viewer: Viewer, match: re.Match[str], asked: dict[str, str]) -> Answer
 
 ROUTES: tuple[tuple[re.Pattern[str], Callable[[Viewer, re.Match[str], dict[str, str]], Answer | None]], ...]
 ROUTES = (
-    (re.compile(r"|viewer\.css|viewer\.js"), _asset),
+    (re.compile(r"|viewer\.css|(?:viewer|elements|geometry)\.js"), _asset),
     (re.compile(r"aladin\.js"), _aladin),
     (re.compile(r"favicon\.ico"), _nothing),
     (re.compile(r"sky\.json"), _sky),

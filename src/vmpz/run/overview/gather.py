@@ -5,7 +5,7 @@ of one area in memory at a time. What is kept are pictures and histograms (whose
 maps, borders of tiles until their neighbours have been read, and a row a tile and band.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from vmpz import io
@@ -18,14 +18,15 @@ from vmpz.run.overview.content import Missing, Overview
 from vmpz.run.overview.correlating import Correlating
 from vmpz.run.overview.listing import Area, Listing, list_maps
 from vmpz.run.overview.origins import Origins
+from vmpz.run.overview.outlines import Polygons, envelopes_of, outlines_of
+from vmpz.run.overview.parts import Parts
 from vmpz.run.overview.pictures import Pictures
 from vmpz.run.overview.randoms import RandomsRequest, randoms_of
 from vmpz.run.overview.reading import read_area
 from vmpz.run.overview.seams import Seams
-from vmpz.run.overview.tiles import Parts, Polygons, envelope_of, outline_of
 from vmpz.run.query import Wanted
 from vmpz.run.redshifts import Distribution, distribution_of, is_cut
-from vmpz.run.runfile import PARAMETERS, RunFile
+from vmpz.run.runfile import PARAMETERS
 from vmpz.run.store import Entry, Store
 
 __all__ = ["OverviewRequest", "RandomsRequest", "overview_of"]
@@ -107,7 +108,7 @@ class _Tally:
                 return
             self._add_patch(area, entries)
         else:
-            self._envelopes[area.name] = envelope_of(entries)
+            self._note_extent(entries)
         self._nz.add(entries)
         reading = read_area(self._listing, area, entries)
         self._pictures.add(reading)
@@ -123,7 +124,7 @@ class _Tally:
         is_whole = not any(map(is_cut, merged))
         for tile in sorted({ProductKey.parse(text).area for text in inputs}):
             of_tile = list(self._store.entries_of(encode(tile)))
-            self._envelopes[tile] = envelope_of(of_tile)
+            self._note_extent(of_tile)
             self._nz.add(of_tile if is_whole else ())
         if not is_whole:
             self._nz.notes.append(
@@ -134,7 +135,8 @@ class _Tally:
         """Everything but the catalogues."""
         missing = self._absent.finish()
         self._parts.add_missing(missing)
-        outlines = self._outlines({one.key.area for one in missing})
+        others = {one.key.area: "" for one in missing if one.key.area != "-"}
+        outlines = outlines_of(self._store, others | self._envelopes)
         seams, summaries = self._seams.finish()
         redshifts = self._nz.finish()
         return Overview(
@@ -143,7 +145,7 @@ class _Tally:
             created=self._origins.created,
             versions=self._origins.versions,
             maps=self._pictures.finish(),
-            parts=self._parts.finish(outlines),
+            parts=self._parts.finish(outlines | self._patch_outlines(outlines)),
             outlines=outlines,
             seams=seams,
             bits=self._bits.finish(),
@@ -158,14 +160,15 @@ class _Tally:
             seam_summaries=summaries,
         )
 
-    def _outlines(self, others: Collection[str]) -> dict[str, Polygons]:
-        """Outlines of the areas, and of those of which there is nothing but a failure."""
-        run = RunFile.read(self._store)
-        found = {
-            area: outline_of(area, self._envelopes.get(area, ""), run)
-            for area in sorted({*self._envelopes, *others})
-        }
-        return {area: polygons for area, polygons in found.items() if polygons}
+    def _patch_outlines(self, outlines: Mapping[str, Polygons]) -> dict[str, Polygons]:
+        """Of a patch that is asked for, the outlines of its tiles."""
+        asked = [
+            one.name for one in self._listing.areas if one.is_patch and self._listing.wanted.areas is not None
+        ]
+        return {name: [one for polygons in outlines.values() for one in polygons] for name in asked}
+
+    def _note_extent(self, entries: Iterable[Entry]) -> None:
+        self._envelopes |= envelopes_of({**entry.summary, "area": entry.key.area} for entry in entries)
 
     def _counts(self, missing: Sequence[Missing]) -> dict[str, int]:
         areas = self._listing.areas

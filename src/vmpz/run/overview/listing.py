@@ -16,7 +16,7 @@ from vmpz.run.store import Store
 from vmpz.run.summaries import cover_of, summary_of
 from vmpz.sky.cells import CellSet
 
-__all__ = ["Area", "Listed", "Listing", "list_maps"]
+__all__ = ["Area", "Listed", "Listing", "list_maps", "short_name"]
 
 FIELDS = ("kind", "quantity", "statistic", "selection", "instrument", "band", "order", "release")
 
@@ -177,12 +177,12 @@ class _Totals:
 def _listed(totals: Mapping[ProductKey, _Totals]) -> Iterator[Listed]:
     names = map_names(totals)
     for key in sorted(totals, key=lambda key: names[key]):
-        one, full = totals[key], name_of(key)
+        one = totals[key]
         known = one.cells > 0
         yield Listed(
             key,
             names[key],
-            name_of(replace(key, band="-")) + names[key].removeprefix(full),
+            short_name(names[key], key),
             one.cells,
             one.area_deg2,
             one.observed_deg2,
@@ -191,6 +191,15 @@ def _listed(totals: Mapping[ProductKey, _Totals]) -> Iterator[Listed]:
                 for number in (one.minimum, one.weighted / max(one.cells, 1), one.maximum)
             ),
         )
+
+
+def short_name(name: str, key: ProductKey) -> str:
+    """The name of a map without its band.
+
+    >>> short_name("depth_VIS", ProductKey("-", "depth", band="VIS"))
+    'depth'
+    """
+    return name_of(replace(key, band="-")) + name.removeprefix(name_of(key))
 
 
 def _must_be_there(listing: Listing, store: Store) -> None:

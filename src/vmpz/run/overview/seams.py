@@ -182,41 +182,45 @@ def _compared(one: Border, other: Border) -> Iterator[tuple[int, Seam]]:
     _, mine, theirs = np.intersect1d(one.edge, other.reverse, assume_unique=True, return_indices=True)
     if mine.size < LEAST:
         return
+    where = _middle(one.inner[mine], one.order)
     rows = {piece.place: row for row, piece in enumerate(other.pieces)}
     for row, piece in enumerate(one.pieces):
-        if piece.place in rows:
-            four = (
-                one.further[row, mine], one.values[row, mine],
-                other.values[rows[piece.place], theirs], other.further[rows[piece.place], theirs],
-            )  # fmt: skip
-            known = np.isfinite(four).all(axis=0)
-            if np.count_nonzero(known) >= LEAST:
-                chosen = (mine[known], theirs[known])
-                yield piece.place, _seam(piece, (one, other), chosen, np.array(four, np.float64)[:, known])
+        if piece.place not in rows:
+            continue
+        with_it = rows[piece.place]
+        values = np.array(
+            [
+                one.further[row, mine],
+                one.values[row, mine],
+                other.values[with_it, theirs],
+                other.further[with_it, theirs],
+            ],
+            np.float64,
+        )
+        known = np.isfinite(values).all(axis=0)
+        if np.count_nonzero(known) >= LEAST:
+            weights = [
+                _weight(border.inner[at[known]], border.behind[at[known]])
+                for border, at in ((one, mine), (other, theirs))
+            ]
+            step, error = _step(values[:, known], weights, piece.listed.is_circular)
+            pairs = int(np.count_nonzero(known))
+            yield piece.place, Seam(piece.listed.name, one.area, other.area, *where, pairs, step, error)
 
 
-def _seam(piece: Piece, borders: tuple[Border, Border], chosen: tuple[Cells, Cells], values: Floats) -> Seam:
-    """The step of one map; `values` (4, pairs) are a', a, b, b'."""
+def _middle(cells: Cells, order: int) -> tuple[float, float]:
+    x, y, z = unit_vectors(*hpx.centres(cells, order)).mean(axis=0)
+    return math.degrees(math.atan2(y, x)) % 360.0, math.degrees(math.atan2(z, math.hypot(x, y)))
+
+
+def _step(values: Floats, weights: list[float], circular: bool) -> tuple[float, float]:
+    """Step and error; `values` (4, pairs) are those of a', a, b, b', `weights` the sums of squares of either tile."""
     steps = np.diff(values, axis=0)
-    if piece.listed.is_circular:
+    if circular:
         steps = (steps + 180.0) % 360.0 - 180.0
-    pairs = steps.shape[1]
-    variance = sum(
-        0.5 * float(np.var(inside, ddof=1)) * _weight(border.inner[at], border.behind[at])
-        for inside, border, at in zip((steps[0], steps[2]), borders, chosen, strict=True)
-    )
-    lon, lat = hpx.centres(borders[0].inner[chosen[0]], borders[0].order)
-    x, y, z = unit_vectors(lon, lat).mean(axis=0)
-    return Seam(
-        name=piece.listed.name,
-        one=borders[0].area,
-        other=borders[1].area,
-        lon_deg=math.degrees(math.atan2(y, x)) % 360.0,
-        lat_deg=math.degrees(math.atan2(z, math.hypot(x, y))),
-        pairs=pairs,
-        step=float(np.mean(steps[1] - 0.5 * (steps[0] + steps[2]))),
-        error=math.sqrt(variance),
-    )
+    variance = 0.5 * np.var(steps[[0, 2]], axis=1, ddof=1)
+    step = np.mean(steps[1] - 0.5 * (steps[0] + steps[2]))
+    return float(step), math.sqrt(float(variance @ weights))
 
 
 def _weight(near: Cells, far: Cells) -> float:

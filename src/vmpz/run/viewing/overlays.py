@@ -6,7 +6,7 @@ inside the view: a thinning that follows the density of the catalogue, is the sa
 keeps a part of a smaller one.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,15 +21,12 @@ from vmpz.io.plainmoc import covered
 from vmpz.io.randomcolumns import LATITUDE, LONGITUDE
 from vmpz.io.rows import RowsFile
 from vmpz.products import Product
-from vmpz.run.index import Row
-from vmpz.run.overview.tiles import Polygons, outline_of
-from vmpz.run.runfile import RunFile
 from vmpz.run.store import Store
 from vmpz.run.viewing.maps import ListedMap, opened
 from vmpz.sky.cells import CellSet
 from vmpz.sky.covers import unit_vectors
 
-__all__ = ["Points", "Shown", "moc_of_file", "moc_of_map", "outlines_of"]
+__all__ = ["Points", "Shown", "moc_of_file", "moc_of_map"]
 
 MOST_RANGES = 100_000
 MOST_POINTS = 20_000
@@ -39,16 +36,6 @@ BATCH = 1 << 20
 """Ranges that are gathered before they become one set."""
 
 Floats = NDArray[np.float64]
-
-
-def outlines_of(store: Store, rows: Iterable[Row]) -> dict[str, Polygons]:
-    """Polygons of each area of some rows of the index, by name; see `vmpz.run.overview.tiles.outline_of`."""
-    widest: dict[str, Row] = {}
-    for row in rows:
-        if (row["cells"] or 0) >= (widest.setdefault(row["area"], row)["cells"] or 0):
-            widest[row["area"]] = row
-    run = RunFile.read(store)
-    return {area: outline_of(area, row["envelope"] or "", run) for area, row in sorted(widest.items())}
 
 
 # -- regions ----------------------------------------------------------------------------------------------------------

@@ -8,24 +8,21 @@ ours need the map in memory.
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
 
-import numpy as np
-
 from vmpz import io
-from vmpz.io.hips import write_hips, write_picture
+from vmpz.errors import InputError
+from vmpz.io.hips import write_picture
 from vmpz.io.rows import RowsFile, open_rows
 from vmpz.make.merge import merge
 from vmpz.parameters import MapParameters
-from vmpz.products import Product
+from vmpz.run.mapfiles import read_map
 from vmpz.run.named import JOINED
 from vmpz.run.store import Store
 from vmpz.run.tasks import merge_files
 from vmpz.run.viewing.maps import ListedMap, opened
-from vmpz.sky.skymap import SkyMap
 
 __all__ = ["Pictures"]
 
@@ -64,8 +61,8 @@ class Pictures:
         path = self._folder / f"{_digest(one)}.hips"
         with self._making:
             if not (path / "properties").is_file():
-                with _joined(self._store, one, self._folder) as source:
-                    _write(source, one.column, path)
+                with _joined(self._store, one, self._folder) as file:
+                    write_picture(file, path, one.column)
         return path
 
     @contextmanager
@@ -81,26 +78,22 @@ def _digest(one: ListedMap) -> str:
 
 
 @contextmanager
-def _joined(store: Store, one: ListedMap, folder: Path) -> Iterator[RowsFile | Product]:
-    """All pieces of a map as one: a file while inside, or a product."""
+def _joined(store: Store, one: ListedMap, folder: Path) -> Iterator[RowsFile]:
+    """All pieces of a map as one file of ours, while inside."""
     pieces = [opened(store, row) for row in one.rows]
-    files = [piece for piece in pieces if isinstance(piece, RowsFile)]
-    if len(pieces) == 1:
+    if len(pieces) == 1 and isinstance(pieces[0], RowsFile):
         yield pieces[0]
-    elif len(files) == len(pieces):
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".merging.", suffix=".part", dir=folder) as aside:
-            path = Path(aside) / "merged.fits"
-            merge_files([str(file.path) for file in files], path, allow_mixed=True)
-            yield open_rows(path) or io.read(path)
-    else:
-        yield merge([io.read(one.path) if isinstance(one, RowsFile) else one for one in pieces], JOINED)
-
-
-def _write(source: RowsFile | Product, column: str, path: Path) -> None:
-    if isinstance(source, RowsFile):
-        write_picture(source, path, column)
         return
-    chosen = source.maps[column]
-    picture = SkyMap(chosen.cells, chosen.values.astype(np.float32))
-    write_hips(replace(source, maps={"WEIGHT": picture}), path, MapParameters(write_zeros=True))
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".merging.", suffix=".part", dir=folder) as aside:
+        path = Path(aside) / "merged.fits"
+        files = [piece for piece in pieces if isinstance(piece, RowsFile)]
+        if len(files) == len(pieces):
+            merge_files([str(file.path) for file in files], path, allow_mixed=True)
+        else:
+            products = [read_map(piece.path) if isinstance(piece, RowsFile) else piece for piece in pieces]
+            io.write_file(merge(products, JOINED), path, maps=MapParameters(write_zeros=True))
+        joined = open_rows(path)
+        if joined is None:
+            raise InputError(f"{one.name}: its pieces must make a partial HEALPix file, found another")
+        yield joined

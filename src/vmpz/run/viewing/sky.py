@@ -7,12 +7,12 @@ from typing import Any
 
 from vmpz.files.remote import cache_folder
 from vmpz.run.index import Index
-from vmpz.run.overview.tiles import Polygons
+from vmpz.run.overview.outlines import Polygons, envelopes_of, outlines_of
 from vmpz.run.query import Wanted
 from vmpz.run.store import Store
 from vmpz.run.summaries import DEEPEST, cover_of
 from vmpz.run.viewing.maps import ListedMap, listed_maps
-from vmpz.run.viewing.overlays import Points, Shown, moc_of_file, moc_of_map, outlines_of
+from vmpz.run.viewing.overlays import Points, Shown, moc_of_file, moc_of_map
 from vmpz.run.viewing.pictures import Pictures
 from vmpz.run.viewing.values import Reading, Values
 from vmpz.sky.cells import CellSet
@@ -99,7 +99,7 @@ class Sky:
         """Polygons of the tiles that the maps are of, or lie in, by name."""
         rows = [row for one in self.maps for row in one.rows]
         if self.areas is None:
-            return outlines_of(self.store, rows)
+            return outlines_of(self.store, envelopes_of(rows))
         with Index(self.store) as index:
             tiles = [row for row in index.rows(level="tile") if row["cover"]]
         covers = [cover_of(text).at_order(DEEPEST) for text in {row["cover"] for row in rows} if text]
@@ -108,7 +108,7 @@ class Sky:
         some = (
             row for row in tiles if row["area"] in named or cover_of(row["cover"]).at_order(DEEPEST) & here
         )
-        return outlines_of(self.store, some)
+        return outlines_of(self.store, envelopes_of(some))
 
     def close(self) -> None:
         """Wait for a picture that is being made, so that no half of it is left."""

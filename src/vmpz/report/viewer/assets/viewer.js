@@ -1,4 +1,6 @@
 import A from "./aladin.js";
+import { broken, dot, element, short } from "./elements.js";
+import { angle, extent } from "./geometry.js";
 
 const $ = (id) => document.getElementById(id);
 const THEME = "vmpz-theme";
@@ -78,7 +80,7 @@ function drop(layer) {
 function hipsOf(layer) {
   const { map } = layer;
   if (!aladin.vmpzColours.has(map.colour_name)) {
-    aladin.addColormap(`vmpz-${map.colour_name}`, map.colours);
+    aladin.addColormap(`vmpz-${map.colour_name.toLowerCase()}`, map.colours);
     aladin.vmpzColours.add(map.colour_name);
   }
   const where = new URL(`maps/${map.number}`, location.href).href;
@@ -86,7 +88,7 @@ function hipsOf(layer) {
 }
 
 function colour(layer) {
-  layer.hips.setColormap(`vmpz-${layer.map.colour_name}`, { stretch: layer.map.stretch });
+  layer.hips.setColormap(`vmpz-${layer.map.colour_name.toLowerCase()}`, { stretch: layer.map.stretch });
   layer.hips.setCuts(...layer.limits);
   layer.hips.setOpacity(layer.opacity);
 }
@@ -105,14 +107,6 @@ function redraw() {
 }
 
 // -- panels ---------------------------------------------------------------------------------------------------------
-
-function element(name, properties = {}, ...children) {
-  const { data, ...rest } = properties;
-  const made = Object.assign(document.createElement(name), rest);
-  for (const [key, value] of Object.entries(data ?? {})) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
 
 function listLayers() {
   $("layers").replaceChildren(...[...shown.layers].reverse().map(layerCard));
@@ -177,9 +171,6 @@ function mapRow(map) {
 }
 
 const plain = (map) => (map.bit ? `bit ${map.bit}` : map.column || (map.band ? map.name.replace(`_${map.band}`, "") : map.name));
-
-/** A name that may break after its underscores. */
-const broken = (name) => name.split(/(?<=_)/).flatMap((part, place) => (place ? [element("wbr"), part] : [part]));
 
 function markChosen() {
   for (const map of sky.maps) {
@@ -260,8 +251,6 @@ async function tellTile(area) {
     element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body)));
   $("tile").hidden = false;
 }
-
-const short = (value) => String(Number(value.toPrecision(6)));
 
 function positionOf(event) {
   const box = $("aladin").getBoundingClientRect();
@@ -351,15 +340,6 @@ async function drawPoints(one, isShown) {
     `${told.lon.length.toLocaleString("en")} drawn: ${part}${told.inside.toLocaleString("en")} in view`;
 }
 
-/** A small square: what Aladin draws for ten thousand points must be cheap. */
-function dot(colour) {
-  const made = element("canvas", { width: 3, height: 3 });
-  const pen = made.getContext("2d");
-  pen.fillStyle = colour;
-  pen.fillRect(0, 0, 3, 3);
-  return made;
-}
-
 const radius = () => Math.hypot(...aladin.getFov()) / 2;
 
 const inkColour = () => (isDark() ? "#f2f5f8" : "#17202b");
@@ -371,33 +351,9 @@ function isDark() {
 
 // -- where ----------------------------------------------------------------------------------------------------------
 
-const toVector = ([lon, lat]) => {
-  const [a, d] = [lon, lat].map((one) => (one * Math.PI) / 180);
-  return [Math.cos(d) * Math.cos(a), Math.cos(d) * Math.sin(a), Math.sin(d)];
-};
-
-/** Middle of positions, and the field that holds them all. */
-function extent(positions) {
-  const vectors = positions.map(toVector);
-  const [x, y, z] = vectors.reduce((sum, one) => sum.map((part, axis) => part + one[axis]), [0, 0, 0]);
-  const length = Math.hypot(x, y, z) || 1;
-  const nearest = Math.min(1, ...vectors.map((one) => (one[0] * x + one[1] * y + one[2] * z) / length));
-  const at = [(Math.atan2(y, x) * 180 / Math.PI + 360) % 360, Math.asin(z / length) * 180 / Math.PI];
-  return { at, fov: Math.min((2.3 * Math.acos(nearest) * 180) / Math.PI, 360) };
-}
-
 function go([lon, lat], fov) {
   aladin.gotoRaDec(lon, lat);
   if (fov) aladin.setFoV(fov);
-}
-
-/** Degrees of an angle in decimals or in sixty parts; hours where they are said or where colons stand. */
-function angle(text, isHours) {
-  const parts = text.match(/^([-+−]?)(\d+(?:\.\d*)?)(?:[:hd°](\d+(?:\.\d*)?))?(?:[:m'′](\d+(?:\.\d*)?))?[s"″m'′d°h]?$/i);
-  if (!parts) return NaN;
-  const size = Number(parts[2]) + Number(parts[3] ?? 0) / 60 + Number(parts[4] ?? 0) / 3600;
-  const factor = isHours && (/h/i.test(text) || text.includes(":")) ? 15 : 1;
-  return (parts[1] && parts[1] !== "+" ? -1 : 1) * size * factor;
 }
 
 function find(event) {

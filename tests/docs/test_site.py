@@ -1,0 +1,133 @@
+"""The documentation says what there is: every product, parameter, command and table has its place, and links lead somewhere."""
+
+import ast
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import vmpz
+from vmpz.io.inventory import INVENTORY, TABLE_TOKENS
+from vmpz.make import RECIPES
+from vmpz.parameters import Parameters
+from vmpz.parameters.text import models_in
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(
+    path for path in DOCS.rglob("*.md") if not {"_build", "data"} & set(path.relative_to(DOCS).parts)
+)
+TEXTS = [ROOT / "README.md", *PAGES]
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+IMAGE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)\)")
+TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+CODE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def tables() -> Iterator[ModuleType]:
+    """What writes the generated parts, without Sphinx."""
+    sys.path.insert(0, str(DOCS / "_ext"))
+    yield importlib.import_module("tables")
+    sys.path.remove(str(DOCS / "_ext"))
+
+
+def _text(name: str) -> str:
+    return (DOCS / name).read_text("utf-8")
+
+
+def test_every_product_has_a_page_with_its_facts(tables: ModuleType) -> None:
+    kinds = {*RECIPES, *(kind for kind, _ in INVENTORY), *TABLE_TOKENS}
+    assert kinds == set(tables.PAGES)
+    for kind, page in tables.PAGES.items():
+        assert f"```{{generated}} product {kind}\n" in _text(f"products/{page}.md"), kind
+        assert f"`{kind}`" in tables.product(kind)
+    listed = re.search(r"```\{toctree\}\n:hidden:\n\n(.*?)\n```", _text("products/index.md"), re.DOTALL)
+    assert listed and set(listed[1].split()) == {path.stem for path in (DOCS / "products").glob("*.md")} - {"index"}
+
+
+def test_every_maker_stands_on_a_page() -> None:
+    shown = set(re.findall(r"automodule:: (\S+)", "".join(path.read_text("utf-8") for path in PAGES)))
+    makers = {recipe.make.__module__ for recipe in RECIPES.values()}
+    assert makers <= shown
+    assert all(importlib.util.find_spec(name) for name in shown)
+
+
+def test_every_parameter_is_listed_with_its_anchor(tables: ModuleType) -> None:
+    listed = tables.GENERATED["parameters"]()
+    assert "```{generated} parameters\n" in _text("parameters.md")
+
+    def all_below(path: str, annotation: object) -> Iterator[str]:
+        for model in models_in(annotation):
+            for name, info in model.model_fields.items():
+                yield f"{path}.{name}"
+                yield from all_below(f"{path}.{name}", info.annotation)
+
+    for group, info in Parameters.model_fields.items():
+        assert f"(parameters-{group})=" in listed
+        for key in all_below(group, info.annotation):
+            assert f"{{#parameter-{key.replace('.', '-')}}}" in listed, key
+
+
+def test_elements_of_xml_products_are_found_by_reading_them(tables: ModuleType) -> None:
+    row = next(
+        line for line in tables.GENERATED["parameters"]().splitlines() if "#parameter-depth-aperture_arcsec}" in line
+    )
+    assert row.split(" | ")[1:4] == ["number > 0", "arcsec", "`2.0`"] and "`ApertureDiameter`" in row
+
+
+def test_every_command_and_option_is_listed(tables: ModuleType) -> None:
+    listed = tables.GENERATED["commands"]()
+    for name, command in tables.commands():
+        section = listed.partition(f"## `vmpz {name}`\n")[2].partition("\n## ")[0]
+        for option in command.params:
+            if not getattr(option, "hidden", False):
+                assert all(word in section or option.param_type_name == "argument" for word in option.opts), (name, option)
+
+
+def test_every_generated_part_has_a_page_and_can_be_written(tables: ModuleType) -> None:
+    asked = re.findall(r"```\{generated\} (\w+)(?: (\w+))?\n", "".join(path.read_text("utf-8") for path in PAGES))
+    assert {name for name, _ in asked} == set(tables.GENERATED)
+    for name, argument in set(asked):
+        text = tables.GENERATED[name](*([argument] if argument else []))
+        assert text.count("| --- |") >= 1, name
+
+
+def test_every_public_name_is_documented() -> None:
+    text = "".join(path.read_text("utf-8") for path in PAGES)
+    described = set(re.findall(r"auto(?:class|function|exception):: (?:vmpz\.)?(\w+)$", text, re.MULTILINE))
+    assert set(vmpz.__all__) <= described
+    listed = re.search(r"autosummary::\n(.*?)```", _text("python.md"), re.DOTALL)
+    assert listed and set(listed[1].split()) - {":nosignatures:"} == set(vmpz.__all__)
+
+
+def test_pictures_that_are_shown_are_there_and_described() -> None:
+    shown = set(re.findall(r"```\{picture\} (\S+)", "".join(path.read_text("utf-8") for path in PAGES)))
+    assert shown == {path.stem for path in (DOCS / "images").glob("*.svg")}
+    for name in shown:
+        svg = (DOCS / "images" / f"{name}.svg").read_text("utf-8")
+        assert svg.startswith('<svg class="figure" viewBox="') and "<title id=" in svg and 'role="img"' in svg
+        assert "http" not in svg.replace("http://www.w3.org", "") and len(svg) < 120_000
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_of_a_page_lead_somewhere(path: Path) -> None:
+    text = CODE.sub("", path.read_text("utf-8"))
+    for target in LINK.findall(text) + IMAGE.findall(text):
+        place, _, _ = target.partition("#")
+        if place and not re.match(r"[a-z]+://|mailto:", target):
+            assert (path.parent / place).exists(), target
+
+
+def test_promises_are_shown_by_tests() -> None:
+    named = TEST.findall(_text("reliability.md"))
+    assert len(named) > 30
+    for file, name in named:
+        functions = {
+            node.name for node in ast.walk(ast.parse((ROOT / file).read_text("utf-8"))) if isinstance(node, ast.FunctionDef)
+        }
+        assert name in functions, f"{file}::{name}"
