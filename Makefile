@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+DEPENDENCIES := $(VENV)/.dependencies
 INTEROP := .venv-interop
 PYTEST := $(BIN)/python -m pytest
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo test test-long lint bench docs tools warm packages constraints clean
+.PHONY: help install demo test test-long lint bench wheels release docs tools warm packages constraints clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*##/\t/'
@@ -15,13 +16,17 @@ help:            ## list the targets
 install: $(STAMP) ## create .venv with the pinned dependencies and the project
 
 # uv takes a third of the time of pip, which comes in where uv reaches no registry.
-$(STAMP): constraints.txt constraints-uv.txt pyproject.toml
+$(DEPENDENCIES): constraints.txt constraints-uv.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --require-hashes --no-deps -r constraints-uv.txt
 	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes --no-deps -r constraints.txt || \
 	    $(BIN)/python -m pip install -q --require-hashes --no-deps -r constraints.txt
-	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
-	@touch $(STAMP)
+	@touch $@
+
+# The version is that of the commit, so every commit installs again: a second.
+$(STAMP): $(DEPENDENCIES) pyproject.toml $(wildcard .git/logs/HEAD)
+	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
 
 demo: $(STAMP)   ## simulate a small survey, run stage 1, leave maps and figures in demo/
 	$(BIN)/vmpz demo demo
@@ -40,6 +45,14 @@ lint: $(STAMP)   ## formatting, lint, types
 bench: $(STAMP)  ## measure side by side with today's practice and the floor; writes docs/performance.md
 	$(BIN)/python -m benchmarks
 
+wheels: $(STAMP) ## build wheel and sdist, try the wheel in clean environments of every Python
+	$(BIN)/python tools/wheels.py
+
+release: $(STAMP) ## is this tree a release? wheel and sdist, tried as far as can be, in dist/
+	$(BIN)/python tools/release.py
+	$(BIN)/python tools/wheels.py --oldest
+	$(BIN)/python tools/wheels.py --compiled --out dist
+
 docs: $(STAMP)   ## build the documentation in docs/_build
 	$(BIN)/python -m pip install -q --require-hashes --no-deps -r constraints-docs.txt
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build
@@ -54,8 +67,8 @@ packages:
 	apt-get update -q
 	apt-get install -q -y --no-install-recommends fitsverify stilts libxml2-utils aladin
 
-$(VENV)/.tools: $(STAMP) constraints-tools.txt
-	$(BIN)/python -m pip install -q --require-hashes --no-deps -r constraints-tools.txt
+$(VENV)/.tools: $(DEPENDENCIES) constraints-tools.txt
+	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes --no-deps -r constraints-tools.txt
 	@touch $@
 
 # Software that cannot live beside ours (LSDB brings 60 packages, heracles an older SciPy): tests run it from outside.

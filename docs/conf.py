@@ -26,6 +26,7 @@ myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath"
 myst_heading_anchors = 3
 
 nb_execution_mode = os.environ.get("VMPZ_DOCS_NOTEBOOKS", "cache")
+suppress_warnings = ["myst-nb.lexer"] if nb_execution_mode == "off" else []
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
@@ -39,14 +40,23 @@ napoleon_numpy_docstring = True
 napoleon_use_rtype = False
 nitpicky = False
 
-ALONE = ["index", "how-it-works", "coming-from", "performance", "reliability", "extend", "contributing", "changelog"]
+ALONE = [
+    "index",
+    "how-it-works",
+    "coming-from",
+    "performance",
+    "reliability",
+    "extend",
+    "contributing",
+    "changelog",
+]
 """Pages that have none below them."""
 html_theme = "pydata_sphinx_theme"
 html_title = "vmpz"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"
-html_sidebars = dict.fromkeys(ALONE, [])
+html_sidebars = {page: [] for page in ALONE}
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {

@@ -1,12 +1,13 @@
 """Build wheel and sdist, look into them, and try the wheel in clean environments of every supported Python.
 
-The environments get the pinned, hashed dependencies of `constraints.txt`, as the metadata of the wheel ask for them; what is
-tried there runs outside the source tree. A Python that is not on the machine is told and left out, but fails where CI=true.
+The environments get the pinned, hashed dependencies of `constraints.txt`, as the metadata of the wheel ask for them;
+what is tried runs outside the source tree. A Python that is not on the machine is told and left out, but fails where
+CI=true.
 
-    python tools/wheels.py                    what continuous integration runs: kernels interpreted, so nothing compiles
-    python tools/wheels.py --compiled         kernels compiled too, in every Python (a minute each)
-    python tools/wheels.py --oldest           the oldest dependencies that pyproject.toml allows, instead of the pinned ones
-    python tools/wheels.py --out dist         keep wheel and sdist
+    python tools/wheels.py               kernels interpreted, so that nothing compiles: for continuous integration
+    python tools/wheels.py --compiled    kernels compiled too, in every Python (a minute each)
+    python tools/wheels.py --oldest      with the oldest dependencies that pyproject.toml allows
+    python tools/wheels.py --out dist    keep wheel and sdist
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What the models of parameters say of every parameter, as Markdown: name, type, unit, default, meaning, XML element."""
+"""What the models say of every parameter, as Markdown: name, type, unit, default, meaning, XML element."""
 
 import math
 import re
@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lxml import etree
+
 from vmpz.io.paramsclasses import PARTS
 from vmpz.io.paramselements import Said, read_elements
 from vmpz.io.paramsxml import PRODUCTS, SHARED, write_parameters
@@ -130,7 +131,14 @@ def _default(info: typing.Any) -> str:
     return "—" if value is None else f"`{toml_value(value)}`"
 
 
-NAMES = {str: "text", int: "whole number", float: "number", bool: "`true`, `false`", datetime: "time", typing.Any: "any"}
+NAMES = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "`true`, `false`",
+    datetime: "time",
+    typing.Any: "any",
+}
 SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
@@ -144,7 +152,11 @@ def _bounds(metadata: list[typing.Any]) -> str:
     found = []
     for one in metadata:
         for part in getattr(one, "metadata", None) or [one]:
-            found += [f"{sign} {_number(value)}" for name, sign in SIGNS.items() if (value := getattr(part, name, None)) is not None]
+            found += [
+                f"{sign} {_number(value)}"
+                for name, sign in SIGNS.items()
+                if (value := getattr(part, name, None)) is not None
+            ]
     return ", ".join(dict.fromkeys(found))
 
 
@@ -160,7 +172,9 @@ def _plain_type(annotation: typing.Any, key: str) -> str:
     if origin is typing.Literal:
         return ", ".join(f"`{one}`" for one in arguments)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(dict.fromkeys(_plain_type(one, key) for one in arguments if one is not types.NoneType))
+        return " or ".join(
+            dict.fromkeys(_plain_type(one, key) for one in arguments if one is not types.NoneType)
+        )
     if origin is list:
         return f"list of {_several(_plain_type(arguments[0], key))}"
     if origin is tuple:
@@ -187,7 +201,7 @@ def _element(key: str) -> str:
 
 @cache
 def _elements() -> dict[str, list[str]]:
-    """Dotted key -> elements of parameter products that hold it, found by reading every element that is written alone."""
+    """Dotted key -> elements of parameter products that hold it, found by reading every element by itself."""
     found: dict[str, list[str]] = {}
     for section, data in _written():
         for element in data:

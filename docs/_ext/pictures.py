@@ -1,6 +1,7 @@
 """Pictures of how it works, drawn from what the package itself computes: cells, owners, runs, exact shares, points."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from vmpz import Cap, CellSet, Polygon, Rules, SkyMap, covered_fractions, random_points, run_table
-from vmpz.report.palette import GRID, INK, MUTED, SERIES, SURFACE
+from vmpz.report.palette import INK, MUTED, SERIES, SURFACE
 from vmpz.sky import hpx
 from vmpz.sky.regions import cells_touched
 from vmpz.sky.shares import subcells_inside
@@ -110,7 +111,12 @@ def runs() -> Figure:
     for one in np.unique(cell):
         corners = np.stack(wcs.all_world2pix(*hpx.vertices(np.array([one]), order, 1), 0), axis=-1)[0]
         axes.plot(*closed(corners).T, color=INK, linewidth=1.2)
-    axes.plot([-0.5, shape[1] - 0.5, shape[1] - 0.5, -0.5, -0.5], [ROW - 0.5, ROW - 0.5, ROW + 0.5, ROW + 0.5, ROW - 0.5], color=INK, linewidth=2.2)
+    axes.plot(
+        [-0.5, shape[1] - 0.5, shape[1] - 0.5, -0.5, -0.5],
+        [ROW - 0.5, ROW - 0.5, ROW + 0.5, ROW + 0.5, ROW - 0.5],
+        color=INK,
+        linewidth=2.2,
+    )
     axes.set(xlim=(-1.0, shape[1]), ylim=(-1.0, shape[0]))
     _run_rows(figure, table, cell, colour, shape[1])
     return figure
@@ -124,10 +130,12 @@ def _run_rows(figure: Figure, table: Any, cell: Any, colour: dict[int, str], wid
     begin, end = block.row_start[row], block.row_start[row + 1]
     firsts = [*block.first[begin:end].astype(int), width]
     lines = []
-    for number, (first, after) in enumerate(zip(firsts, firsts[1:])):
+    for number, (first, after) in enumerate(pairwise(firsts)):
         one = int(cell[row, first])
         axes.add_patch(_bar(first - 0.5, after - 0.5, 0.0, 1.0, colour[one], 0.4))
-        axes.text((first + after - 1) / 2, 0.5, f"{number + 1}", ha="center", va="center", color=INK, fontsize=10)
+        axes.text(
+            (first + after - 1) / 2, 0.5, f"{number + 1}", ha="center", va="center", color=INK, fontsize=10
+        )
         lines.append((f"run {number + 1}", f"row {ROW}", f"first column {first}", f"cell {one}"))
     for number, line in enumerate(lines):
         for place, text in zip((0.0, 3.2, 6.4, 12.4), line):
@@ -136,7 +144,9 @@ def _run_rows(figure: Figure, table: Any, cell: Any, colour: dict[int, str], wid
 
 
 def _bar(left: float, right: float, low: float, high: float, colour: str, alpha: float) -> Any:
-    return Rectangle((left, low), right - left, high - low, facecolor=colour, alpha=alpha, edgecolor=INK, linewidth=1.2)
+    return Rectangle(
+        (left, low), right - left, high - low, facecolor=colour, alpha=alpha, edgecolor=INK, linewidth=1.2
+    )
 
 
 def shares() -> Figure:
@@ -164,7 +174,9 @@ def _edge(region: Any, project: Callable[[Any, Any], Floats]) -> Floats:
         return closed(project(*region.vertices.T))
     angle = np.linspace(0, 2 * np.pi, 200)
     lat = region.lat_deg + region.radius_deg * np.sin(angle)
-    return project(region.lon_deg + region.radius_deg * np.cos(angle) / np.cos(np.radians(region.lat_deg)), lat)
+    return project(
+        region.lon_deg + region.radius_deg * np.cos(angle) / np.cos(np.radians(region.lat_deg)), lat
+    )
 
 
 def degrading() -> Figure:
@@ -194,7 +206,15 @@ def _squares(axes: Axes, one: SkyMap, start: tuple[int, int], levels: int) -> No
         corners = np.array([[(x, y), (x + 1, y), (x + 1, y + 1), (x, y + 1)]]) * side
         paint(axes, corners, SERIES[0], 0.08 + 0.72 * float(value), SURFACE, 1.2)
         text = "1" if value > 0.995 else f"{value:.2f}".removeprefix("0")
-        axes.text((x + 0.5) * side, (y + 0.5) * side, text, ha="center", va="center", color=INK, fontsize=6.5 + 2.2 * levels)
+        axes.text(
+            (x + 0.5) * side,
+            (y + 0.5) * side,
+            text,
+            ha="center",
+            va="center",
+            color=INK,
+            fontsize=6.5 + 2.2 * levels,
+        )
     axes.autoscale_view()
 
 
@@ -207,7 +227,9 @@ def points() -> Figure:
     _, lat = hpx.centres(cells, order)
     seen = SkyMap(share.cells, share.values * np.clip(0.2 + 0.8 * (lat + 51.5285) / 0.058, 0.1, 1.0))
     words = subcells_inside(detector[np.newaxis], np.zeros(cells.size, np.int64), cells, order)
-    drawn = random_points(seen, Rules(seed=3, scheme="exact", number=600), SkyMap(share.cells, words.view(np.int64)))
+    drawn = random_points(
+        seen, Rules(seed=3, scheme="exact", number=600), SkyMap(share.cells, words.view(np.int64))
+    )
     bits = ((words[:, np.newaxis] >> np.arange(64, dtype=np.uint64)) & np.uint64(1)).astype(bool)
     inner = ((cells[:, np.newaxis] << 6) + np.arange(64))[bits]
     figure = Figure(figsize=(WIDTH_IN, 3.8), facecolor="none")
@@ -249,8 +271,8 @@ PICTURES: dict[str, tuple[Callable[[], Figure], str, str]] = {
     "points": (
         points,
         "Visibility, sub-cells and points",
-        "Cells of a detector shaded by visibility; which of their 64 sub-cells are observed; and 600 random points, all "
-        "inside the outline and denser where the visibility is higher.",
+        "Cells of a detector shaded by visibility; which of their 64 sub-cells are observed; and 600 random points, "
+        "all inside the outline and denser where the visibility is higher.",
     ),
 }
 """Name -> how it is drawn, its title, and what it shows, for those who cannot see it."""

@@ -10,6 +10,7 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
+
 from tables import GENERATED
 
 PICTURES = Path(__file__).parents[1] / "images"
@@ -28,7 +29,9 @@ def write_generated(app: Sphinx, page: str, source: list[str]) -> None:
     def written(match: re.Match[str]) -> str:
         name, *rest = [one for one in match.groups() if one]
         if name not in GENERATED:
-            raise ExtensionError(f"{page}: a generated part must be one of {', '.join(GENERATED)}, found {name}")
+            raise ExtensionError(
+                f"{page}: a generated part must be one of {', '.join(GENERATED)}, found {name}"
+            )
         return GENERATED[name](*rest)
 
     source[0] = GENERATED_PART.sub(written, source[0])
@@ -50,7 +53,7 @@ def note_anchors(app: Sphinx, doctree: nodes.document) -> None:
 
 
 class Picture(SphinxDirective):
-    """``{picture} NAME``: an SVG of images/, put into the page so that it takes its colours; the content is the caption."""
+    """``{picture} NAME``: an SVG of images/, put into the page so that it takes its colours; content: the caption."""
 
     required_arguments = 1
     has_content = True
@@ -58,7 +61,7 @@ class Picture(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         path = PICTURES / f"{self.arguments[0]}.svg"
         if not path.is_file():
-            raise self.error(f"{path.name}: there is no such picture; docs/draw.py makes them")
+            raise self.error(f"{path.name}: there is no such picture; docs/_ext/draw.py makes them")
         self.env.note_dependency(str(path))
         svg = path.read_text("utf-8")
         width = float(svg.partition('viewBox="')[2].split()[2])

@@ -142,7 +142,11 @@ def product(kind: str) -> str:
 
 def _title(kind: str) -> str:
     names = {"bitmask": "Bit mask", "effectivecoverage": "Effective coverage", "info": "Information maps"}
-    names |= {"redshifts": "n(z) by visibility class", "random": "Random catalogue", "statistics": "Cell statistics"}
+    names |= {
+        "redshifts": "n(z) by visibility class",
+        "random": "Random catalogue",
+        "statistics": "Cell statistics",
+    }
     return names.get(kind, "Good pixels" if kind == "goodpixels" else kind.capitalize())
 
 
@@ -155,7 +159,11 @@ def _tokens(kind: str) -> str:
 
 
 def _value(kind: str) -> str:
-    return WEIGHTS[WEIGHT_KIND[kind]] if kind in WEIGHT_KIND else {"info": "the statistic of a quantity"}.get(kind, "a table")
+    return (
+        WEIGHTS[WEIGHT_KIND[kind]]
+        if kind in WEIGHT_KIND
+        else {"info": "the statistic of a quantity"}.get(kind, "a table")
+    )
 
 
 def _rule(kind: str) -> str:
@@ -188,7 +196,9 @@ def quantities() -> str:
         ]
         for row in QUANTITIES.values()
     ]
-    return table(["INFO", "unit", "meaning", "from", "default statistic", "degrading of a mean", "file token"], rows)
+    return table(
+        ["INFO", "unit", "meaning", "from", "default statistic", "degrading of a mean", "file token"], rows
+    )
 
 
 def statistics() -> str:
@@ -208,7 +218,8 @@ def bits() -> str:
         number = "code" if one.kind == "code" else "bit"
         vetoed = ", ".join(f"`{flag}`" for flag in one.default) or "none"
         parts.append(
-            f"### `{name}`\n\n{one.instrument}, version {one.version}. Vetoed by default in coverage and depth: {vetoed}.\n\n"
+            f"### `{name}`\n\n{one.instrument}, version {one.version}. "
+            f"Vetoed by default in coverage and depth: {vetoed}.\n\n"
             + table(*fields.without_empty([number, "name", "meaning", "in INVALID", "marks"], rows))
         )
     return "\n".join(parts)
@@ -221,7 +232,9 @@ def readers() -> str:
         module = modules[one.scan.__module__]
         about = " ".join((getdoc(module) or "").split("\n\n")[0].split()).partition(": ")[2]
         pixels = "mosaics and images" if one.detectors is None else "exposures, detector by detector"
-        rows.append([f"[`{name}`](#module-{module.__name__})", about, pixels if name != "exposures" else "no pixels"])
+        rows.append(
+            [f"[`{name}`](#module-{module.__name__})", about, pixels if name != "exposures" else "no pixels"]
+        )
     return table(["reader", "files", "gives"], rows)
 
 
@@ -239,10 +252,19 @@ def keywords() -> str:
     parts = []
     for title, group in (("Primary header", PRIMARY), ("Table header", TABLE)):
         rows = [
-            [f"`{row.name}`", row.type.__name__, row.unit, row.comment, ", ".join(sorted(row.kinds or ())) or "all"]
+            [
+                f"`{row.name}`",
+                row.type.__name__,
+                row.unit,
+                row.comment,
+                ", ".join(sorted(row.kinds or ())) or "all",
+            ]
             for row in group
         ]
-        parts.append(f"### {title}\n\n" + table(["keyword", "type", "unit", "meaning", "kinds that always have it"], rows))
+        parts.append(
+            f"### {title}\n\n"
+            + table(["keyword", "type", "unit", "meaning", "kinds that always have it"], rows)
+        )
     return "\n".join(parts)
 
 

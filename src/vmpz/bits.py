@@ -81,6 +81,13 @@ class BitTable:
         'code': the plane holds one number a pixel, code k meaning bit k alone.
     masks : tuple of Bit
         Virtual bits beyond STARMASK; see `with_masks`.
+
+    Examples
+    --------
+    >>> from vmpz.bits import bit_table
+    >>> chosen = bit_table("vis-pf14").select(["SAT", "INVALID"])
+    >>> chosen.text, chosen.bitsel, chosen.mask
+    ('INVALID,SAT', '0,3', 9)
     """
 
     name: str

@@ -103,6 +103,14 @@ class FrameRef:
         The detectors of an exposure, or of all members.
     members : tuple of FrameRef
         The exposures of an area, in order of their ids.
+
+    Examples
+    --------
+    >>> from vmpz import FrameRef
+    >>> from astropy.wcs import WCS
+    >>> cards = WCS({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN"}).to_header().tostring(sep="\\n")
+    >>> FrameRef("generic", "field", "CAM", "r", (100, 100), cards, planes={}).name
+    'field r'
     """
 
     reader: str
@@ -198,6 +206,16 @@ class Exposures:
         By quantity: ExposureTime (s), SAA, AA, BA (deg), MJD (d, middle of the exposure, UTC), Airmass, Seeing
         (arcsec), Weight (inverse variance per pixel at the zero point)...; beside quantities Zeropoint (mag) and
         PixelScale (arcsec). NaN where unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from vmpz import Exposures
+    >>> square = np.array([(10.0, 0.0), (11.0, 0.0), (11.0, 1.0), (10.0, 1.0)])
+    >>> times = {"ExposureTime": np.array([90.0, 30.0])}
+    >>> exposures = Exposures(("one", "two"), np.stack((square, square + 0.5)), times)
+    >>> len(exposures), exposures[[1]].ids
+    (2, ('two',))
     """
 
     ids: tuple[str, ...]
@@ -316,6 +334,12 @@ class Frame:
 
     `masks` are further geometric masks by the name of their virtual bit. An exposure has no planes here, only its
     detectors and stamps.
+
+    Examples
+    --------
+    >>> from vmpz.readers import open_frame
+    >>> with open_frame(manifest.frames[0], {"RMS", "FLAG"}) as frame:  # doctest: +SKIP
+    ...     noise = frame.planes["RMS"].read(0, 100)
     """
 
     ref: FrameRef
@@ -352,7 +376,15 @@ class Refused:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All frames of a survey, in a fixed order, what was noticed on the way, and what was refused."""
+    """All frames of a survey, in a fixed order, what was noticed on the way, and what was refused.
+
+    Examples
+    --------
+    >>> from vmpz.readers import scan_inputs
+    >>> manifest = scan_inputs(vmpz.load_parameters("survey.toml").inputs)  # doctest: +SKIP
+    >>> [frame.name for frame in manifest]  # doctest: +SKIP
+    ['102018210 NIR_Y', '102018210 VIS']
+    """
 
     frames: tuple[FrameRef, ...]
     notes: tuple[str, ...] = ()

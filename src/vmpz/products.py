@@ -37,6 +37,15 @@ class ProductKey:
 
     `selection` names flag bits joined by commas; `quantity` is that of an info map, or the class of a visibility. The
     text form is the folder name, the task key and the log prefix.
+
+    Examples
+    --------
+    >>> from vmpz import ProductKey
+    >>> key = ProductKey("102018210", "info", "Noise", "RMSQ", instrument="VIS", band="VIS", order=14, release="0.1")
+    >>> key.text
+    '102018210~info~Noise~RMSQ~-~VIS~VIS~14~0.1'
+    >>> ProductKey.parse(key.text) == key
+    True
     """
 
     area: str
@@ -80,6 +89,14 @@ class Provenance:
 
     `digest` covers recipe version, parameters used and identities of the inputs; `product_id` follows from it.
     `inputs` maps file names to identities. `verified` is true when every input carried a checksum that held.
+
+    Examples
+    --------
+    >>> from datetime import UTC, datetime
+    >>> from vmpz import Provenance
+    >>> instant = datetime(2026, 1, 2, tzinfo=UTC)
+    >>> Provenance("depth", 1, {"snr": 5.0}, {"rms.fits": "4f1c"}, {"vmpz": "1.0"}, instant).digest[:12]
+    '35013be04771'
     """
 
     recipe: str
@@ -126,6 +143,14 @@ class Product:
         FITS keywords that the maker knows (values in header types), e.g. SNRLEVEL, BITSEL, ZP.
     unit : str
         FITS unit of WEIGHT, '' for fractions and counts.
+
+    Examples
+    --------
+    >>> from vmpz import CellSet, Product, ProductKey, SkyMap
+    >>> depth = SkyMap(CellSet.from_cells(14, [7]), [25.3])
+    >>> product = Product(ProductKey("demo", "depth", band="VIS", order=14), {"WEIGHT": depth}, unit="mag")
+    >>> product.map is depth
+    True
     """
 
     key: ProductKey

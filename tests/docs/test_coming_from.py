@@ -10,7 +10,7 @@ import pytest
 from vmpz.cli import app
 
 DOCS = Path(__file__).parents[2] / "docs"
-BLOCK = re.compile(r"^```(?:\{code-block\} )?(python|sh|toml)\n(?::caption: (\S+)\n\n)?(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"(?ms)^```(?:\{code-block\} )?(python|sh|toml)\n(?::caption: (\S+)\n\n)?(.*?)^```$")
 COVERAGE = "*~coverage~*~VIS~*/*_HP*.fits"
 
 

@@ -1,6 +1,5 @@
-"""The documentation says what there is: every product, parameter, command and table has its place, and links lead somewhere."""
+"""The documentation says what there is: products, parameters, commands, tables; links lead somewhere."""
 
-import ast
 import importlib
 import re
 import sys
@@ -47,7 +46,9 @@ def test_every_product_has_a_page_with_its_facts(tables: ModuleType) -> None:
         assert f"```{{generated}} product {kind}\n" in _text(f"products/{page}.md"), kind
         assert f"`{kind}`" in tables.product(kind)
     listed = re.search(r"```\{toctree\}\n:hidden:\n\n(.*?)\n```", _text("products/index.md"), re.DOTALL)
-    assert listed and set(listed[1].split()) == {path.stem for path in (DOCS / "products").glob("*.md")} - {"index"}
+    assert listed and set(listed[1].split()) == {path.stem for path in (DOCS / "products").glob("*.md")} - {
+        "index"
+    }
 
 
 def test_every_maker_stands_on_a_page() -> None:
@@ -75,7 +76,9 @@ def test_every_parameter_is_listed_with_its_anchor(tables: ModuleType) -> None:
 
 def test_elements_of_xml_products_are_found_by_reading_them(tables: ModuleType) -> None:
     row = next(
-        line for line in tables.GENERATED["parameters"]().splitlines() if "#parameter-depth-aperture_arcsec}" in line
+        line
+        for line in tables.GENERATED["parameters"]().splitlines()
+        if "#parameter-depth-aperture_arcsec}" in line
     )
     assert row.split(" | ")[1:4] == ["number > 0", "arcsec", "`2.0`"] and "`ApertureDiameter`" in row
 
@@ -86,11 +89,14 @@ def test_every_command_and_option_is_listed(tables: ModuleType) -> None:
         section = listed.partition(f"## `vmpz {name}`\n")[2].partition("\n## ")[0]
         for option in command.params:
             if not getattr(option, "hidden", False):
-                assert all(word in section or option.param_type_name == "argument" for word in option.opts), (name, option)
+                words = [] if option.param_type_name == "argument" else option.opts
+                assert all(word in section for word in words), (name, words)
 
 
 def test_every_generated_part_has_a_page_and_can_be_written(tables: ModuleType) -> None:
-    asked = re.findall(r"```\{generated\} (\w+)(?: (\w+))?\n", "".join(path.read_text("utf-8") for path in PAGES))
+    asked = re.findall(
+        r"```\{generated\} (\w+)(?: (\w+))?\n", "".join(path.read_text("utf-8") for path in PAGES)
+    )
     assert {name for name, _ in asked} == set(tables.GENERATED)
     for name, argument in set(asked):
         text = tables.GENERATED[name](*([argument] if argument else []))
@@ -127,7 +133,4 @@ def test_promises_are_shown_by_tests() -> None:
     named = TEST.findall(_text("reliability.md"))
     assert len(named) > 30
     for file, name in named:
-        functions = {
-            node.name for node in ast.walk(ast.parse((ROOT / file).read_text("utf-8"))) if isinstance(node, ast.FunctionDef)
-        }
-        assert name in functions, f"{file}::{name}"
+        assert f"\ndef {name}(" in (ROOT / file).read_text("utf-8"), f"{file}::{name}"

@@ -88,7 +88,7 @@ def test_number_time_and_seeing_are_those_at_cell_centres(place):
     assert len(cells) > 300 and inside.sum(axis=0).max() > 5
     number = exposure_values(exposures, "Exposures", "SUM", cells)
     assert number == pytest.approx(inside.sum(axis=0), rel=1e-12)
-    for name in ("ExposureTime", "Seeing", "Airmass"):
+    for name in ("ExposureTime", "Seeing"):
         expected = closed_forms(inside, exposures.scalars[name], exposures.scalars["Weight"])
         for statistic, values in expected.items():
             found = exposure_values(exposures, name, statistic, cells)

@@ -296,8 +296,9 @@ EVERY = (
 )
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("scale_arcsec", [1.0, 30.0])
+@pytest.mark.parametrize(
+    ("place", "scale_arcsec"), [*((place, 1.0) for place in PLACES), (PLACES[1], 30.0), (PLACES[3], 30.0)]
+)
 def test_masks_hold_the_pixels_whose_centre_is_inside(place, scale_arcsec):
     """Every shape, several masks at once, across patches and edges, at the pole and at right ascension 0."""
     wcs = image_wcs(*place, 400, scale_arcsec, rotation=20)

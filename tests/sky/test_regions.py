@@ -164,25 +164,20 @@ def test_polygon_area_is_that_of_l_huilier_in_forty_digits(place):
 def test_shares_are_the_integral_in_forty_digits(region, order):
     share = covered_fractions(region, order)
     cells, part = share.cells.cells(), np.flatnonzero(share.values < 1)
-    seen = 0
     for row in np.random.default_rng(1).permutation(part)[:8]:
         try:
             expected = float(mp_share(region, int(cells[row]), order))
         except PassedTwiceError:
             continue
         assert share.values[row] == pytest.approx(expected, abs=1e-11)
-        seen += 1
-        if seen == 2:
-            break
-    assert seen == 2
+        return
+    pytest.fail("no cell could be integrated")
 
 
 def test_polygons_smaller_than_a_cell_in_forty_digits():
-    small = Polygon(tangent_square(57.9988, -51.5884, 0.01, 20.0))
-    (cell,) = covered_fractions(small, 9).cells.cells()
-    assert covered_fractions(small, 9).values[0] == pytest.approx(
-        float(mp_share(small, int(cell), 9)), rel=1e-11
-    )
+    square = tangent_square(57.9988, -51.5884, 0.01, 20.0)
+    (share,) = covered_fractions(Polygon(square), 9).values
+    assert share == pytest.approx(mp_polygon_area_deg2(square) / hpx.cell_area_deg2(9), rel=1e-11)
 
 
 @pytest.mark.parametrize(
@@ -361,7 +356,7 @@ def test_polygons_that_are_refused(vertices, message):
     ("radius", "hole"), [(0.05, 0.04), (1.0, 1e-4), (20.0, 19.99), (180.0, 60.0), (120.0, 100.0)]
 )
 def test_a_ring_is_a_cap_without_its_middle(place, radius, hole):
-    order = 9
+    order = 9 if radius < 100.0 else 5
     ring, whole, middle = Cap(*place, radius, hole_deg=hole), Cap(*place, radius), Cap(*place, hole)
     assert ring.area_deg2 == pytest.approx(whole.area_deg2 - middle.area_deg2, rel=1e-9)
     got, outer, inner = (covered_fractions(one, order) for one in (ring, whole, middle))

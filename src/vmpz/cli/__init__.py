@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from vmpz.cli import calibrating, drawing, looking, making, masks, stores, validating
+from vmpz.cli import calibrating, drawing, looking, making, masks, stores, validating, viewing
 from vmpz.cli.base import (
     DONE,
     INTERRUPTED,
@@ -30,7 +30,18 @@ from vmpz.cli.base import (
 from vmpz.cli.hints import hinted
 from vmpz.errors import VmpzError
 
-__all__ = ["app", "calibrating", "drawing", "looking", "main", "making", "masks", "stores", "validating"]
+__all__ = [
+    "app",
+    "calibrating",
+    "drawing",
+    "looking",
+    "main",
+    "making",
+    "masks",
+    "stores",
+    "validating",
+    "viewing",
+]
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -244,9 +244,9 @@ def open_regular(location: str) -> io.BufferedReader:
     try:
         handle = os.open(location, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError as error:
-        raise InputError(f"{location}: must be a file, found {what_is_at(location)}") from error
+        raise InputError(f"{location}: must be a readable file, found {what_is_at(location)}") from error
     except OSError as error:
-        raise InputError(f"{location}: must be a readable file, found: {error.strerror}") from error
+        raise InputError(f"{location}: must be a readable file, found {error.strerror}") from error
     except ValueError as error:
         raise InputError(f"{location!r}: must be the name of a file: {error}") from error
     if not stat.S_ISREG(os.fstat(handle).st_mode):

@@ -139,6 +139,19 @@ def write(
     ------
     InputError
         The product cannot be written in this form; the message says what must hold.
+
+    Examples
+    --------
+    >>> from datetime import UTC, datetime
+    >>> from vmpz import CellSet, Product, ProductKey, Provenance, SkyMap, read, write
+    >>> coverage = SkyMap(CellSet.from_ranges(8, [(100, 200)]), np.ones(100, np.float32))
+    >>> key = ProductKey("102018210", "coverage", instrument="VIS", band="VIS", order=8, release="0.1")
+    >>> origin = Provenance("coverage", 1, {}, {}, {}, datetime(2026, 1, 2, tzinfo=UTC))
+    >>> file, descriptor = write(Product(key, {"WEIGHT": coverage}, provenance=origin), "maps")
+    >>> file.name
+    'EUC_LE3_VMPZ-ID_HPCOVERAGE-102018210_20260102T000000.000000Z_0.1.fits'
+    >>> read(file).map == coverage
+    True
     """
     maps = maps or MapParameters()
     folder = Path(folder)
@@ -245,6 +258,12 @@ def read(path: str | Path, band: str | None = None, *, order: int | None = None)
     InputError
         The file does not hold what it must; the message names file, HDU and keyword or column. Or it holds another
         band, or several and none was named.
+
+    Examples
+    --------
+    >>> import vmpz
+    >>> depth = vmpz.read("EUC_LE3_VMPZ-ID_HPDEPTHMAP-102018210_....fits").map  # doctest: +SKIP
+    >>> depth.at(58.0, -51.5)  # doctest: +SKIP
     """
     path = Path(path)
     if not path.name.endswith(".xml"):

@@ -105,6 +105,23 @@ def accumulate(
     InputError
         A plane has another shape than the grid, flags are no integers of up to 32 bits, data do not have their
         DATASUM, or what was asked for needs a plane or star masks that the frame does not have.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> import numpy as np
+    >>> from astropy.wcs import WCS
+    >>> from vmpz import CellSet, Frame, FrameRef, accumulate, run_table
+    >>> wcs = WCS({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 58.0, "CRVAL2": -51.5, "CRPIX1": 50.5,
+    ...            "CRPIX2": 50.5, "CDELT1": -0.001, "CDELT2": 0.001})
+    >>> noise = np.full((100, 100), 0.01, "f4")
+    >>> plane = SimpleNamespace(name="RMS", shape=noise.shape, dtype=noise.dtype, sequential=False, datasum=None,
+    ...                         where="RMS", read=lambda start, stop, out=None: noise[start:stop], close=lambda: None)
+    >>> ref = FrameRef("generic", "field", "CAM", "r", noise.shape, wcs.to_header().tostring("\\n"), {})
+    >>> table = run_table(wcs, noise.shape, CellSet.everything(12), outline=ref.outline())
+    >>> statistics, _ = accumulate(Frame(ref, {"RMS": plane}), table)
+    >>> int(statistics.column("valid").sum()), round(float(statistics.fraction("valid").max()), 6)
+    (10000, 1.0)
     """
     unread = {"IMAGE"} if weight else set()
     planes = {name: frame.planes[name] for name in (*PLANES, "FLAG") if name in frame.planes.keys() - unread}

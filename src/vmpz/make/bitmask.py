@@ -68,6 +68,18 @@ def bit_maps(
     ------
     InputError
         The selection is empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from vmpz import CellSet, CellStatistics, bit_maps
+    >>> from vmpz.bits import bit_table
+    >>> chosen = bit_table("vis-pf14").select(["HOT", "SAT"])
+    >>> counts = {"flagged.HOT,SAT": [5], "bit.01": [3], "bit.03": [4], "geom": [1.0], "found": [100]}
+    >>> columns = {name: np.array(values) for name, values in counts.items()}
+    >>> maps = bit_maps(CellStatistics(CellSet.from_cells(14, [7]), columns), chosen)
+    >>> {name: round(float(one.values[0]), 6) for name, one in maps.items()}
+    {'WEIGHT': 0.05, 'BIT01': 0.03, 'BIT03': 0.04}
     """
     if not selection.numbers:
         raise InputError("a bit mask needs at least one flag name, found none")

@@ -61,6 +61,17 @@ def coverage_map(statistics: CellStatistics, selection: Selection, *, zeros: boo
     -------
     SkyMap
         float32, in (0, 1].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from vmpz import CellSet, CellStatistics, coverage_map
+    >>> from vmpz.bits import bit_table
+    >>> veto = bit_table("vis-pf14").select(["INVALID", "SAT"])
+    >>> columns = {"geom": np.ones(2), "found": np.array([100, 100]), "good.INVALID,SAT": np.array([97, 0])}
+    >>> found = coverage_map(CellStatistics(CellSet.from_cells(14, [7, 8]), columns), veto)
+    >>> found.cells.cells(), found.values
+    (array([7]), array([0.97], dtype=float32))
     """
     counted = f"coverage.{selection.text}"
     if statistics.of_exposures:

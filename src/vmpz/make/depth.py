@@ -120,6 +120,16 @@ def depth_map(
     ------
     MissingProductError
         The estimator needs a PSF and none was given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from vmpz import CellSet, CellStatistics, depth_map
+    >>> moments = {"n": [100], "mean": [0.01], "m2": [0.0], "min": [0.01], "max": [0.01]}
+    >>> columns = {f"RMS.good.{name}": np.array(values, float) for name, values in moments.items()}
+    >>> statistics = CellStatistics(CellSet.from_cells(14, [7]), columns)
+    >>> depth_map(statistics, zero_point=23.9, pixel_scale_arcsec=0.1).values
+    array([24.031137], dtype=float32)
     """
     chosen = parameters or DepthParameters.model_validate({})
     noise = _noise(statistics, chosen, pixel_scale_arcsec)

@@ -83,6 +83,14 @@ def footprint_map(
     ------
     MissingProductError
         Source layers without exposures, or source descriptor without a polygon.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from vmpz import CellSet, CellStatistics, footprint_map
+    >>> columns = {"geom": np.array([1.0, 0.5]), "found": np.array([100, 50]), "valid": np.array([100, 40])}
+    >>> footprint_map(CellStatistics(CellSet.from_cells(14, [7, 8]), columns)).values
+    array([1. , 0.4], dtype=float32)
     """
     if source == "rms" and not statistics.of_exposures:
         fraction = statistics.fraction("valid")

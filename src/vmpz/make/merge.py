@@ -74,6 +74,17 @@ def merge(
     MapMismatchError
         Two products must not be merged, or a weight is no coverage of their order and band; the message names both
         and what differs. Or a product has no weight anywhere.
+
+    Examples
+    --------
+    >>> from vmpz import CellSet, Product, ProductKey, SkyMap, merge
+    >>> def tile(area, start):
+    ...     values = SkyMap(CellSet.from_ranges(12, [(start, start + 16)]), [0.5] * 16)
+    ...     words = {"WGTKIND": "OBSFRAC", "DEGRULE": "COVERAGE"}
+    ...     return Product(ProductKey(area, "coverage", band="VIS", order=12), {"WEIGHT": values}, keywords=words)
+    >>> patch = merge([tile("one", 0), tile("two", 16)], "both", order=10)
+    >>> patch.map.values, patch.map.cells.ranges.tolist()
+    (array([0.5, 0.5]), [[0, 2]])
     """
     tiles, shares = Merge(), Merge()
     for product in products:

@@ -148,6 +148,12 @@ def run_table(
     -------
     RunTable
         The same for any number of threads.
+
+    Examples
+    --------
+    >>> wcs = WCS({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CDELT1": -0.01, "CDELT2": 0.01})
+    >>> int(run_table(wcs, (100, 100), CellSet.everything(3)).found.sum())
+    10000
     """
     positions = pixel_positions(wcs)
     leaves = find_leaves(positions, shape)

@@ -72,6 +72,12 @@ class Rules:
     InputError
         Neither number nor density, or both; a scheme that cuts or splits without a number; `nested` without a density;
         more than 2**50 points.
+
+    Examples
+    --------
+    >>> from vmpz import Rules
+    >>> Rules(seed=1, scheme="exact", number=1_000_000).number
+    1000000
     """
 
     seed: int

@@ -29,6 +29,12 @@ def load(path: str | Path) -> Parameters:
         A key is unknown or a value does not hold what it must.
     tomllib.TOMLDecodeError
         The file is not TOML in UTF-8; the message has line and column.
+
+    Examples
+    --------
+    >>> import vmpz
+    >>> vmpz.load_parameters("survey.toml").depth.snr  # doctest: +SKIP
+    5.0
     """
     path = Path(path)
     try:

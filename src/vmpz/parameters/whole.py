@@ -27,7 +27,15 @@ __all__ = ["Parameters", "names_for"]
 
 
 class Parameters(Section):
-    """All parameters of a run."""
+    """All parameters of a run.
+
+    Examples
+    --------
+    >>> from vmpz import Parameters
+    >>> chosen = Parameters.model_validate({"inputs": [{"location": "MER"}], "depth": {"snr": 10}})
+    >>> chosen.depth.snr, chosen.depth.aperture_arcsec, chosen.maps.order
+    (10.0, 2.0, 14)
+    """
 
     survey: SurveyParameters = Field(default_factory=SurveyParameters)
     tiling: TilingParameters = Field(default_factory=TilingParameters)

@@ -85,11 +85,11 @@ REPRODUCIBLE: Any = {
     "pdf.fonttype": 42,
     "path.simplify": True,
 }
-METADATA: dict[str, dict[str, Any]] = {
-    ".png": {"Software": None},
-    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-    ".svg": {"Date": None, "Creator": None},
-    ".jpg": {},
+HOW: dict[str, dict[str, Any]] = {
+    ".png": {"metadata": {"Software": None}},
+    ".pdf": {"metadata": {"CreationDate": None, "Creator": None, "Producer": None}},
+    ".svg": {"metadata": {"Date": None, "Creator": None}},
+    ".jpg": {"pil_kwargs": {"quality": 95}},
 }
 """Neither clock nor versions: the same figure is the same bytes."""
 
@@ -219,9 +219,9 @@ def map_figure(
     if outlines is not None:
         draw_outlines(axes, frame, outlines, size_pt / 10.0)
     if points is not None:
-        every = draw_points(axes, frame, points[0], points[1], size_pt / 6.0) * (*points, 1)[2]
+        every = draw_points(axes, frame, points[0], points[1], size_pt / 8.0) * (*points, 1)[2]
         if every > 1:
-            axes.set_title(f"every {every}th point", loc="right", fontsize=0.85 * size_pt, color=MUTED)
+            axes.set_title(f"1 point in {every}", loc="right", fontsize=0.85 * size_pt, color=MUTED)
     return figure
 
 
@@ -297,7 +297,7 @@ def save(figure: Figure, path: str | Path, dpi: int | None = None) -> None:
         raise InputError(f"{path}: a figure must end in {', '.join(FORMATS)}")
     written = BytesIO()
     with matplotlib.rc_context(REPRODUCIBLE):
-        figure.savefig(written, format=suffix[1:], dpi=dpi or "figure", metadata=METADATA[suffix])
+        figure.savefig(written, format=suffix[1:], dpi=dpi or "figure", **HOW[suffix])
     with write_whole(path) as temporary:
         temporary.write_bytes(written.getvalue())
 
@@ -338,8 +338,9 @@ def _draw_panel(
     draw_graticule(axes, frame, box.size_pt)
     if frame.kind == "gnomonic":
         draw_scale_bar(axes, frame, 0.9 * box.size_pt)
-    if not len(panel.map):
-        axes.text(0.5, 0.5, "no cells", ha="center", va="center", transform=axes.transAxes, color=MUTED)
+    if not picture.listed.any():
+        words = "no values here" if len(panel.map) else "no cells"
+        axes.text(0.5, 0.5, words, ha="center", va="center", transform=axes.transAxes, color=MUTED)
     if panel.title:
         axes.set_title(panel.title, color=INK, fontsize=1.1 * box.size_pt, loc="left", pad=0.5 * box.size_pt)
     _draw_bar(figure, box, places[1], scale)

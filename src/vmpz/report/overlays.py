@@ -8,7 +8,6 @@ import numpy as np
 from astropy.units import deg as degree
 from astropy.visualization.wcsaxes import WCSAxes
 from matplotlib.axes import Axes
-from matplotlib.collections import PathCollection
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Line
 from matplotlib.patheffects import withStroke
@@ -17,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from vmpz.errors import InputError
 from vmpz.report.palette import GRID, INK, MUTED, SURFACE
 from vmpz.report.projections import SkyFrame, sampled
+from vmpz.report.scales import nice
 from vmpz.sky.cells import CellSet
 from vmpz.sky.covers import unit_vectors
 from vmpz.sky.skymap import SkyMap
@@ -31,7 +31,8 @@ Outlines = Mapping[str, Sequence[Floats]] | Sequence[Floats] | CellSet
 LEAST_SHARE = 0.05
 STRIDE_DEG = 2.0
 """Edges of polygons are drawn as great circles in pieces of at most this."""
-MOST_POINTS = 20_000
+INKED = 0.06
+"""Share of the map that points may cover: of more every k-th is drawn."""
 VECTORS = 2_000
 """More points than this are an image in vector formats too."""
 BAR_SHARE = 0.28
@@ -159,44 +160,49 @@ def _runs(marks: NDArray[np.bool_]) -> Iterable[tuple[int, tuple[int, int]]]:
 
 
 def draw_points(
-    axes: Axes, frame: SkyFrame, lon_deg: ArrayLike, lat_deg: ArrayLike, size_pt: float = 1.4
+    axes: WCSAxes, frame: SkyFrame, lon_deg: ArrayLike, lat_deg: ArrayLike, size_pt: float
 ) -> int:
-    """Draw points, of very many every k-th; gives k."""
+    """Draw points, of very many every k-th; gives k.
+
+    Raises
+    ------
+    InputError
+        There is not one latitude a longitude.
+    """
     lon, lat = (np.asarray(one, np.float64).ravel() for one in (lon_deg, lat_deg))
     if lon.shape != lat.shape:
         raise InputError(f"points must have one latitude a longitude, found {lon.size} and {lat.size}")
     x, y = frame.pixels(lon, lat)
-    shown = np.flatnonzero((x > -0.5) & (x < frame.shape[1] - 0.5) & (y > -0.5) & (y < frame.shape[0] - 0.5))
-    every = max(1, math.ceil(shown.size / MOST_POINTS))
+    rows, columns = frame.shape
+    shown = np.flatnonzero((x > -0.5) & (x < columns - 0.5) & (y > -0.5) & (y < rows - 0.5))
+    width, height = axes.get_window_extent().size * 72.0 / axes.figure.dpi
+    every = max(1, math.ceil(float(shown.size * size_pt**2 / (INKED * width * height))))
     shown = shown[::every]
-    drawn: PathCollection = axes.scatter(
+    axes.scatter(
         x[shown], y[shown], size_pt**2, c=INK, linewidths=0, rasterized=shown.size > VECTORS, zorder=3
     )
-    drawn.set_path_effects([withStroke(linewidth=0.6, foreground=SURFACE)] if shown.size <= VECTORS else [])
     return every
 
 
 def draw_graticule(axes: WCSAxes, frame: SkyFrame, size_pt: float) -> None:
     """Draw parallels and meridians with their degrees."""
-    allsky = frame.kind == "allsky"
     for coordinate, name, side in zip(axes.coords, ("RA", "Dec"), ("b", "l"), strict=True):
         coordinate.set_format_unit("deg", decimal=True)
         coordinate.grid(color=GRID, alpha=0.6, linewidth=0.5)
         coordinate.set_ticks(number=5)
-        coordinate.set_ticks_visible(not allsky)
         coordinate.tick_params(color=MUTED, length=2.5)
         coordinate.set_ticklabel(size=0.9 * size_pt, color=INK, exclude_overlapping=True)
-        if allsky:
-            coordinate.set_axislabel("")
-        else:
+        if frame.kind == "gnomonic":
             coordinate.set_ticks_position(side)
             coordinate.set_ticklabel_position(side)
             coordinate.set_axislabel_position(side)
-            coordinate.set_axislabel(f"{name} [deg]", size=0.95 * size_pt, color=INK, minpad=0.5)
+        coordinate.set_axislabel(f"{name} [deg]", size=0.95 * size_pt, color=INK, minpad=0.5)
     axes.coords.frame.set_color(MUTED)
     axes.coords.frame.set_linewidth(0.6)
-    if allsky:
+    if frame.kind == "allsky":
         _allsky_ticks(axes, float(frame.wcs.wcs.crval[0]))
+    elif frame.pole is not None:
+        _polar_ticks(axes, frame, frame.pole, size_pt)
 
 
 def _allsky_ticks(axes: WCSAxes, middle_deg: float) -> None:
@@ -205,19 +211,51 @@ def _allsky_ticks(axes: WCSAxes, middle_deg: float) -> None:
     every = np.arange(0.0, 360.0, 60.0)
     away = np.abs(np.mod(every - middle_deg, 360.0) - 180.0)
     longitude.set_ticks(values=every[away > 15.0] * degree)
-    longitude.set_ticklabel(path_effects=[withStroke(linewidth=2.0, foreground=SURFACE, alpha=0.85)])
+    longitude.set_ticklabel(path_effects=_seam(2.0))
     latitude.set_ticks(spacing=30 * degree)
+    for coordinate in (longitude, latitude):
+        coordinate.set_major_formatter("d")
+        coordinate.set_ticks_visible(False)
+        coordinate.set_axislabel("")
+
+
+def _polar_ticks(axes: WCSAxes, frame: SkyFrame, pole: float, size_pt: float) -> None:
+    """Around a pole: meridians every 30 degrees, named at the sides that they cross; parallels named inside."""
+    longitude, latitude = axes.coords
+    longitude.set_ticks(spacing=30 * degree)
+    longitude.set_major_formatter("d")
+    longitude.set_ticklabel_position("lbr")
+    longitude.set_ticks_position("lbr")
+    step = nice(0.2 * max(frame.shape) * frame.pixel_deg)
+    latitude.set_ticks(spacing=step * degree)
+    latitude.set_ticklabel_visible(False)
+    latitude.set_ticks_visible(False)
+    latitude.set_axislabel("")
+    lat = pole - math.copysign(step, pole) * np.arange(1, 8)
+    x, y = frame.pixels(np.full(lat.size, float(frame.wcs.wcs.crval[0]) + 165.0), lat)
+    for column, row, value in zip(x, y, lat.tolist(), strict=True):
+        if 0 < column < 0.93 * frame.shape[1] and 0.05 * frame.shape[0] < row < 0.95 * frame.shape[0]:
+            axes.text(
+                column, row, f"{value:g}°".replace("-", "−"), ha="center", va="center", color=INK,
+                fontsize=0.8 * size_pt, zorder=4, path_effects=_seam(2.0),
+            )  # fmt: skip
+
+
+def _seam(width_pt: float) -> list[withStroke]:
+    """A light seam around what is drawn."""
+    return [withStroke(linewidth=width_pt, foreground=SURFACE, alpha=0.85)]
 
 
 def draw_scale_bar(axes: Axes, frame: SkyFrame, size_pt: float) -> None:
     """Draw a bar of a round length, true in the centre of a gnomonic frame, in the lower left corner."""
     length, text = _round_length(BAR_SHARE * frame.shape[1] * frame.pixel_deg)
     x, y, long = 0.035 * frame.shape[1], 0.035 * frame.shape[1], length / frame.pixel_deg
-    seam = [withStroke(linewidth=3.2, foreground=SURFACE, alpha=0.85)]
-    axes.plot([x, x + long], [y, y], color=INK, lw=1.6, solid_capstyle="butt", path_effects=seam)
+    axes.plot(
+        [x, x + long], [y, y], color=INK, lw=1.6, solid_capstyle="butt", path_effects=_seam(3.2), zorder=4
+    )
     axes.text(
         x + long / 2.0, y + 0.012 * frame.shape[1], text, ha="center", va="bottom", color=INK, fontsize=size_pt,
-        path_effects=[withStroke(linewidth=2.2, foreground=SURFACE, alpha=0.85)],
+        zorder=4, path_effects=_seam(2.2),
     )  # fmt: skip
 
 

@@ -59,6 +59,15 @@ class SkyFrame:
     pixel_deg: float
     kind: str
 
+    @property
+    def pole(self) -> float | None:
+        """Latitude of the pole inside a gnomonic frame, None if there is none."""
+        if self.kind != "gnomonic":
+            return None
+        x, y = self.pixels(np.zeros(2), np.array([-90.0, 90.0]))
+        inside = (x > -0.5) & (x < self.shape[1] - 0.5) & (y > -0.5) & (y < self.shape[0] - 0.5)
+        return float(np.array([-90.0, 90.0])[inside][0]) if inside.any() else None
+
     def positions(self, dx: float = 0.0, dy: float = 0.0) -> tuple[Floats, Floats]:
         """Longitude and latitude of a point of every pixel, that many pixels off its centre; NaN off the sky."""
         columns, rows = np.meshgrid(np.arange(self.shape[1]) + dx, np.arange(self.shape[0]) + dy)

@@ -40,7 +40,18 @@ from vmpz.errors import InputError
 from vmpz.products import ProductKey, Scalar
 from vmpz.quantities import QUANTITIES
 
-__all__ = ["CATEGORIES", "COLOURS", "LEVELS", "Scale", "axis_label", "proper_unit", "scale_name", "scale_of"]
+__all__ = [
+    "CATEGORIES",
+    "COLOURS",
+    "LEVELS",
+    "Scale",
+    "axis_label",
+    "colour_map",
+    "nice",
+    "proper_unit",
+    "scale_name",
+    "scale_of",
+]
 
 Floats = NDArray[np.float64]
 
@@ -282,7 +293,7 @@ def _linear(
     limits: tuple[float, float], shown: Floats, label: str, table: Colormap, step: float | None = None
 ) -> Scale:
     low, high = limits
-    step = step or _nice((high - low) / 5.0)
+    step = step or nice((high - low) / 5.0)
     ticks = step * np.arange(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
     names, label = _named(ticks, step, label)
     return Scale(table, Normalize(low, high), tuple(ticks.tolist()), names, _extend(shown, limits), label)
@@ -357,7 +368,7 @@ def _extend(shown: Floats, limits: tuple[float, float]) -> str:
 # -- round numbers ----------------------------------------------------------------------------------------------------
 
 
-def _nice(step: float) -> float:
+def nice(step: float) -> float:
     """The least of 1, 2, 2.5, 5 times a power of ten that is at least `step`."""
     power = 10.0 ** math.floor(math.log10(step))
     return next(place * power for place in (1.0, 2.0, 2.5, 5.0, 10.0) if place * power >= step * (1 - 1e-9))
@@ -368,7 +379,7 @@ def _round_limits(low: float, high: float, alike: float) -> tuple[tuple[float, f
     if high - low <= alike * max(abs(low), abs(high)):
         reach = max(abs(low), abs(high)) * 1e-2 or 1.0
         low, high = low - reach, high + reach
-    step = _nice((high - low) / 5.0)
+    step = nice((high - low) / 5.0)
     limits = step * math.floor(low / step + 1e-6), step * math.ceil(high / step - 1e-6)
     return limits, step
 

@@ -21,7 +21,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from vmpz.errors import InputError, meant
+from vmpz.errors import InputError, listed, meant
 from vmpz.files.nearby import what_is_at
 from vmpz.files.places import Folder
 from vmpz.files.remote import cache_folder
@@ -36,8 +36,6 @@ GRACE_S = 60.0
 PATIENCE_S = 10.0
 BATCH = 64
 CHECKED_BYTES = 1 << 26
-SHOWN = 20
-"""Names that a message lists."""
 
 COLUMNS = (
     "key", "folder", "area", "level", "kind", "quantity", "statistic", "selection", "instrument", "band", "order",
@@ -136,12 +134,10 @@ class Index:
             known = {row[0] for row in self._base.execute(f"SELECT DISTINCT {column} FROM products")}
             unknown = sorted(set(asked or ()) - known - set(KINDS if column == "kind" else ()))
             if unknown and known:
-                names = sorted(known - {"-"})
-                some = ", ".join(names[:SHOWN]) + (
-                    f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-                )
+                names = known - {"-"}
+                guess = meant(unknown[0], names)
                 raise InputError(
-                    f"{self._store.root}: must hold the {column} {unknown[0]}, found {some}{meant(unknown[0], names)}"
+                    f"{self._store.root}: must hold the {column} {unknown[0]}{guess}; found {listed(names)}"
                 )
 
     def close(self) -> None:

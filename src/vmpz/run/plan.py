@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from vmpz.errors import InputError, meant
+from vmpz.errors import InputError, listed, meant
 from vmpz.frames import FrameRef, Manifest, Refused
 from vmpz.make import RECIPES
 from vmpz.parameters import Parameters
@@ -226,10 +226,9 @@ def _classes_must_fit(parameters: Parameters, bands: Collection[str]) -> None:
 def _must_be_among(what: str, asked: Collection[str] | None, known: Collection[str]) -> None:
     unknown = sorted(set(asked or ()) - set(known))
     if unknown:
-        names = sorted(set(known) - {"-"})
-        some = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+        names = set(known) - {"-"}
         guess = meant(unknown[0], names)
-        raise InputError(f"{what} must be among {some or 'none'}; found {', '.join(unknown)}{guess}")
+        raise InputError(f"{what} must be among {listed(names)}; found {', '.join(unknown)}{guess}")
 
 
 def _grouped(refs: Iterable[T], by: Callable[[T], str]) -> list[tuple[str, list[T]]]:

@@ -107,6 +107,12 @@ def run_survey(
         The store cannot be written to; what is done is kept.
     VmpzError
         Another run holds the store.
+
+    Examples
+    --------
+    >>> import vmpz
+    >>> account = vmpz.run("survey.toml")  # doctest: +SKIP
+    >>> print(account.text())  # doctest: +SKIP
     """
     if not isinstance(parameters, Parameters):
         store = store or Path(parameters).parent / "store"

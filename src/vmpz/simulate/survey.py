@@ -113,6 +113,12 @@ def simulate(
     ------
     InputError
         An argument is out of its range, or the tiles lie too far apart for one sky.
+
+    Examples
+    --------
+    >>> import vmpz
+    >>> made = vmpz.simulate("survey", tiles=1, size=400, bands=("VIS",), seed=1)  # doctest: +SKIP
+    >>> account = vmpz.run("survey/survey.toml")  # doctest: +SKIP
     """
     exposures = frames_of(frames)
     _check(tiles, size, bands, bool(exposures), at, seed, compress)

@@ -49,6 +49,13 @@ class CellSet:
     ------
     ValueError
         The order is outside 0-29 or the ranges are not canonical.
+
+    Examples
+    --------
+    >>> from vmpz import CellSet
+    >>> one, two = CellSet.from_ranges(8, [(100, 200)]), CellSet.from_cells(8, [150, 300])
+    >>> len(one | two), (one & two).cells(), one.at_order(7).ranges.tolist()
+    (101, array([150]), [[25, 50]])
     """
 
     __slots__ = ("__dict__", "_order", "_ranges")

@@ -78,6 +78,12 @@ class Cap:
     InputError
         The latitude is outside [-90, 90], the radius outside [0, 180], a hole is not smaller than the cap or the
         complement of a ring is meant, or a number is not finite.
+
+    Examples
+    --------
+    >>> from vmpz import Cap
+    >>> round(Cap(58.0, -51.5, 1.0).area_deg2, 6)
+    3.141513
     """
 
     lon_deg: float
@@ -148,6 +154,13 @@ class Polygon:
     InputError
         Fewer than three distinct vertices, a position that is none, an edge of 180 degrees, edges that
         cross, or no area.
+
+    Examples
+    --------
+    >>> from vmpz import Polygon
+    >>> square = Polygon([(10.0, 0.0), (11.0, 0.0), (11.0, 1.0), (10.0, 1.0)])
+    >>> round(square.area_deg2, 6)
+    0.999975
     """
 
     __slots__ = ("__dict__", "_outside", "_vertices")
@@ -263,6 +276,13 @@ def covered_fractions(
     ------
     InputError
         The regions overlap.
+
+    Examples
+    --------
+    >>> from vmpz import Cap, covered_fractions
+    >>> share = covered_fractions(Cap(58.0, -51.5, 0.5), order=8)
+    >>> len(share), round(share.integral_deg2(), 6), round(Cap(58.0, -51.5, 0.5).area_deg2, 6)
+    (26, 0.785393, 0.785393)
     """
     pieces = _outlines(region)
     found, covered, _ = _added(pieces, order, cells, chord_tolerance)

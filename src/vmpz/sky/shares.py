@@ -6,7 +6,7 @@ share inside their union.
 
 >>> squares = np.array([[(10, 0), (11, 0), (11, 1), (10, 1)], [(10.5, 0), (11.5, 0), (11.5, 1), (10.5, 1)]])
 >>> cells, sums, union = sums_and_union(squares, [(1, 100.0), (1, 300.0)], 10)
->>> sums.max(axis=0).round(9).tolist(), union.max()
+>>> sums.max(axis=0).round(9).tolist(), float(union.max())
 ([2.0, 400.0], 1.0)
 
 Sums and unions are the same bytes for any order of the outlines and any number of threads: terms are added one by one

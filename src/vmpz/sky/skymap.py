@@ -38,6 +38,15 @@ class SkyMap:
     ------
     MapMismatchError
         There is not exactly one value per cell.
+
+    Examples
+    --------
+    >>> from vmpz import CellSet, SkyMap
+    >>> coverage = SkyMap(CellSet.from_ranges(8, [(100, 104)]), [1.0, 1.0, 0.5, 0.0])
+    >>> coverage.degrade(7, "COVERAGE").values
+    array([0.625])
+    >>> coverage.at(0.0, 90.0, absent=0.0)
+    array(0.)
     """
 
     __slots__ = ("_cells", "_values")

@@ -29,6 +29,14 @@ class CellStatistics:
         See the table above.
     scalars : mapping
         Numbers for the whole band: rms_max, pixels, stray (pixels with bits unknown to the table), invalid_rms...
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from vmpz import CellSet, CellStatistics
+    >>> columns = {"geom": np.array([1.0, 0.5]), "found": np.array([100, 50]), "valid": np.array([100, 40])}
+    >>> CellStatistics(CellSet.from_cells(14, [7, 8]), columns).fraction("valid")
+    array([1. , 0.4])
     """
 
     cells: CellSet

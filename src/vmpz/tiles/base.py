@@ -16,7 +16,16 @@ __all__ = ["Patch", "Tile", "Tiling", "grouped", "tangent_frame"]
 
 @dataclass(frozen=True)
 class Tile:
-    """A tile and the cells it owns."""
+    """A tile and the cells it owns.
+
+    Examples
+    --------
+    >>> from vmpz import Tile
+    >>> from vmpz.tiles import tiling
+    >>> tile = Tile("102018211", tiling("euclid-wide").owned("102018211", 12))
+    >>> len(tile.cells)
+    1196
+    """
 
     id: str
     cells: CellSet
@@ -24,7 +33,16 @@ class Tile:
 
 @dataclass(frozen=True)
 class Patch:
-    """A named region of stage 2 and its cells."""
+    """A named region of stage 2 and its cells.
+
+    Examples
+    --------
+    >>> from vmpz import Cap, Patch
+    >>> from vmpz.sky.regions import cells_inside
+    >>> patch = Patch("south", cells_inside(Cap(0.0, -90.0, 10.0), 8))
+    >>> round(patch.cells.area_deg2)
+    312
+    """
 
     name: str
     cells: CellSet

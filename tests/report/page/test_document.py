@@ -29,7 +29,8 @@ def bare(overview: Overview, text: str) -> Overview:
     """Without most of its maps, and with a text wherever there is one."""
     return replace(
         overview, store=text, area=text, notes=[text], parameters=text, maps=overview.maps[:1], versions={text: text},
-        provenance=[PROVENANCE | {"recipe": text, "parameters": {text: text}}], correlations=None, redshifts=[], randoms=[], seams=[],
+        provenance=[PROVENANCE | {"recipe": text, "parameters": {text: text}}], correlations=None, redshifts=[],
+        randoms=[], seams=[],
         bits=[replace(overview.bits[0], name=text, band=text)],
     )  # fmt: skip
 

@@ -1,27 +1,27 @@
 """The overview of a store against the joined maps of its tiles, number by number."""
 
-from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
-from pyarrow import parquet as pq
 
 from store_helpers import fill, provenance, put_map, sky_map, tile_key, writer
 from vmpz import io
 from vmpz.errors import InputError, MissingProductError
 from vmpz.make.merge import merge
-from vmpz.products import Product, ProductKey
+from vmpz.parameters import MapParameters
+from vmpz.products import Product
 from vmpz.run.account import Account, Outcome
 from vmpz.run.overview import reading
 from vmpz.run.overview.absent import in_short
 from vmpz.run.overview.content import MapOverview, Overview
 from vmpz.run.overview.gather import OverviewRequest, overview_of
+from vmpz.run.overview.listing import list_maps
 from vmpz.run.query import Wanted
 from vmpz.run.store import Store
+from vmpz.run.summaries import summary_of
 from vmpz.sky import hpx
 from vmpz.sky.cells import CellSet
 from vmpz.sky.skymap import SkyMap
@@ -30,6 +30,9 @@ TILES = (20000, 20001, 20002, 31000)
 BANDS = ("VIS", "NIR_H")
 ORDER = 10
 
+Groups = dict[tuple[str, str], list[Product]]
+Joined = dict[tuple[str, str], SkyMap]
+
 
 def put_others(store: Store, tile: int) -> None:
     """Counts, an angle that wraps, whole numbers, a table, a patch of one tile."""
@@ -37,7 +40,12 @@ def put_others(store: Store, tile: int) -> None:
     counts = tile_key(tile, "info", "VIS", ORDER, quantity="Exposures", statistic="COUNT")
     put_map(store, counts, SkyMap(one.cells, np.round(7 * one.values) + np.float32(0.25)), recipe="info")
     angles = tile_key(tile, "info", "VIS", ORDER, quantity="ParallacticAngle", statistic="MEAN")
-    put_map(store, angles, SkyMap(one.cells, ((one.values * 40 + 340 - tile % 3) % 360).astype(np.float32)), "info")
+    put_map(
+        store,
+        angles,
+        SkyMap(one.cells, ((one.values * 40 + 340 - tile % 3) % 360).astype(np.float32)),
+        "info",
+    )
     whole = replace(tile_key(tile, "info", "-", ORDER, quantity="Tile", statistic="VALUE"), instrument="-")
     put_map(store, whole, SkyMap(one.cells, np.full(len(one), tile, np.int64)), recipe="info")
     table = tile_key(tile, "statistics", "VIS", ORDER)
@@ -56,7 +64,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Store:
     account = Account(notes=("1 VIS: a note", "2 VIS: a note"))
     account.add(
         [
-            Outcome(tile_key(20000, "depth", "NIR_Y", ORDER), "FAILED", "a.fits: cut\nwhile reading\nno such HDU"),
+            Outcome(
+                tile_key(20000, "depth", "NIR_Y", ORDER), "FAILED", "a.fits: cut\nwhile reading\nno such HDU"
+            ),
             Outcome(tile_key(7, "depth", "VIS", ORDER), "NOINPUT", "no RMS"),
             Outcome(tile_key(20001, "depth", "VIS", ORDER), "DONE"),
         ]
@@ -70,10 +80,11 @@ def found(filled: Store) -> Overview:
     return overview_of(filled)
 
 
-def pieces(store: Store) -> dict[tuple[str, str], list[Product]]:
+@pytest.fixture(scope="module")
+def groups(filled: Store) -> Groups:
     """Map products of tiles by kind, or quantity, and band."""
-    groups: dict[tuple[str, str], list[Product]] = {}
-    for entry in store.entries():
+    groups: Groups = {}
+    for entry in filled.entries():
         key = entry.key
         if key.area.isdigit() and key.kind != "statistics":
             name = key.quantity if key.kind == "info" else key.kind
@@ -81,8 +92,9 @@ def pieces(store: Store) -> dict[tuple[str, str], list[Product]]:
     return groups
 
 
-def joined(store: Store) -> dict[tuple[str, str], SkyMap]:
-    return {name: merge(products, "all").map for name, products in pieces(store).items()}
+@pytest.fixture(scope="module")
+def joined(groups: Groups) -> Joined:
+    return {name: merge(products, "all").map for name, products in groups.items()}
 
 
 def named(overview: Overview, name: tuple[str, str]) -> MapOverview:
@@ -110,11 +122,10 @@ def flat(value: Any) -> Any:
 # -- maps -------------------------------------------------------------------------------------------------------------
 
 
-def test_every_map_is_the_join_of_its_tiles(filled: Store, found: Overview) -> None:
-    maps = joined(filled)
-    assert len(found.maps) == len(maps) == 11
+def test_every_map_is_the_join_of_its_tiles(joined: Joined, found: Overview) -> None:
+    assert len(found.maps) == len(joined) == 11
     assert [one.name for one in found.maps] == sorted(one.name for one in found.maps)
-    for name, whole in maps.items():
+    for name, whole in joined.items():
         one, area = named(found, name), hpx.cell_area_deg2(ORDER)
         assert one.picture == whole and one.picture.values.dtype == whole.values.dtype
         assert one.key.area == "-" and one.cells == len(whole)
@@ -128,8 +139,8 @@ def test_every_map_is_the_join_of_its_tiles(filled: Store, found: Overview) -> N
     assert named(found, ("depth", "VIS")).unit == "mag"
 
 
-def test_area_by_value_is_that_of_all_cells(filled: Store, found: Overview) -> None:
-    for name, whole in joined(filled).items():
+def test_area_by_value_is_that_of_all_cells(joined: Joined, found: Overview) -> None:
+    for name, whole in joined.items():
         spread, area = named(found, name).spread, hpx.cell_area_deg2(ORDER)
         counts, _ = np.histogram(whole.values.astype(float), bins=spread.edges)
         np.testing.assert_allclose(spread.area_deg2, counts * area, atol=1e-12)
@@ -139,19 +150,22 @@ def test_area_by_value_is_that_of_all_cells(filled: Store, found: Overview) -> N
     assert np.all(np.diff(counts.edges) == 1) and counts.edges[0] % 1 == 0.5
 
 
-def test_a_mean_of_angles_is_a_direction(filled: Store, found: Overview) -> None:
-    whole = joined(filled)["ParallacticAngle", "VIS"]
+def test_a_mean_of_angles_is_a_direction(joined: Joined, found: Overview) -> None:
+    whole = joined["ParallacticAngle", "VIS"]
     angle = np.radians(whole.values.astype(float))
     expected = np.degrees(np.arctan2(np.sin(angle).mean(), np.cos(angle).mean()))
-    assert named(found, ("ParallacticAngle", "VIS")).mean == pytest.approx(expected, abs=1e-9) and abs(expected) < 5
+    assert (
+        named(found, ("ParallacticAngle", "VIS")).mean == pytest.approx(expected, abs=1e-9)
+        and abs(expected) < 5
+    )
     row = next(one for one in found.parts if (one.area, one.band) == ("20000", "VIS"))
     assert abs(row.values["ParallacticAngle_MEAN"]) < 5
 
 
 @pytest.mark.parametrize("most", [3, 100, 1500])
-def test_a_picture_of_too_many_cells_is_of_means(filled: Store, most: int) -> None:
+def test_a_picture_of_too_many_cells_is_of_means(filled: Store, joined: Joined, most: int) -> None:
     coarse = overview_of(filled, OverviewRequest(Wanted(kinds=["depth"]), most_cells=most))
-    whole, one = joined(filled)["depth", "VIS"], named(coarse, ("depth", "VIS")).picture
+    whole, one = joined["depth", "VIS"], named(coarse, ("depth", "VIS")).picture
     order = max(order for order in range(ORDER + 1) if len(whole.cells.at_order(order)) <= max(most, 2))
     assert one.order == order and one.cells == whole.cells.at_order(order)
     expected = whole.degrade(order, "MEAN")
@@ -161,14 +175,19 @@ def test_a_picture_of_too_many_cells_is_of_means(filled: Store, most: int) -> No
 # -- tables -----------------------------------------------------------------------------------------------------------
 
 
-def test_rows_of_tiles(filled: Store, found: Overview) -> None:
-    groups = pieces(filled)
+def test_rows_of_tiles(groups: Groups, found: Overview) -> None:
     rows = {(one.area, one.band): one for one in found.parts}
     assert list(rows) == sorted(rows)
     for tile in map(str, TILES):
         for band in BANDS:
             row, area = rows[tile, band], hpx.cell_area_deg2(ORDER)
-            of_tile = {name: one for (name, of), many in groups.items() if of == band for one in many if one.key.area == tile}
+            of_tile = {
+                name: one
+                for (name, of), many in groups.items()
+                if of == band
+                for one in many
+                if one.key.area == tile
+            }
             assert row.products == len(of_tile) + (band == "VIS")
             assert row.values["depth"] == pytest.approx(np.mean(of_tile["depth"].map.values, dtype=float))
             assert row.observed_deg2 == pytest.approx(of_tile["coverage"].map.integral_deg2())
@@ -189,32 +208,30 @@ def test_holes_are_what_the_tile_owns_less_what_it_lists(tmp_path: Path) -> None
     own = 4.0 ** (9 - 6) * hpx.cell_area_deg2(9)
     source = provenance("coverage")
     product = Product(key, {"WEIGHT": SkyMap(one.cells, values)}, None, {"TILEAREA": own}, "", source)
-    maps = io.FORMS and __import__("vmpz.parameters", fromlist=["MapParameters"]).MapParameters(write_zeros=True)
-    from vmpz.run.summaries import summary_of
-
+    maps = MapParameters(write_zeros=True)
     store.put(key, source, lambda folder: io.write(product, folder, maps=maps), summary=summary_of(product))
     (row,) = overview_of(store).parts
     positive = np.count_nonzero(values > 0) * hpx.cell_area_deg2(9)
     assert row.area_deg2 == pytest.approx(positive) and row.hole_deg2 == pytest.approx(own - positive)
 
 
-def test_bits_hit_the_area_that_their_columns_hold(filled: Store, found: Overview) -> None:
+def test_bits_hit_the_area_that_their_columns_hold(groups: Groups, found: Overview) -> None:
     for band in BANDS:
         (bit,) = [one for one in found.bits if one.band == band]
-        masks = pieces(filled)["bitmask", band]
+        masks = groups["bitmask", band]
         assert bit.number == 1 and not bit.selected
         assert bit.area_deg2 == pytest.approx(sum(one.maps["BIT01"].integral_deg2() for one in masks))
         listed = 0.0
         for tile in map(str, TILES):
-            sets = [one.map.cells for many in pieces(filled).values() for one in many if one.key.area == tile]
+            sets = [one.map.cells for many in groups.values() for one in many if one.key.area == tile]
             listed += CellSet.union(sets).area_deg2
         assert bit.of_deg2 == pytest.approx(listed)
 
 
-def test_correlations_are_those_of_numpy(filled: Store, found: Overview) -> None:
-    maps, correlations = joined(filled), found.correlations
+def test_correlations_are_those_of_numpy(joined: Joined, found: Overview) -> None:
+    correlations = found.correlations
     assert correlations is not None
-    names = {named(found, name).name: whole for name, whole in maps.items()}
+    names = {named(found, name).name: whole for name, whole in joined.items()}
     assert not {"Tile_VALUE", "bitmask_VIS", "ParallacticAngle_MEAN_VIS"} & set(correlations.names)
     assert len(correlations.names) == 7
     for i, one in enumerate(correlations.names):
@@ -225,7 +242,7 @@ def test_correlations_are_those_of_numpy(filled: Store, found: Overview) -> None
             assert correlations.matrix[i, j] == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-12)
 
 
-def test_what_is_missing_counts_notes_provenance(filled: Store, found: Overview) -> None:
+def test_what_is_missing_counts_notes_provenance(found: Overview) -> None:
     assert [(one.key.area, one.state, one.reason) for one in found.missing] == [
         ("20000", "FAILED", "a.fits: cut ... no such HDU"),
         ("7", "NOINPUT", "no RMS"),
@@ -245,7 +262,7 @@ def test_what_is_missing_counts_notes_provenance(filled: Store, found: Overview)
 # -- what is asked ----------------------------------------------------------------------------------------------------
 
 
-def test_every_file_is_opened_once(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_file_is_opened_once(filled: Store, groups: Groups, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Path] = []
     real = reading.read_map
 
@@ -255,19 +272,25 @@ def test_every_file_is_opened_once(filled: Store, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(reading, "read_map", noting)
     overview_of(filled)
-    assert len(opened) == len(set(opened)) == sum(map(len, pieces(filled).values()))
+    assert len(opened) == len(set(opened)) == sum(map(len, groups.values()))
     opened.clear()
     overview_of(filled, OverviewRequest(Wanted(kinds=["depth"], bands=["VIS"], areas=["20001"])))
     assert len(opened) == 1
 
 
 def test_some_tiles_bands_kinds_and_a_patch(filled: Store) -> None:
-    some = overview_of(filled, OverviewRequest(Wanted(kinds=["depth"], bands=["NIR_H"], areas=["20000", "20001"])))
+    some = overview_of(
+        filled, OverviewRequest(Wanted(kinds=["depth"], bands=["NIR_H"], areas=["20000", "20001"]))
+    )
     assert [one.name for one in some.maps] == ["depth_NIR_H"] and some.area == "20000, 20001"
     assert {one.area for one in some.parts} == {"20000", "20001"} and not some.missing
     patch = overview_of(filled, OverviewRequest(Wanted(areas=["north"])))
     (one,) = patch.maps
-    assert one.key.area == "north" and one.cells == len(sky_map(TILES[0], ORDER)) and patch.counts["patches"] == 1
+    assert (
+        one.key.area == "north"
+        and one.cells == len(sky_map(TILES[0], ORDER))
+        and patch.counts["patches"] == 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -333,11 +356,9 @@ def test_a_product_that_vanished_or_is_damaged_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         overview_of(store)
     assert any("depth" in note for note in getattr(caught.value, "__notes__", []))
-    overview = store.entry(key)
-    assert overview is not None
-    path.unlink()
-    with pytest.raises(MissingProductError, match="20000"):
-        overview_of(store)
+    listing = list_maps(store, Wanted())
+    with pytest.raises(MissingProductError, match="20000 VIS depth must be there"):
+        reading.read_area(listing, listing.areas[0], [])
 
 
 def test_a_reason_in_short() -> None:

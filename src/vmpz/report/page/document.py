@@ -107,7 +107,10 @@ def _lens() -> Html:
     """The window in which a figure is enlarged."""
     close = element("button", "Close", type="button")
     return element(
-        "dialog", element("header", element("p"), close), element("div", class_="drawing"), id="lens"
+        "dialog",
+        element("header", element("p"), close),
+        element("div", class_="drawing", tabindex=0),
+        id="lens",
     )
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from html import escape
 
-__all__ = ["Html", "element", "joined"]
+__all__ = ["Html", "breakable", "element", "joined"]
 
-VOID = {"input", "meta", "br", "link"}
+VOID = {"br", "input", "meta", "wbr"}
 
 
 class Html(str):
@@ -39,7 +39,12 @@ def element(tag: str, *children: Content, **attributes: Attribute) -> Html:
 
 def joined(parts: Iterable[Content], between: str = "") -> Html:
     """Children one after the other, plain text escaped."""
-    return Html(escape(between).join(_escaped(part) for part in parts if part is not None))
+    return Html(_escaped(between).join(_escaped(part) for part in parts if part is not None))
+
+
+def breakable(name: str) -> Html:
+    """A name that may be broken after its underscores."""
+    return joined(name.replace("_", "_\n").split("\n"), Html("<wbr>"))
 
 
 def _escaped(part: str | int) -> str:

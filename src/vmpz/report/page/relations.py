@@ -6,7 +6,7 @@ import numpy as np
 
 from vmpz.report.figures import randoms_map
 from vmpz.report.page.blocks import Section, card, drawing, figure, numbers, section, table
-from vmpz.report.page.elements import Html, element, joined
+from vmpz.report.page.elements import Html, breakable, element, joined
 from vmpz.report.page.numbers import area, count, number, percent
 from vmpz.report.page.sheet import Sheet, csv_of, sheet_of
 from vmpz.report.plots import (
@@ -39,7 +39,7 @@ def seams(overview: Overview) -> Section:
     )
     first = told[0]
     words = (
-        f"{count(number_of)} borders of two tiles and a map; {count(strong)} steps are larger than five standard errors. "
+        f"{count(number_of)} borders of two tiles and a map; {count(strong)} steps exceed five standard errors. "
         f"The most significant: {first.name} between {first.one} and {first.other}, {number(first.step)}, "
         f"{number(first.significance, 3)} standard errors."
     )
@@ -47,7 +47,13 @@ def seams(overview: Overview) -> Section:
         seam_steps(told), "Steps at the borders of tiles over their errors", words, "seam-steps"
     )
     rows = [
-        (one.name, count(one.seams), count(one.significant), number(one.mean_step), number(one.rms_step))
+        (
+            breakable(one.name),
+            count(one.seams),
+            count(one.significant),
+            number(one.mean_step),
+            number(one.rms_step),
+        )
         for one in overview.seam_summaries
     ]
     header = ("map", "borders", "above 5 sigma", "mean step", "r.m.s.")
@@ -63,7 +69,7 @@ def _seam_table(found: Sequence[Seam]) -> Html:
     header = ("map", "tile", "neighbour", "lon_deg", "lat_deg", "pairs", "step", "error", "significance")
     rows = [
         (one.name, one.one, one.other, f"{one.lon_deg:.5f}", f"{one.lat_deg:.5f}", one.pairs, f"{one.step:.4g}",
-         f"{one.error:.3g}", f"{one.significance:.3g}")
+         f"{one.error:.3g}", f"{one.significance:.3g}" if one.error else "")
         for one in found
     ]  # fmt: skip
     labels = {
@@ -127,7 +133,10 @@ def correlations(overview: Overview) -> Section:
     scrolled = element(
         "div", picture, class_="tall", tabindex=0, role="region", aria_label="Correlation matrix, scrolls"
     )
-    rows = [(one, other, f"{value:+.3f}", count(cells)) for one, other, value, cells in pairs]
+    rows = [
+        (breakable(one), breakable(other), f"{value:+.3f}", count(cells))
+        for one, other, value, cells in pairs
+    ]
     listed = table("The strongest correlations", ("map", "with", "r", "cells"), rows, text=[1])
     intro = "Pearson's coefficient over the cells that both maps list."
     return section(

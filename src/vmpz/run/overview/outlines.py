@@ -105,8 +105,17 @@ def _counter_clockwise(polygon: Floats) -> Floats:
 
 
 def centre_of(polygons: Polygons) -> tuple[float, float]:
-    """Direction of the mean of all vertices, degrees; NaN of none."""
+    """Centroid of polygons that are small on the sphere, degrees; NaN of none.
+
+    Triangles between the mean of the vertices and each edge, by their areas.
+    """
     if not polygons:
         return float("nan"), float("nan")
-    x, y, z = np.concatenate([unit_vectors(*one.T) for one in polygons]).mean(axis=0)
+    total = np.zeros(3)
+    for one in polygons:
+        corners = unit_vectors(*one.T)
+        after, middle = np.roll(corners, -1, axis=0), corners.mean(axis=0)
+        area = np.abs(np.cross(corners - middle, after - middle) @ middle)
+        total += area @ (corners + after + middle)
+    x, y, z = total
     return math.degrees(math.atan2(y, x)) % 360.0, math.degrees(math.atan2(z, math.hypot(x, y)))

@@ -48,7 +48,7 @@ Cells = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Border:
     """Edges of a tile behind which its maps list nothing.
 
@@ -95,6 +95,7 @@ class Seams:
         self._listing = listing
         self._until = _last_to_touch(listing.areas)
         self._waiting: dict[tuple[int, int], list[Border]] = {}
+        self._ending: dict[int, list[Border]] = {}
         self._tallies = [_Tally() for _ in listing.maps]
 
     def add(self, reading: Reading, place: int) -> None:
@@ -107,8 +108,8 @@ class Seams:
             for other in self._around(border):
                 for which, seam in _compared(other, border):
                     self._tallies[which].add(seam)
-            for coarse in border.near_outside if border.until > place else ():
-                self._waiting.setdefault((border.order, coarse), []).append(border)
+            if border.until > place:
+                self._keep(border)
 
     def _around(self, border: Border) -> list[Border]:
         """Earlier borders that may meet this one, by the names of their tiles."""
@@ -119,13 +120,17 @@ class Seams:
         }
         return [found[area] for area in sorted(found)]
 
+    def _keep(self, border: Border) -> None:
+        self._ending.setdefault(border.until, []).append(border)
+        for coarse in border.near_outside:
+            self._waiting.setdefault((border.order, coarse), []).append(border)
+
     def _forget(self, place: int) -> None:
         """Drop borders that no tile from here on can touch."""
-        kept = {
-            coarse: [one for one in borders if one.until >= place]
-            for coarse, borders in self._waiting.items()
-        }
-        self._waiting = {coarse: borders for coarse, borders in kept.items() if borders}
+        for border in [one for last in self._ending if last < place for one in self._ending[last]]:
+            for coarse in border.near_outside:
+                self._waiting[border.order, coarse].remove(border)
+        self._ending = {last: borders for last, borders in self._ending.items() if last >= place}
 
     def finish(self) -> tuple[tuple[Seam, ...], tuple[SeamSummary, ...]]:
         """The most significant seams of every map, and what all of a map's are like."""

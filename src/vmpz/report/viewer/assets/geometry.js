@@ -10,7 +10,7 @@ export function extent(positions) {
   const vectors = positions.map(toVector);
   const [x, y, z] = vectors.reduce((sum, one) => sum.map((part, axis) => part + one[axis]), [0, 0, 0]);
   const length = Math.hypot(x, y, z) || 1;
-  const nearest = Math.min(1, ...vectors.map((one) => (one[0] * x + one[1] * y + one[2] * z) / length));
+  const nearest = vectors.reduce((least, one) => Math.min(least, (one[0] * x + one[1] * y + one[2] * z) / length), 1);
   const at = [(Math.atan2(y, x) * 180 / Math.PI + 360) % 360, Math.asin(z / length) * 180 / Math.PI];
   return { at, fov: Math.min((2.3 * Math.acos(nearest) * 180) / Math.PI, 360) };
 }

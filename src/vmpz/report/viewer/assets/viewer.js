@@ -164,7 +164,7 @@ function mapRow(map) {
     element("b", {}, ...broken(plain(map))), element("small", { textContent: map.label }));
   pick.addEventListener("click", () => choose(map));
   const add = element("button", { type: "button", textContent: "Add" });
-  add.setAttribute("aria-label", `Lay ${map.name} over`);
+  add.setAttribute("aria-label", `Add ${map.name} over what is shown`);
   add.addEventListener("click", () => choose(map, true));
   map.row = element("li", { className: map.column ? "part" : "" }, pick, add);
   return map.row;
@@ -291,13 +291,21 @@ function drawTiles(one, isShown) {
     const lines = A.graphicOverlay({ name: "tiles", color: inkColour(), lineWidth: 1.5 });
     aladin.addOverlay(lines);
     for (const tile of sky.tiles) for (const polygon of tile.outline) lines.add(A.polygon(polygon));
-    labels = A.catalog({ name: "ids", shape: "plus", sourceSize: 4, color: inkColour(), displayLabel: true,
-      labelColumn: "id", labelColor: inkColour(), labelFont: "13px system-ui, sans-serif" });
+    labels = A.catalog({ name: "ids", shape: drawId });
     aladin.addCatalog(labels);
     labels.addSources(sky.tiles.map((tile) => A.source(...tile.at, { id: tile.id })));
     drawn.set(one.id, [lines, labels]);
   }
   labelTiles();
+}
+
+/** The id of a tile in its middle, readable on any colour. */
+function drawId(source, pen) {
+  Object.assign(pen, { font: "13px system-ui, sans-serif", textAlign: "center", textBaseline: "middle", lineWidth: 3, lineJoin: "round" });
+  pen.strokeStyle = isDark() ? "rgb(14 18 23 / .75)" : "rgb(255 255 255 / .8)";
+  pen.fillStyle = inkColour();
+  pen.strokeText(source.data.id, source.x, source.y);
+  pen.fillText(source.data.id, source.x, source.y);
 }
 
 function labelTiles() {

@@ -1,27 +1,24 @@
-"""Draw the pictures of the documentation into images/: ``python docs/draw.py DEMO``, DEMO being what `vmpz demo` leaves.
+"""Draw the pictures of the documentation: ``python docs/_ext/draw.py DEMO``, DEMO being what `vmpz demo` leaves.
 
-Without DEMO only those that need no survey. They are SVG elements in the colours of the page (`vmpz.report.themes`).
+They go into images/, as SVG elements in the colours of the page (`vmpz.report.themes`). Without DEMO only those that
+need no survey.
 """
 
 import sys
 from pathlib import Path
 
 import numpy as np
+from flow import flow
+from pictures import PICTURES
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE / "_ext"))
+from vmpz import io
+from vmpz.files.write import write_text
+from vmpz.products import Product
+from vmpz.report.figures import map_figure, panel_of
+from vmpz.report.themes import inline_svg
+from vmpz.run.tasks import products_of_area
 
-from flow import flow  # noqa: E402
-from pictures import PICTURES  # noqa: E402
-
-from vmpz import io  # noqa: E402
-from vmpz.files.write import write_text  # noqa: E402
-from vmpz.products import Product  # noqa: E402
-from vmpz.report.figures import map_figure, panel_of  # noqa: E402
-from vmpz.report.overlays import tile_outlines  # noqa: E402
-from vmpz.report.themes import inline_svg  # noqa: E402
-from vmpz.run.tasks import products_of_area  # noqa: E402
-
+IMAGES = Path(__file__).parents[1] / "images"
 AREA = "demo"
 SHOWN = {
     "footprint": ("footprint", "-", "VIS"),
@@ -72,7 +69,7 @@ def of_map(product: Product, **options: object) -> str:
 
 def keep(name: str, svg: str) -> None:
     """Write a picture, whole or not at all."""
-    write_text(HERE / "images" / f"{name}.svg", svg + "\n")
+    write_text(IMAGES / f"{name}.svg", svg + "\n")
     sys.stdout.write(f"{name}.svg  {len(svg) / 1000:.0f} kB\n")
 
 
