@@ -97,14 +97,14 @@ def _section(path: str, model: type[Section], level: int, named: bool = True) ->
         rows.append(
             [
                 f"[`{name}`]{{#{anchor(key)}}}" if named else f"[`{name}`](#{anchor(key)})",
+                str(info.description or ""),
                 _type_text(info.annotation, info.metadata, key),
                 unit_of(key) or next((unit for end, unit in UNITS.items() if name.endswith(end)), ""),
                 _default(info),
-                str(info.description or ""),
                 _element(key) if named else "",
             ]
         )
-    heads = ["name", "type", "unit", "default", "meaning", "XML"]
+    heads = ["name", "meaning", "type", "unit", "default", "XML"]
     text = table(*without_empty(heads, rows))
     for key, one in below:
         target = f"\n(parameters-{key.replace('.', '-')})=" if named else ""

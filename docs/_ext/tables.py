@@ -47,7 +47,7 @@ WEIGHTS = {
     "MAG": "AB magnitude, absent = unmeasured",
 }
 RULES = {
-    "COVERAGE": "sum over children / 4^Δ; an absent child counts as 0",
+    "COVERAGE": "mean of all children, an absent child counts as 0",
     "LOGQUAD": "mean of the noise variances, weighted by coverage",
 }
 UNITS = {"depth": "mag", "info": "of the quantity", "random": "", "redshifts": ""}
@@ -90,13 +90,16 @@ def _command(name: str, command: Any) -> str:
     usage = command.get_usage(context).removeprefix("Usage: ")
     records = [one.get_help_record(context) for one in command.params if not getattr(one, "hidden", False)]
     rows = [_option(*record) for record in records if record]
-    rest = f"\n```{{code-block}} text\n{_dedented(rest)}\n```\n" if rest else ""
+    rest = f"\n{_examples(rest)}\n" if rest else ""
     head = f"(command-{_anchor(name)})=\n## `vmpz {name}`\n\n{about}\n\n```{{code-block}} text\n{usage}\n```\n{rest}\n"
-    return head + table(*fields.without_empty(["argument or option", "default", "meaning"], rows))
+    return head + table(*fields.without_empty(["argument or option", "meaning", "default"], rows))
 
 
-def _dedented(text: str) -> str:
-    return "\n".join(line for line in text.replace("\b\n", "").splitlines())
+def _examples(text: str) -> str:
+    """The rest of a help text: paragraphs, and examples as a block of commands."""
+    about, _, examples = text.replace("\b\n", "").partition("Examples:\n")
+    commands = "\n".join(line.strip() for line in examples.splitlines())
+    return f"{about.strip()}\n\n```{{code-block}} sh\n{commands}\n```" if commands else about
 
 
 def _option(names: str, about: str) -> list[str]:
@@ -107,7 +110,7 @@ def _option(names: str, about: str) -> list[str]:
     if "required" in extra:
         default = "*required*"
     bounds = ", ".join(one for one in extra if one.startswith(("x", "0<", "1<")) or "<=x" in one)
-    return [f"`{names}`", default, f"{about} {f'({bounds})' if bounds else ''}".strip()]
+    return [f"`{names}`", f"{about} {f'({bounds})' if bounds else ''}".strip(), default]
 
 
 # -- products -------------------------------------------------------------------------------------------------------
@@ -130,7 +133,7 @@ def product(kind: str) -> str:
         ["kind", f"`{kind}`" + (f" ({scope[recipe.scope]})" if recipe else "")],
         ["file token", _tokens(kind)],
         ["DPDD product", ", ".join(f"`{row.dpd}`" for row in INVENTORY.values() if row.kind == kind)],
-        ["value of a cell", _value(kind)],
+        ["value of a cell", "" if kind in TABLE_TOKENS else _value(kind)],
         ["unit", UNITS.get(kind, "none (a fraction)" if kind in WEIGHT_KIND else "")],
         ["degrading", _rule(kind)],
         ["parameters", f"[`{group}`](../parameters.md#parameters-{group})" if group else ""],
@@ -232,9 +235,7 @@ def readers() -> str:
         module = modules[one.scan.__module__]
         about = " ".join((getdoc(module) or "").split("\n\n")[0].split()).partition(": ")[2]
         pixels = "mosaics and images" if one.detectors is None else "exposures, detector by detector"
-        rows.append(
-            [f"[`{name}`](#module-{module.__name__})", about, pixels if name != "exposures" else "no pixels"]
-        )
+        rows.append([f"[`{name}`](#reader-{name})", about, pixels if name != "exposures" else "no pixels"])
     return table(["reader", "files", "gives"], rows)
 
 

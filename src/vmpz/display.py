@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 __all__ = ["card", "facts", "number", "picture", "table", "unfolding"]
 
 VIRIDIS = (
-    "440154", "482475", "414487", "355f8d", "2a788e", "21908c", "22a884", "44bf70", "7ad151", "bddf26", "fde725",
+    "440154", "48186a", "472d7b", "424086", "3b528b", "33638d", "2c728e", "26828e", "21918c", "1fa088", "28ae80",
+    "3fbc73", "5ec962", "84d44b", "addc30", "d8e219", "fde725",
 )  # fmt: skip
 """Colours of equal steps of matplotlib's `viridis` (CC0), even to the eye and to the colour-blind."""
 COLOURS = 254
@@ -132,13 +133,13 @@ def picture(values: NDArray[Any], told: str, unit: str = "") -> str:
     """
     known = values[np.isfinite(values)]
     low, high = (float(one) for one in np.percentile(known, (1, 99))) if known.size else (0.0, 0.0)
+    height, width = values.shape
     share = np.clip((values - low) / (high - low), 0.0, 1.0) if high > low else np.full(values.shape, 0.5)
     level = np.zeros(values.shape, np.uint8)
     level[np.isfinite(values)] = 1 + share[np.isfinite(values)] * (COLOURS - 1)
     source = base64.b64encode(_png(level)).decode("ascii")
     limits = (number(low), f"{number(high)} {unit}".strip())
     scale = f'<div class="scale"><span>{limits[0]}</span><i></i><span>{escape(limits[1])}</span></div>'
-    height, width = level.shape
     return (
         f'<figure style="width:{width}px"><img width="{width}" height="{height}" alt="{escape(told)}" '
         f'src="data:image/png;base64,{source}">{scale if high > low else ""}'

@@ -1,7 +1,9 @@
 """The documentation says what there is: products, parameters, commands, tables; links lead somewhere."""
 
 import importlib
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +26,8 @@ TEXTS = [ROOT / "README.md", *PAGES]
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 IMAGE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)\)")
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+OUTSIDE = re.compile(r"<(?:script|img|iframe|source)[^>]* src=\"https?:|<link[^>]* href=\"https?:")
+"""What a browser would fetch from elsewhere."""
 CODE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -80,7 +84,7 @@ def test_elements_of_xml_products_are_found_by_reading_them(tables: ModuleType) 
         for line in tables.GENERATED["parameters"]().splitlines()
         if "#parameter-depth-aperture_arcsec}" in line
     )
-    assert row.split(" | ")[1:4] == ["number > 0", "arcsec", "`2.0`"] and "`ApertureDiameter`" in row
+    assert row.split(" | ")[2:5] == ["number > 0", "arcsec", "`2.0`"] and "`ApertureDiameter`" in row
 
 
 def test_every_command_and_option_is_listed(tables: ModuleType) -> None:
@@ -134,3 +138,19 @@ def test_promises_are_shown_by_tests() -> None:
     assert len(named) > 30
     for file, name in named:
         assert f"\ndef {name}(" in (ROOT / file).read_text("utf-8"), f"{file}::{name}"
+
+
+@pytest.mark.long
+def test_the_site_builds_without_warnings_and_needs_no_network(tmp_path: Path) -> None:
+    """Notebooks are not executed here: see test_tutorials."""
+    pytest.importorskip("sphinx_design")
+    command = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", str(DOCS), str(tmp_path / "site")]
+    settings = {**os.environ, "VMPZ_DOCS_NOTEBOOKS": "off"}
+    built = subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    pages = list((tmp_path / "site").rglob("*.html"))
+    assert len(pages) > len(PAGES)
+    for path in pages:
+        assert not OUTSIDE.search(path.read_text("utf-8")), path.name
+    for path in (tmp_path / "site").rglob("*.css"):
+        assert not re.search(r"url\([\"']?https?:|@import [\"']?https?:", path.read_text("utf-8")), path.name

@@ -53,7 +53,7 @@ def files(handed):
 @pytest.mark.gpl
 def test_the_demonstration_hands_a_patch_over_in_all_forms_and_ends_with_tested_randoms(tmp_path, told):
     pytest.importorskip("healsparse")
-    assert run("demo", tmp_path, "--size", 256, "--tiles", 2) == 0
+    assert run("demo", tmp_path, "--size", 192, "--tiles", 1) == 0
     lines, _ = told()
     assert "files verified, 0 faults" in lines and "release demo-1" in lines and "mask " in lines
     entries = [one for one in Store(tmp_path / "store").entries_of("demo") if one.key.kind in MAP_KINDS]
@@ -70,7 +70,7 @@ def test_the_demonstration_hands_a_patch_over_in_all_forms_and_ends_with_tested_
     assert io.check(tmp_path / "mask.fits") == [] and len(list((tmp_path / "figures").glob("*.png"))) > 1
     assert "randoms against the true visibility: all tests passed" in lines
     assert (tmp_path / "figures" / "randoms.png").stat().st_size > 10_000
-    assert io.open_random(tmp_path / "randoms.fits").rows == 400_000 * 2 * 256**2 // (4 * 1200**2)
+    assert io.open_random(tmp_path / "randoms.fits").rows == 400_000 * 192**2 // (4 * 1200**2)
     assert {"REDSHIFT", "SIZE", "depth_VIS"} < set(
         io.open_random(tmp_path / "randoms-with-redshifts").columns
     )
@@ -242,7 +242,7 @@ def test_wrong_words_are_told_with_what_is_meant(handed, files, tmp_path, told):
         ("merge", *files, "--require-complete", "-o", "x.fits"): (2, "--require-complete: only with --patch"),
         ("merge", *files, "-o", tmp_path / "x.fit"): (3, "a product file must end in"),
         ("merge", *files, "-o", tmp_path / "x.fits", "--format", "healpx"): (3, "a form must be one of plainmoc, moc"),
-        ("merge", *files, "-o", tmp_path / "x.fits", "--convention", "MRE"): (2, "'MRE' is not one of"),
+        ("merge", *files, "-o", tmp_path / "x.fits", "--convention", "MRE"): (2, "must be one of OBSERVED, MER, found MRE, did you mean MER"),
         ("merge", *files, "-o", tmp_path / "x.fits", "--ordr", 9): (2, "Possible options: --order"),
         ("merge", *files, "-o", tmp_path / "x.fits", "--order", 13): (3, "cannot be degraded to order 13"),
         ("merge", *files, "-o", tmp_path / "x.fits", "--region", tmp_path / "no.fits"): (3, "must be a MOC file"),

@@ -22,6 +22,7 @@ from vmpz.errors import InputError, MapMismatchError
 from vmpz.io import hips
 from vmpz.io.hipsproperties import read_properties
 from vmpz.io.orders import degraded
+from vmpz.io.rows import open_rows
 from vmpz.parameters import MapParameters
 from vmpz.run.store import Store
 from vmpz.run.tasks import check_path
@@ -95,6 +96,23 @@ def test_fits_to_hips_and_back_is_the_same_file(name, tmp_path):
     assert io.convert(made, tmp_path / "c.fits").read_bytes() == first.read_bytes()
     assert io.check(made) == []
     assert io.summary(made)["bytes"] == sum(one.stat().st_size for one in made.rglob("*") if one.is_file())
+
+
+@pytest.mark.parametrize("name", ["depth", "coverage"])
+def test_a_picture_of_a_file_is_the_hips_of_its_product(name, tmp_path):
+    path = io.write_file(PRODUCTS[name], tmp_path / "a.fits")
+    hips.write_hips(io.read(path), tmp_path / "wanted.hips", MapParameters())
+    hips.write_picture(open_rows(path), tmp_path / "found.hips")
+    assert content(tmp_path / "found.hips") == content(tmp_path / "wanted.hips")
+
+
+def test_a_picture_of_a_column(tmp_path):
+    product = PRODUCTS["bitmask"]
+    bit = list(product.maps)[1]
+    path = io.write_file(product, tmp_path / "a.fits")
+    hips.write_picture(open_rows(path), tmp_path / "bit.hips", bit)
+    assert hips.read_hips(tmp_path / "bit.hips").map == product.maps[bit]
+    assert read_properties(tmp_path / "bit.hips" / "properties")["creator_did"].endswith(f"/{bit}")
 
 
 @given(order=st.integers(0, 14), data=st.data())

@@ -1,5 +1,6 @@
 """Columns of numbers as tables of one's own: the same numbers from FITS, CSV and Parquet."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,24 @@ from hypothesis import strategies as st
 from vmpz import io
 from vmpz.errors import InputError
 from vmpz.io.fits import verify
+from vmpz.io.metadata import decode
 
 FLOATS = st.floats(width=64, allow_nan=True, allow_infinity=False)
+
+
+NAMES = ["102018211", "-", "", 'a "patch", quoted', "line\nend", "Pöl ~%"]
+
+
+def test_names_come_back_from_every_form(tmp_path: Path) -> None:
+    columns = {"area": np.array(NAMES), "number": np.arange(len(NAMES))}
+    for end in ("fits", "csv", "parquet"):
+        io.write_columns(tmp_path / f"table.{end}", columns, {}, {}, name="NAMES")
+    verify(tmp_path / "table.fits")
+    read = Table.read(tmp_path / "table.fits", hdu=1, character_as_bytes=False)["AREA"]
+    assert [decode(text) for text in read.tolist()] == NAMES and read.tolist()[:2] == NAMES[:2]
+    assert pq.read_table(tmp_path / "table.parquet")["area"].to_pylist() == NAMES
+    with (tmp_path / "table.csv").open(newline="") as stream:
+        assert [row["area"] for row in csv.DictReader(stream)] == NAMES
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -11,6 +11,7 @@ from astropy.io import fits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memory_helpers import PEAK_KIB
 from vmpz.errors import InputError
 from vmpz.io.skysample import MapDescription, describe_map, sample_map
 from vmpz.sky import hpx
@@ -349,18 +350,18 @@ def sparse(path: Path) -> Path:
 def test_a_map_of_three_gigabytes_is_sampled_in_a_few_megabytes(tmp_path: Path) -> None:
     path = sparse(tmp_path / "m.fits")
     assert path.stat().st_size > 3.2e9 and path.stat().st_blocks * 512 < 1e6
-    code = f"""
-import resource, numpy as np
+    code = f"""{PEAK_KIB}
+import numpy as np
 from pathlib import Path
 from vmpz.io.skysample import sample_map
 path, rng = Path({str(path)!r}), np.random.default_rng(1)
 lon, lat = np.append(rng.uniform(0, 360, 50_000), 0.0), np.append(rng.uniform(-90, 90, 50_000), 0.0)
 sample_map(path, lon[:10], lat[:10])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_kib()
 for method, expected in (("nearest", 0.25), ("bilinear", 0.0625)):
     found = sample_map(path, lon, lat, method=method)
     assert found[-1] == expected and not found[:-1].any(), found
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(peak_kib() - before)
 """
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert told.returncode == 0, told.stderr

@@ -18,6 +18,7 @@ from astropy.table import MaskedColumn, Table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memory_helpers import PEAK_KIB
 from vmpz.errors import InputError
 from vmpz.frames import Sources
 from vmpz.io import objects, sources
@@ -277,16 +278,15 @@ def test_memory_holds_a_block_and_the_rows_kept(tmp_path: Path) -> None:
     with path.open("wb") as stream:
         stream.write(head)
         stream.truncate(len(head) + -(-rows * 80 // 2880) * 2880)
-    code = f"""
-import resource
+    code = f"""{PEAK_KIB}
 from pathlib import Path
 from vmpz.io.sources import read_sources
 from vmpz.sky.cells import CellSet
 cells = CellSet.from_cells(9, [1000])
 assert not cells.contains(0.0, 0.0)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_kib()
 assert len(read_sources(Path({str(path)!r}), cells=cells)) == 0
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(peak_kib() - before)
 """
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert told.returncode == 0, told.stderr

@@ -202,10 +202,7 @@ def test_fail_fast_does_not_begin_when_a_frame_is_refused(two: Parameters, tmp_p
     assert account.has_failed and not list(Store(tmp_path / "s").entries())
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_storage_that_fails_ends_the_run_and_keeps_what_is_done(
-    two: Parameters, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
-) -> None:
+def test_storage_that_fails_ends_the_run_and_keeps_what_is_done(two: Parameters, tmp_path: Path) -> None:
     """A file where a product's folder must go, met by the second band."""
     store = tmp_path / "s"
     run_survey(two, store, created=CREATED, choice=Choice(bands=["NIR_Y"]))
@@ -215,7 +212,7 @@ def test_storage_that_fails_ends_the_run_and_keeps_what_is_done(
     for path in folder.glob("*statistics*"):
         (folder / path.name.replace("NISP~NIR_Y", "VIS~VIS")).write_text("in the way")
     with pytest.raises(StorageError, match="statistics"):
-        run_survey(two, store, workers=workers)
+        run_survey(two, store)
     now = files_of(store)
     assert {name: now[name] for name in done} == done
     assert not (store / ".lock").exists()

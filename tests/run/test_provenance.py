@@ -17,11 +17,8 @@ from conftest import CREATED
 from vmpz.cli import _status_of
 from vmpz.errors import InputError
 from vmpz.files.write import StorageError
-from vmpz.parameters import load
-from vmpz.run.plan import Choice
 from vmpz.run.provenance import entries_of, prov_json, stream_prov, write_prov
 from vmpz.run.store import Entry, Store
-from vmpz.run.survey import run_survey
 
 IVOA = {"DatasetEntity", "Parameter", "Activity", "ActivityDescription", "Agent", "WasConfiguredBy"}
 """The terms of the IVOA provenance model that are used."""
@@ -185,16 +182,6 @@ def test_a_seed_and_odd_values_are_told(entries: list[Entry]) -> None:
 
 
 # -- the same for any split -------------------------------------------------------------------------------------------
-
-
-def test_workers_make_the_same_document(survey: Path, tmp_path: Path) -> None:
-    choice = Choice(
-        tiles=[sorted(path.name for path in (survey.parent / "store").glob("1*"))[0]], bands=["VIS"]
-    )
-    for workers in (0, 2):
-        run_survey(load(survey), tmp_path / str(workers), created=CREATED, choice=choice, workers=workers)
-        write_prov(tmp_path / str(workers), tmp_path / f"{workers}.json")
-    assert (tmp_path / "0.json").read_bytes() == (tmp_path / "2.json").read_bytes()
 
 
 def test_the_order_of_telling_changes_no_statement(entries: list[Entry], document: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from vmpz.parameters import Parameters, load
 from vmpz.run import measure
 from vmpz.run.account import Account
 from vmpz.run.plan import Choice
+from vmpz.run.provenance import prov_json
 from vmpz.run.store import Store
 from vmpz.run.survey import run_survey
 from vmpz.sky.cells import CellSet
@@ -55,6 +56,7 @@ def test_the_run_makes_every_product_once(store: Path) -> None:
 def test_workers_write_the_same_bytes_as_serial(survey: Path, store: Path, tmp_path: Path) -> None:
     run_survey(load(survey), tmp_path / "s", created=CREATED, workers=2)
     assert bytes_of(tmp_path / "s") == bytes_of(store)
+    assert prov_json(Store(tmp_path / "s").entries()) == prov_json(Store(store).entries())
 
 
 def test_tiles_one_by_one_in_any_order_write_the_same_bytes(

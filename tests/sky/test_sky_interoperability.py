@@ -74,6 +74,20 @@ def test_1_cells_of_positions(order):
     assert clear.mean() > 0.5
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")  # where there is no neighbour
+@pytest.mark.parametrize("order", [0, 1, 3, 14, 29])
+def test_1_neighbours(order):
+    cells = hpx.cells_at(*grid(), order) if order > 3 else np.arange(hpx.number_of_cells(order))
+    found = hpx.neighbours(cells, order)
+    theirs = astropy_healpix.HEALPix(2**order, order="nested").neighbours(cells).T
+    south_east_last = [3, 5, 6, 7, 4, 2, 1, 0]  # theirs begin in the south-west and turn with the clock
+    assert np.array_equal(found[:, south_east_last], theirs)
+    across = found[:, hpx.EDGES]
+    assert across.min() >= 0 and np.all(
+        (hpx.neighbours(across, order)[:, hpx.EDGES] == np.repeat(cells, 4)[:, None]).any(axis=1)
+    )
+
+
 @pytest.mark.gpl
 @pytest.mark.parametrize("order", [0, 1, 4, 12, 14, 20, 24])
 def test_1_cells_of_positions_gpl(order):

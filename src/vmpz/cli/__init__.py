@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from vmpz.cli import calibrating, drawing, looking, making, masks, stores, validating, viewing
+from vmpz.cli import calibrating, drawing, looking, making, masks, reporting, stores, validating, viewing
 from vmpz.cli.base import (
     DONE,
     INTERRUPTED,
@@ -38,6 +38,7 @@ __all__ = [
     "main",
     "making",
     "masks",
+    "reporting",
     "stores",
     "validating",
     "viewing",

@@ -235,7 +235,7 @@ def prov(
 
 @app.command()
 def doctor(as_json: AsJson = False) -> int:
-    """Tell what this installation has, lacks and cannot do, and what helps.
+    """Tell what this installation has and lacks, and what helps.
 
     A line each: ok; missing (optional, with what it would give); problem (exit status 3).
     """

@@ -39,7 +39,7 @@ def view(
         typer.Option(metavar="DIR", help="Folder that keeps the pictures of maps; default till the end."),
     ] = None,
 ) -> None:
-    """Show the maps of a store as an interactive sky in the browser, on this machine alone; Ctrl-C ends it."""
+    """Show the maps of a store as an interactive sky: in the browser, on this machine alone; Ctrl-C ends it."""
     from vmpz.report.viewer.server import viewer_of
     from vmpz.run.query import Wanted
     from vmpz.run.store import Store

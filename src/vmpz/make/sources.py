@@ -47,13 +47,13 @@ def density_map(
     Parameters
     ----------
     sources : Sources
-        At least those inside `cells`.
+        At least those inside the cells.
     cells : CellSet
         The area's own cells.
-    fraction : float64 (len(cells),)
-        Observed (or unmasked) fraction of each, in [0, 1].
+    fraction : float64 (n,)
+        Observed (or unmasked) fraction of each of the n cells, in [0, 1].
     order : int
-        Of the coarse cells, at most that of `cells`.
+        Of the coarse cells, at most that of the cells.
     window : Window, optional
         Which sources count; default all.
     everywhere : bool

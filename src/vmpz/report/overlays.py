@@ -224,14 +224,14 @@ def _polar_ticks(axes: WCSAxes, frame: SkyFrame, pole: float, size_pt: float) ->
     longitude, latitude = axes.coords
     longitude.set_ticks(spacing=30 * degree)
     longitude.set_major_formatter("d")
-    longitude.set_ticklabel_position("lbr")
-    longitude.set_ticks_position("lbr")
-    step = nice(0.2 * max(frame.shape) * frame.pixel_deg)
+    longitude.set_ticklabel_position("lb")
+    longitude.set_ticks_position("lb")
+    step = float(nice(0.2 * max(frame.shape) * frame.pixel_deg))
     latitude.set_ticks(spacing=step * degree)
     latitude.set_ticklabel_visible(False)
     latitude.set_ticks_visible(False)
     latitude.set_axislabel("")
-    lat = pole - math.copysign(step, pole) * np.arange(1, 8)
+    lat = pole - math.copysign(step, pole) * np.arange(1.0, 8.0)
     x, y = frame.pixels(np.full(lat.size, float(frame.wcs.wcs.crval[0]) + 165.0), lat)
     for column, row, value in zip(x, y, lat.tolist(), strict=True):
         if 0 < column < 0.93 * frame.shape[1] and 0.05 * frame.shape[0] < row < 0.95 * frame.shape[0]:

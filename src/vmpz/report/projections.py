@@ -37,6 +37,8 @@ DENSE = 0.4
 WIDE = 1.0 / DENSE
 """Pixels across a cell from which on one sample a pixel finds every cell."""
 MARGIN = 1.04
+TALLEST, FLATTEST = 1.4, 0.35
+"""Heights of a frame, of its width: of a map that is a strip more sky is shown beside it."""
 MOST_CENTRES = 200_000
 
 
@@ -257,15 +259,18 @@ def _extent(
         return (-0.5, 0.5, -0.5, 0.5)
     plane = gnomonic(1, centre, (-0.5, 0.5, -0.5, 0.5))
     x, y = (one * plane.pixel_deg for one in plane.pixels(lon, lat))
-    sides = []
+    spans = []
     for along in (x, y):
         low, high = float(along.min()) - cell_deg, float(along.max()) + cell_deg
-        if centred:
-            high = max(-low, high)
-            low = -high
-        spare = (MARGIN - 1.0) / 2.0 * (high - low)
-        sides += [low - spare, high + spare]
-    return tuple(math.degrees(math.atan(math.radians(one))) for one in sides)  # type: ignore[return-value]
+        middle = 0.0 if centred else (low + high) / 2.0
+        spans.append((middle, MARGIN * max(high - middle, middle - low)))
+    least = spans[1][1] / TALLEST, spans[0][1] * FLATTEST
+    sides = [
+        math.degrees(math.atan(math.radians(middle + sign * max(half, some))))
+        for (middle, half), some in zip(spans, least, strict=True)
+        for sign in (-1.0, 1.0)
+    ]
+    return sides[0], sides[1], sides[2], sides[3]
 
 
 # -- sampling ---------------------------------------------------------------------------------------------------------

@@ -76,6 +76,7 @@ PARTS = {"flagged": (0.0, 0.8), "long": (0.12, 1.0)}
 CATEGORIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#6b7680")
 """Colours of categories, told apart by all (Okabe & Ito 2008), and a grey."""
 
+CLEAR = (0.0, 0.0, 0.0, 0.0)
 LEVELS = 240
 """Colours of a continuous scale: with a transparent one they fit into the palette of a PNG."""
 MOST_STEPS = 10
@@ -243,7 +244,7 @@ def _by_law(name: str, shown: Floats, label: str, table: Colormap) -> Scale:
         return _linear((-180.0, 180.0) if shown.min() < 0.0 else (0.0, 360.0), shown, label, table, step=90.0)
     if name == "flagged":
         return _root(_round_up(float(shown.max())), shown, label, table)
-    if name == "long" and low > 0.0 and high > LONG_TAIL * low:
+    if name == "long" and shown.min() > 0.0 and high > LONG_TAIL * low:
         return _logarithmic(_round_decades(low, high), shown, label, table)
     if name == "signed" and low < 0.0 < high:
         high = max(-low, high)
@@ -251,7 +252,7 @@ def _by_law(name: str, shown: Floats, label: str, table: Colormap) -> Scale:
     elif name == "signed":
         table = colour_map(COLOURS["number"], table.N)
     if name == "probability":
-        low, high = 0.0, float(shown.max())
+        low, high = min(0.0, low), max(float(shown.max()), 0.0) or 1.0
     limits, step = _round_limits(low, high, 1e-12 if name == "time" else 1e-6)
     return _linear(limits, shown, label, table, step)
 
@@ -282,8 +283,7 @@ def colour_map(name: str, levels: int = LEVELS, part: tuple[float, float] = (0.0
         meant = f"; did you mean {', '.join(close)}?" if close else ""
         raise InputError(f"colours must be a matplotlib colour map, found {name}{meant}")
     table = ListedColormap(matplotlib.colormaps[name](np.linspace(*part, levels)), name)
-    table.set_bad(alpha=0.0)
-    return table
+    return table.with_extremes(bad=CLEAR)
 
 
 # -- laws -------------------------------------------------------------------------------------------------------------
@@ -334,8 +334,7 @@ def _steps(starts: NDArray[Any], shown: Floats, label: str, table: Colormap, wid
     """One colour for each step, named by its first whole number."""
     number = len(starts)
     places = np.linspace(0.15, 0.95, number) if number > 1 else [0.6]
-    steps = ListedColormap([table(float(place)) for place in places])
-    steps.set_bad(alpha=0.0)
+    steps = ListedColormap([table(float(place)) for place in places]).with_extremes(bad=CLEAR)
     bounds = np.append(starts, starts[-1] + width) - 0.5
     ticks = bounds[:-1] + 0.5 if width == 1.0 else bounds[:-1]
     names, label = _named(starts, 1.0, label)
@@ -345,8 +344,8 @@ def _steps(starts: NDArray[Any], shown: Floats, label: str, table: Colormap, wid
 def _labels(shown: Floats, label: str) -> Scale:
     values = np.unique(shown)
     number = values.size
-    table = ListedColormap([CATEGORIES[place % len(CATEGORIES)] for place in range(number)])
-    table.set_bad(alpha=0.0)
+    colours = [CATEGORIES[place % len(CATEGORIES)] for place in range(number)]
+    table = ListedColormap(colours).with_extremes(bad=CLEAR)
     middle = (values[1:] + values[:-1]) / 2.0
     bounds = np.concatenate(([values[0] - 0.5], middle, [values[-1] + 0.5]))
     centres = (bounds[1:] + bounds[:-1]) / 2.0

@@ -89,7 +89,8 @@ def _versions() -> Iterator[Finding]:
     yield Finding("vmpz", "ok", version("vmpz"))
     machine = f"{platform.system()} {platform.machine()}"
     yield Finding("python", "ok", f"{platform.python_version()} ({sys.executable}), {machine}")
-    found, wrong = [], []
+    found: list[str] = []
+    wrong: list[str] = []
     for line in requires("vmpz") or []:
         name, least = re.match(r"([\w.-]+)(?:\s*>=\s*([\w.]+))?", line.partition(";")[0]).groups()  # type: ignore[union-attr]
         if "extra" in line:
@@ -204,6 +205,8 @@ def _viewer() -> Finding:
     if kept.is_dir():
         return Finding("viewer", "ok", f"Aladin Lite in {kept}")
     if npm is None:
-        advice = "install Node.js, whose npm fetches it, or say where it is: vmpz view STORE --aladin aladin.js"
+        advice = (
+            "install Node.js, whose npm fetches it, or say where it is: vmpz view STORE --aladin aladin.js"
+        )
         return Finding("viewer", "missing", "Aladin Lite, for `vmpz view`", advice)
     return Finding("viewer", "ok", f"{npm} fetches Aladin Lite when `vmpz view` is first used")

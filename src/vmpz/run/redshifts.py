@@ -290,4 +290,6 @@ def _tiles_of(area: str, entries: Sequence[Entry]) -> set[str]:
                 )
             return {ProductKey.parse(text).area for text in entry.provenance["inputs"]}
     known = sorted({entry.key.area for entry in entries})
-    raise InputError(f"{area}: must be a tile or patch with this class, found {', '.join(known) or 'none'}{meant(area, known)}")
+    raise InputError(
+        f"{area}: must be a tile or patch with this class, found {', '.join(known) or 'none'}{meant(area, known)}"
+    )

@@ -12,6 +12,7 @@ from lxml import html
 
 from overview_helpers import HOSTILE, PROVENANCE, fake_overview
 from vmpz.report.page.document import page_of
+from vmpz.report.page.summary import MOST_BORDERS, borders_of
 from vmpz.run.overview.content import Overview
 
 NAMES = [
@@ -118,3 +119,10 @@ def test_styles_and_script_stay_small() -> None:
     assets = resources.files("vmpz.report.page") / "assets"
     assert len((assets / "page.js").read_bytes()) < 8000
     assert len((assets / "page.css").read_bytes()) < 12000
+
+
+def test_borders_are_not_drawn_where_they_would_hide_the_map(overview: Overview) -> None:
+    assert borders_of(overview) == overview.outlines != {}
+    (square,) = overview.outlines[next(iter(overview.outlines))]
+    many = replace(overview, outlines={str(place): [square] for place in range(MOST_BORDERS + 1)})
+    assert borders_of(many) == {}

@@ -111,7 +111,7 @@ def test_a_picture_and_its_tiles(viewer):
 def test_regions_points_and_tiles(viewer):
     moc = told(viewer, "regions/0")
     assert max(map(int, moc)) <= 9
-    shown = told(viewer, "points/0?lon=58&lat=-51.6&radius=5")
+    shown = told(viewer, "points/0?lon=58&lat=-51.6&radius=5&most=2000")
     assert len(shown["lon"]) == 2000 and (shown["every"], shown["inside"]) == (1, 2000)
     rows = told(viewer, "tile?id=102018211")
     assert {row["map"] for row in rows} <= {one.name for one in viewer.sky.maps}
@@ -171,6 +171,8 @@ def test_it_only_reads(viewer, method):
         "values?lon=x&lat=1",
         "values?lon=nan&lat=1",
         "values?lon=1&lat=91",
+        "points/0?lat=2&radius=3&most=1",
+        "points/0?lon=1&lat=2&radius=3&most=inf",
         "points/0?lon=1",
     ],
 )

@@ -177,6 +177,7 @@ def test_the_address_brings_the_view_back(seen, viewer, browser):
     page = seen.page
     page.wait_for_timeout(400)  # until the view has come to rest
     url, state = page.url, page.evaluate("[vmpz.aladin.getRaDec(), vmpz.shown.kept]")
+    page.goto("about:blank")  # a page less that draws
     with visit(
         browser, url, viewport={"width": 390, "height": 844}, color_scheme="dark", has_touch=True
     ) as again:

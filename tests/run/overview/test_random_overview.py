@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from store_helpers import put_map, sky_map, tile_key
+from store_helpers import provenance, put_map, sky_map, tile_key
+from vmpz import io
 from vmpz.errors import InputError
+from vmpz.products import Product
 from vmpz.run.overview.gather import OverviewRequest, RandomsRequest, overview_of
 from vmpz.run.overview.randoms import randoms_of
 from vmpz.run.store import Store
+from vmpz.run.summaries import summary_of
 from vmpz.sky import hpx
 from vmpz.sky.skymap import SkyMap
 
-TILES, ORDER, ROWS = (20000, 20001), 9, 20_000
+TILES, ORDER, ROWS = (20000, 20001), 9, 8_000
 
 
 def points(whole: SkyMap, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -82,11 +85,16 @@ def test_a_catalogue_of_no_map_is_refused(
         randoms_of(store, RandomsRequest(path, name))
 
 
-def test_a_catalogue_of_another_reference_is_noted(store: Store, deep: SkyMap, tmp_path: Path) -> None:
+def test_a_catalogue_of_another_reference_is_noted(tmp_path: Path) -> None:
+    store, one, source = Store(tmp_path / "s"), sky_map(31000, ORDER), provenance("visibility")
     key = tile_key(31000, "visibility", "-", ORDER, quantity="old")
-    other = Store(tmp_path / "s")
-    one = sky_map(31000, ORDER)
-    put_map(other, key, one, recipe="visibility")
-    path = write(tmp_path / "r.fits", one, BINSEL="old", HPXORDER=ORDER, VISREF="VIS=25.0")
-    _, notes = randoms_of(other, RandomsRequest(path))
-    assert notes == []  # the map does not say
+    product = Product(key, {"WEIGHT": one}, None, {"VISREF": "VIS=25.7"}, "", source)
+    store.put(key, source, lambda folder: io.write(product, folder), summary=summary_of(product))
+    words = {"BINSEL": "old", "HPXORDER": ORDER}
+    path = write(tmp_path / "r.fits", one, 3000, VISREF="VIS=25.0", **words)
+    _, notes = randoms_of(store, RandomsRequest(path))
+    assert notes == ["r.fits: VISREF must be that of visibility_old, VIS=25.7; found VIS=25.0"]
+    _, notes = randoms_of(
+        store, RandomsRequest(write(tmp_path / "s.fits", one, 3000, VISREF="VIS=25.7", **words))
+    )
+    assert notes == []

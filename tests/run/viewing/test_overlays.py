@@ -79,13 +79,18 @@ def test_too_many_points_are_thinned_evenly_and_nested(catalogue, monkeypatch, k
     lon = random_helpers.points(5000)["RIGHT_ASCENSION"]
     before = None
     for most in (4000, 600, 100, 9):
-        monkeypatch.setattr(overlays, "MOST_POINTS", most)
-        shown = Points(catalogue).inside(0.0, 0.0, 180.0)
+        shown = Points(catalogue).inside(0.0, 0.0, 180.0, most)
         assert len(shown.lon_deg) <= most and shown.every >= step
         assert shown.every & (shown.every - 1) == 0
         np.testing.assert_array_equal(shown.lon_deg, lon[:: shown.every])
         assert abs(shown.inside - 5000) < step and (before is None or set(shown.lon_deg) <= before)
         before = set(shown.lon_deg)
+
+
+def test_there_is_a_limit_whatever_is_asked_for(catalogue, monkeypatch):
+    monkeypatch.setattr(overlays, "MOST_POINTS", 100)
+    assert 0 < len(Points(catalogue).inside(0.0, 0.0, 180.0, 10**9).lon_deg) <= 100
+    assert len(Points(catalogue).inside(0.0, 0.0, 180.0, -5).lon_deg) == 1
 
 
 def test_no_catalogue(tmp_path):

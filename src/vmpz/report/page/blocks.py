@@ -1,5 +1,6 @@
 """What sections are made of: sections, figures with their captions, small tables, lists of numbers."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,7 +29,10 @@ def section(name: str, title: str, *children: Content) -> Section:
 
 def drawing(plot: Figure, title: str, description: str, name: str) -> Html:
     """A figure as a drawing in the page; `name` is one of its own, and `description` states the numbers it shows."""
-    return element("div", Html(inline_svg(plot, title, description, name)), class_="drawing")
+    prefix = (
+        f"d{hashlib.sha256(name.encode()).hexdigest()[:10]}"  # names come from files, and may hold anything
+    )
+    return element("div", Html(inline_svg(plot, title, description, prefix)), class_="drawing")
 
 
 def figure(title: str, picture: Html, *under: Content, code: str = "", level: int = 3) -> Html:

@@ -7,7 +7,7 @@ from vmpz.report.page.blocks import Section, card, drawing, figure, items, numbe
 from vmpz.report.page.elements import Content, Html, element, joined
 from vmpz.report.page.numbers import area, count, number, with_unit
 from vmpz.report.page.sheet import Sheet, csv_of, sheet_of
-from vmpz.report.page.summary import bands_of
+from vmpz.report.page.summary import bands_of, borders_of
 from vmpz.report.page.words import KEYWORDS, definition_of, title_of
 from vmpz.report.plots import area_deeper, area_kept, histogram
 from vmpz.run.overview.content import MapOverview, Overview
@@ -30,7 +30,8 @@ def maps(overview: Overview) -> Section:
         ))
         for band, chosen in _by_band(overview)
     ]  # fmt: skip
-    intro = "Lines are the borders of tiles; where the ground shows through, a map lists no cell."
+    lines = " Lines are the borders of tiles." if borders_of(overview) else ""
+    intro = f"Where the ground shows through, a map lists no cell.{lines}"
     return section("maps", "Maps", element("p", intro), *groups)
 
 
@@ -59,7 +60,7 @@ def _title(one: MapOverview) -> str:
 def _picture(one: MapOverview, overview: Overview) -> Html:
     title = _title(one)
     picture = drawing(
-        overview_map(one, overview.outlines), title, _in_words(one, overview), f"map-{one.name}"
+        overview_map(one, borders_of(overview)), title, _in_words(one, overview), f"map-{one.name}"
     )
     sentence = definition_of(one.key, one.keywords)
     told = numbers([

@@ -9,6 +9,7 @@ from vmpz.report.page.blocks import Section, card, drawing, figure, numbers, sec
 from vmpz.report.page.elements import Html, breakable, element, joined
 from vmpz.report.page.numbers import area, count, number, percent
 from vmpz.report.page.sheet import Sheet, csv_of, sheet_of
+from vmpz.report.page.summary import borders_of
 from vmpz.report.plots import (
     bit_areas,
     correlation_matrix,
@@ -206,12 +207,12 @@ def _catalogue(one: RandomsOverview, overview: Overview) -> Html:
     pictures = element(
         "div",
         drawing(
-            randoms_map(one, overview.outlines),
+            randoms_map(one, borders_of(overview)),
             "Density of points over visibility",
             words,
-            f"randoms-{one.file}",
+            f"randoms-{one.file}-{one.map}",
         ),
-        drawing(density_by_visibility(one), "Density by visibility", words, f"deciles-{one.file}"),
+        drawing(density_by_visibility(one), "Density by visibility", words, f"deciles-{one.file}-{one.map}"),
         class_="pair",
     )
     return card(element("h3", one.file, " ", verdict), told, pictures, _tests(one))

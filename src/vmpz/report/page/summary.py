@@ -2,15 +2,17 @@
 
 import tomllib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from vmpz.report.page.elements import Html, element, joined
 from vmpz.report.page.numbers import area, count, with_unit
-from vmpz.run.overview.content import MapOverview, Overview
+from vmpz.run.overview.content import Floats, MapOverview, Overview
 
-__all__ = ["bands_of", "masthead", "name_of_survey"]
+__all__ = ["MOST_BORDERS", "bands_of", "borders_of", "masthead", "name_of_survey"]
 
+MOST_BORDERS = 1000
+"""Tiles whose borders are drawn: of more they would hide the map, and take 160 bytes a tile in every figure."""
 MISSING = {"FAILED": "failed", "NOINPUT": "without input"}
 """States of what is missing, as words."""
 
@@ -26,6 +28,11 @@ def bands_of(overview: Overview) -> list[str]:
     order = {str(band): place for place, band in enumerate(said if isinstance(said, list) else [])}
     found = {one.key.band for one in overview.maps} | {part.band for part in overview.parts}
     return sorted(found, key=lambda band: (band == "-", order.get(band, len(order)), band))
+
+
+def borders_of(overview: Overview) -> Mapping[str, Sequence[Floats]]:
+    """The outlines of tiles that figures draw; none where there are too many."""
+    return overview.outlines if len(overview.outlines) <= MOST_BORDERS else {}
 
 
 def _survey(overview: Overview) -> dict[str, object]:

@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 
 from vmpz.report.scales import COLOURS, axis_label, proper_unit, scale_name
 from vmpz.run.viewing.maps import ListedMap
-from vmpz.run.viewing.overlays import MOST_POINTS, Shown
+from vmpz.run.viewing.overlays import Shown
 from vmpz.run.viewing.sky import Sky
 from vmpz.run.viewing.values import Reading
 from vmpz.sky import hpx
@@ -38,7 +38,6 @@ def description(sky: Sky) -> dict[str, Any]:
         ],
         "regions": list(sky.regions),
         "points": [{"name": one.name, "rows": one.rows} for one in sky.points],
-        "most_points": MOST_POINTS,
     }
 
 

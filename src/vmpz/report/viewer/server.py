@@ -6,6 +6,7 @@ folder: there is no listing and no way out. The page may load nothing from anywh
 """
 
 import json
+import math
 import re
 import secrets
 import sys
@@ -212,8 +213,8 @@ def _points(viewer: Viewer, match: re.Match[str], asked: dict[str, str]) -> Answ
     number = int(match[1])
     if number >= len(viewer.sky.points):
         return None
-    circle = [_number(asked, name) for name in ("lon", "lat", "radius")]
-    return _as_json(points_told(viewer.sky.points_inside(number, *circle)))
+    lon, lat, radius, most = (_number(asked, name) for name in ("lon", "lat", "radius", "most"))
+    return _as_json(points_told(viewer.sky.points_inside(number, lon, lat, radius, int(most))))
 
 
 def _hips(viewer: Viewer, match: re.Match[str], asked: dict[str, str]) -> Answer | None:
@@ -245,9 +246,12 @@ def _numbers_of(query: str) -> dict[str, str]:
 
 def _number(asked: dict[str, str], name: str) -> float:
     try:
-        return float(asked[name])
+        number = float(asked[name])
     except (KeyError, ValueError):
-        raise InputError(f"{name} must be a number, found {asked.get(name, 'nothing')}") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"{name} must be a number, found {asked.get(name, 'nothing')}")
+    return number
 
 
 def _told(error: Exception) -> str:

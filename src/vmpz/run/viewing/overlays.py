@@ -1,9 +1,9 @@
 """What is drawn over the maps of a viewer: regions as MOCs, points of catalogues.
 
 A region has at most `MOST_RANGES` ranges and is drawn at the finest order that fits: a coarser one keeps every cell
-that holds any of it. Of a catalogue every k-th row is shown, k being the power of two that leaves at most `MOST_POINTS`
-inside the view: a thinning that follows the density of the catalogue, is the same every time, and of which a larger k
-keeps a part of a smaller one.
+that holds any of it. Of a catalogue every k-th row is shown, k being the power of two that leaves as many inside the
+view as are asked for: a thinning that follows the density of the catalogue, is the same every time, and of which a
+larger k keeps a part of a smaller one.
 """
 
 from collections.abc import Iterator
@@ -136,8 +136,8 @@ class Points:
         """Number of rows of the catalogue."""
         return self._catalogue.rows
 
-    def inside(self, lon_deg: float, lat_deg: float, radius_deg: float) -> Shown:
-        """Points within an angle of a position.
+    def inside(self, lon_deg: float, lat_deg: float, radius_deg: float, most: int = MOST_POINTS) -> Shown:
+        """Points within an angle of a position, at most so many.
 
         Raises
         ------
@@ -148,7 +148,7 @@ class Points:
             lon, lat, vectors = self._kept
         near = np.flatnonzero(vectors @ unit_vectors(lon_deg, lat_deg) >= np.cos(np.radians(radius_deg)))
         inside, every = near.size * self._step, 1
-        while near.size > MOST_POINTS:
+        while near.size > min(max(most, 1), MOST_POINTS):
             every *= 2
             near = near[near % every == 0]
         return Shown(lon[near], lat[near], every * self._step, inside)

@@ -82,9 +82,11 @@ class Sky:
         name = self.regions[number]
         return self._regions[name] if name in self._regions else self._moc(name)
 
-    def points_inside(self, number: int, lon_deg: float, lat_deg: float, radius_deg: float) -> Shown:
+    def points_inside(
+        self, number: int, lon_deg: float, lat_deg: float, radius_deg: float, most: int
+    ) -> Shown:
         """Points of a catalogue within an angle of a position; see `Points.inside`."""
-        return self.points[number].inside(lon_deg, lat_deg, radius_deg)
+        return self.points[number].inside(lon_deg, lat_deg, radius_deg, most)
 
     def tile(self, area: str) -> list[dict[str, Any]]:
         """What the index says of the maps of a tile or patch."""

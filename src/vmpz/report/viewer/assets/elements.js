@@ -13,10 +13,10 @@ export const broken = (name) => name.split(/(?<=_)/).flatMap((part, place) => (p
 
 /** A small square: what Aladin draws for ten thousand points must be cheap. */
 export function dot(colour) {
-  const made = element("canvas", { width: 3, height: 3 });
+  const made = element("canvas", { width: 2, height: 2 });
   const pen = made.getContext("2d");
   pen.fillStyle = colour;
-  pen.fillRect(0, 0, 3, 3);
+  pen.fillRect(0, 0, 2, 2);
   return made;
 }
 

@@ -6,6 +6,7 @@ const $ = (id) => document.getElementById(id);
 const THEME = "vmpz-theme";
 const PAUSE_MS = 60;
 const SETTLED_MS = 300;
+const PIXELS_A_POINT = 40;
 const LABELS_BELOW_DEG = 12;
 const LINES = ["#e69f00", "#56b4e9", "#cc79a7", "#009e73", "#d55e00", "#f0e442"];
 
@@ -335,7 +336,8 @@ async function drawPoints(one, isShown) {
   }
   const catalogue = drawn.get(one.id);
   const [lon, lat] = aladin.getRaDec();
-  const view = isShown ? `points/${one.number}?lon=${lon}&lat=${lat}&radius=${Math.min(radius(), 180)}` : "";
+  const room = $("aladin").clientWidth * $("aladin").clientHeight;
+  const view = isShown ? `points/${one.number}?lon=${lon}&lat=${lat}&radius=${Math.min(radius(), 180)}&most=${Math.round(room / PIXELS_A_POINT)}` : "";
   if (catalogue.vmpzView === view) return;
   catalogue.vmpzView = view;
   if (!isShown) { catalogue.removeAll(); return; }
@@ -343,7 +345,7 @@ async function drawPoints(one, isShown) {
   if (catalogue.vmpzView !== view) return;
   catalogue.removeAll();
   catalogue.addSources(told.lon.map((ra, place) => A.source(ra, told.lat[place])));
-  const part = told.every > 1 ? `every ${told.every}th of about ` : "all ";
+  const part = told.every > 1 ? `1 in ${told.every} of about ` : "all ";
   $(`told-${one.id}`).textContent =
     `${told.lon.length.toLocaleString("en")} drawn: ${part}${told.inside.toLocaleString("en")} in view`;
 }
