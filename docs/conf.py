@@ -38,7 +38,8 @@ autodoc_member_order = "bysource"
 autosummary_generate = False
 napoleon_numpy_docstring = True
 napoleon_use_rtype = False
-nitpicky = False
+nitpicky = True
+nitpick_ignore_regex = [("py:(class|exc)", ".*")]  # types in docstrings are words, not names
 
 ALONE = [
     "index",

@@ -35,6 +35,13 @@ VISION = {
     "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
 }  # fmt: skip
 
+TO_XYZ = [
+    [0.4124564, 0.3575761, 0.1804375],
+    [0.2126729, 0.7151522, 0.0721750],
+    [0.0193339, 0.1191920, 0.9503041],
+]
+"""Linear sRGB to CIE XYZ (IEC 61966-2-1)."""
+
 
 def linear(rgb: np.ndarray) -> np.ndarray:
     return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
@@ -43,8 +50,7 @@ def linear(rgb: np.ndarray) -> np.ndarray:
 def lab(colours: np.ndarray, vision: str) -> np.ndarray:
     """CIELAB (D65) of sRGB colours as that vision has them."""
     seen = np.clip(linear(np.asarray(colours)[:, :3]) @ np.array(VISION[vision]).T, 0.0, 1.0)
-    to_xyz = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])  # fmt: skip
-    t = seen @ to_xyz.T / np.array([0.95047, 1.0, 1.08883])
+    t = seen @ np.array(TO_XYZ).T / np.array([0.95047, 1.0, 1.08883])
     f = np.where(t > (6 / 29) ** 3, np.cbrt(t), t / (3 * (6 / 29) ** 2) + 4 / 29)
     return np.stack((116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])), axis=1)
 

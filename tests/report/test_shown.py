@@ -46,7 +46,19 @@ def test_files_of_any_form_are_drawn(folder: Path, name: str) -> None:
 
 def test_every_option(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "a.png"
-    frame = ["--projection", "gnomonic", "--centre", "58.2", "-51.5", "--radius", "0.4", "--width", "3", "--dpi", "50"]
+    frame = [
+        "--projection",
+        "gnomonic",
+        "--centre",
+        "58.2",
+        "-51.5",
+        "--radius",
+        "0.4",
+        "--width",
+        "3",
+        "--dpi",
+        "50",
+    ]
     look = ["--limits", "0", "1", "--colours", "Greys", "--title", "Cover", "--outlines", "tiles"]
     points = ("--points", folder / "points.parquet")
     assert run("show", folder / "map.fits", "--plot", out, *frame, *look, *points) == 0

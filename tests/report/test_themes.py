@@ -90,7 +90,7 @@ def images(svg: str) -> list[Image.Image]:
     return [Image.open(BytesIO(base64.b64decode(one))) for one in re.findall(r"base64,([^\"]+)", svg)]
 
 
-@pytest.mark.parametrize("order", [7, 9, 11])
+@pytest.mark.parametrize("order", [7, 10])
 def test_images_have_a_palette_and_are_transparent_where_no_cell_is(order: int) -> None:
     figure = noisy(order)
     drawn = np.asarray(figure.axes[0].images[0].get_array())[::-1]

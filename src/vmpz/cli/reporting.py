@@ -1,5 +1,6 @@
 """The verb that makes the report page of a store."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +47,7 @@ def report(
     catalogues = [_catalogue(word) for word in randoms or []]
     wanted = Wanted(parts_of(kinds), parts_of(bands), parts_of(area))
     request = OverviewRequest(wanted, [RandomsRequest(Path(file), name) for file, name in catalogues])
-    overview = overview_of(Store(store), request)
+    overview = overview_of(Store(store), request, _tell)
     if table is not None:
         write_parts(overview, table)
         typer.echo(f"{table}: {len(overview.parts)} rows")
@@ -54,6 +55,15 @@ def report(
     write_text(out, page)
     tiles = len({part.area for part in overview.parts})
     typer.echo(f"{out}: {len(overview.maps)} maps of {tiles} tiles, {len(page.encode()) / 1e6:.2g} MB")
+
+
+def _tell(done: int, total: int, name: str) -> None:
+    """The progress: one line that is written over on a terminal, a line every hundred areas elsewhere."""
+    line = f"[{done}/{total}] {name}"
+    if sys.stderr.isatty():
+        typer.echo(f"\r{line}\x1b[K", err=True, nl=done == total)
+    elif done % 100 == 0:
+        typer.echo(line, err=True)
 
 
 def _catalogue(word: str) -> tuple[str, str | None]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vmpz.products import Product
 from vmpz.report.figures import INLINE_IN, INLINE_PT
-from vmpz.report.palette import GRID, INK, LAW, MUTED, SERIES, SURFACE
+from vmpz.report.palette import ABSENT, GRID, INK, LAW, MUTED, SERIES, SURFACE
 from vmpz.report.scales import axis_label, colour_map
 from vmpz.run.overview.content import (
     Bit,
@@ -103,6 +103,7 @@ def correlation_matrix(found: Correlations) -> Figure:
     table = colour_map("RdBu_r")
     if not number:
         return _nothing(figure, axes, "no maps")
+    axes.set_facecolor(ABSENT)
     image = np.ma.masked_invalid(found.matrix)
     shown = axes.imshow(image, cmap=table, vmin=-1.0, vmax=1.0, interpolation="none", aspect="auto")
     axes.set_xticks(

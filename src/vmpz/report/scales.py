@@ -252,7 +252,7 @@ def _by_law(name: str, shown: Floats, label: str, table: Colormap) -> Scale:
     elif name == "signed":
         table = colour_map(COLOURS["number"], table.N)
     if name == "probability":
-        low, high = min(0.0, low), max(float(shown.max()), 0.0) or 1.0
+        low, high = min(0.0, low), max(high, 0.0) or 1.0
     limits, step = _round_limits(low, high, 1e-12 if name == "time" else 1e-6)
     return _linear(limits, shown, label, table, step)
 

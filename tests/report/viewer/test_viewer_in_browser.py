@@ -46,7 +46,7 @@ def is_real(error):
 def seen(viewer, browser):
     """The page at a deep zoom, with everything drawn."""
     state = f"map=depth_VIS:1&show=tiles+region0+points0&at={AT[0]}+{AT[1]}&fov=0.2"
-    with visit(browser, f"{viewer.address}#{state}", viewport={"width": 1280, "height": 720}) as seen:
+    with visit(browser, f"{viewer.address}#{state}", viewport={"width": 1100, "height": 600}) as seen:
         seen.page.wait_for_selector("html[data-ready]", state="attached")
         yield seen
         assert all(url.startswith((viewer.address, "blob:", "data:")) for url in seen.requests)
@@ -117,7 +117,7 @@ def test_map_outline_region_and_points_coincide(seen, viewer):
     counts = page.evaluate("[vmpz.sky.tiles.length, vmpz.shown.over.size]")
     assert counts == [4, 3]
     shot = page.screenshot(clip=page_box(seen), path=os.environ.get("VMPZ_SCREENSHOT"))
-    assert len(shot) > 30_000  # not an empty sky
+    assert len(shot) > 15_000  # not an empty sky
     told = page.inner_text("#told-points0")
     assert "all" in told and "in view" in told
 

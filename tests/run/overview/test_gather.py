@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from store_helpers import fill, provenance, put_map, sky_map, tile_key, writer
+from store_helpers import CREATED, fill, provenance, put_map, sky_map, tile_key, writer
 from vmpz import io
 from vmpz.errors import InputError, MissingProductError
+from vmpz.io.collection import Absent, Collection, Series, write_collection
 from vmpz.make.merge import merge
 from vmpz.parameters import MapParameters
-from vmpz.products import Product
+from vmpz.products import Product, ProductKey
 from vmpz.run.account import Account, Outcome
 from vmpz.run.overview import reading
 from vmpz.run.overview.absent import in_short
@@ -296,7 +297,8 @@ def test_some_tiles_bands_kinds_and_a_patch(filled: Store) -> None:
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        (Wanted(areas=["20000", "5"]), "must hold products of 5"),
+        (Wanted(areas=["20000", "5"]), "must hold the area 5"),
+        (Wanted(bands=["VISS"]), "must hold the band VISS, did you mean VIS"),
         (Wanted(kinds=["effectivecoverage"]), "maps of the kinds and bands"),
         (Wanted(areas=["north", "20000"]), "a patch must be asked alone"),
     ],
@@ -316,6 +318,8 @@ def test_no_store_an_empty_one_tables_alone_failures_alone(tmp_path: Path) -> No
     account = Account()
     account.add([Outcome(tile_key(3, "depth"), "FAILED", "no")])
     account.write(store.root)
+    with pytest.raises(InputError, match="must hold products of 5"):
+        overview_of(store, OverviewRequest(Wanted(areas=["5"])))
     failed = overview_of(store)
     assert [one.missing for one in failed.parts] == [1] and not failed.maps
     put = tile_key(4, "statistics")
@@ -361,6 +365,36 @@ def test_a_product_that_vanished_or_is_damaged_is_named(tmp_path: Path) -> None:
         reading.read_area(listing, listing.areas[0], [])
 
 
+def test_progress_is_told_area_by_area(filled: Store) -> None:
+    told: list[tuple[int, int, str]] = []
+    overview_of(filled, OverviewRequest(Wanted(kinds=["depth"])), lambda *one: told.append(one))
+    names = sorted([*map(str, TILES), "north"])
+    assert told == [(place + 1, len(names), name) for place, name in enumerate(names)]
+
+
 def test_a_reason_in_short() -> None:
     assert in_short("") == "" and in_short("one\n") == "one"
     assert in_short("first\nsecond\nlast") == "first ... last"
+
+
+def test_what_a_collection_lacks_is_missing(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s")
+    key = replace(tile_key(20000, "depth", order=8), area="-")
+    failed = Series(key, failed=(Absent("20000", "b.fits: cut"),), not_asked=("20001",))
+    collection = Collection("id", "0.1", "north", 8, (failed,))
+    source, place = provenance("collection"), ProductKey("north", "collection", order=8, release="0.1")
+    store.put(place, source, lambda folder: list(write_collection(collection, folder, CREATED)))
+    account = Account()
+    account.add(
+        [
+            Outcome(replace(key, area="20000"), "FAILED", "b.fits: cut"),
+            Outcome(replace(key, area="9"), "FAILED"),
+        ]
+    )
+    account.write(store.root)
+    whole = overview_of(store)
+    assert [(one.key.area, one.state) for one in whole.missing] == [
+        ("20000", "FAILED"), ("20001", "NOTASKED"), ("9", "FAILED"),
+    ]  # fmt: skip
+    patch = overview_of(store, OverviewRequest(Wanted(areas=["north"])))
+    assert [one.key.area for one in patch.missing] == ["20000", "20001"]

@@ -75,7 +75,7 @@ def test_a_name_chooses_the_map_and_the_wrong_one_fails(store: Store, deep: SkyM
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [(None, {}), ("visibility_none", {}), (None, {"BINSEL": "deep", "HPXORDER": 5}), ("depth_VIS", {})],
+    [(None, {}), ("visibility_dep", {}), (None, {"BINSEL": "deep", "HPXORDER": 5}), ("depth_VIS", {})],
 )
 def test_a_catalogue_of_no_map_is_refused(
     store: Store, deep: SkyMap, tmp_path: Path, name: str | None, words: dict[str, object]

@@ -33,11 +33,12 @@ def test_csv_says_what_the_rows_say(overview: Overview) -> None:
     assert [(row["area"], row["band"]) for row in rows] == [(one.area, one.band) for one in overview.parts]
     assert len(rows) == 5 and {"depth_mag", "coverage", "Noise_RMSQ", "area_deg2"} <= set(rows[0])
     for row, one in zip(rows, overview.parts, strict=True):
-        assert float(row["area_deg2"]) == one.area_deg2 and int(row["missing"]) == one.missing
-        assert row["hole_deg2"] == "" and row["observed_deg2"] == (
-            "" if one.observed_deg2 is None else repr(one.observed_deg2)
-        )
-        assert row["depth_mag"] == (repr(one.values["depth"]) if one.values else "")
+        assert row["area_deg2"] == repr(float(f"{one.area_deg2:.8g}")) and int(row["missing"]) == one.missing
+        observed = "" if one.observed_deg2 is None else repr(float(f"{one.observed_deg2:.8g}"))
+        assert (row["hole_deg2"], row["observed_deg2"]) == ("", observed)
+        assert row["depth_mag"] == (repr(float(f"{one.values['depth']:.7g}")) if one.values else "")
+        assert row["lon_deg"] == ("" if np.isnan(one.lon_deg) else repr(round(one.lon_deg, 6)))
+        assert all(len(text) <= 12 for text in row.values())
 
 
 @pytest.mark.parametrize("end", ["parquet", "fits"])

@@ -22,7 +22,8 @@ STRETCHES = {"flagged": "sqrt", "long": "log"}
 FIXED = {"fraction": (0.0, 1.0), "flagged": (0.0, 1.0)}
 """Scales whose limits do not depend on the values."""
 DECIMALS = 7
-"""Of degrees, of positions that are drawn: 0.4 mas."""
+OUTLINE_DECIMALS = 5
+"""Of degrees that are drawn: 0.4 mas of points, 36 mas of the outlines of tiles."""
 TOLD = ("DEPTHEST", "SNRLEVEL", "APERDIAM", "BITSEL", "DEGRULE", "EXTCORR")
 
 
@@ -33,10 +34,10 @@ def description(sky: Sky) -> dict[str, Any]:
         "areas": None if sky.areas is None else list(sky.areas),
         "maps": [_map_told(one) for one in sky.maps],
         "tiles": [
-            {"id": name, "outline": [polygon.round(DECIMALS).tolist() for polygon in polygons]}
+            {"id": name, "outline": [polygon.round(OUTLINE_DECIMALS).tolist() for polygon in polygons]}
             for name, polygons in sky.outlines().items()
         ],
-        "regions": list(sky.regions),
+        "regions": sky.regions,
         "points": [{"name": one.name, "rows": one.rows} for one in sky.points],
     }
 

@@ -20,12 +20,13 @@ class Absent:
     def __init__(self, listing: Listing, account: Account) -> None:
         self._listing = listing
         self._found: dict[ProductKey, Missing] = {}
+        areas = listing.wanted.areas
         for key, one in account.outcomes.items():
-            if one.state in STATES:
+            if one.state in STATES and (areas is None or key.area in (*areas, "-")):
                 self._add(key, one.state, one.reason)
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Read the collections among products."""
+        """Read the collections among products: what they lack, be it of their tiles."""
         for entry in entries:
             if entry.key.kind == "collection":
                 for one in io.read_collection(entry.path(".xml")).missing():
@@ -36,9 +37,7 @@ class Absent:
         return tuple(self._found[key] for key in sorted(self._found))
 
     def _add(self, key: ProductKey, state: str, reason: str) -> None:
-        areas = self._listing.wanted.areas
-        asked = key.kind == "frame" or self._listing.asks_for(key)
-        if asked and (areas is None or key.area in (*areas, "-")):
+        if key.kind == "frame" or self._listing.asks_for(key):
             self._found.setdefault(key, Missing(key, state, in_short(reason)))
 
 

@@ -5,7 +5,7 @@ of one area in memory at a time. What is kept are pictures and histograms (whose
 maps, borders of tiles until their neighbours have been read, and a row a tile and band.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from vmpz import io
@@ -53,7 +53,11 @@ class OverviewRequest:
     most_cells: int = MOST_CELLS
 
 
-def overview_of(store: Store, request: OverviewRequest | None = None) -> Overview:
+def overview_of(
+    store: Store,
+    request: OverviewRequest | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Overview:
     """What a store holds.
 
     Parameters
@@ -61,6 +65,8 @@ def overview_of(store: Store, request: OverviewRequest | None = None) -> Overvie
     store : Store
     request : OverviewRequest, optional
         Default all maps of all tiles.
+    progress : callable, optional
+        Told after every area: how many are done, of how many, and its name.
 
     Returns
     -------
@@ -81,6 +87,8 @@ def overview_of(store: Store, request: OverviewRequest | None = None) -> Overvie
     tally = _Tally(store, listing, account, asked.most_cells)
     for place, area in enumerate(listing.areas):
         tally.add(place, area, list(store.entries_of(encode(area.name))))
+        if progress is not None:
+            progress(place + 1, len(listing.areas), area.name)
     tested = [randoms_of(store, one) for one in asked.randoms]
     found = tally.finish(account)
     notes = [*found.notes, *(note for _, told in tested for note in told)]

@@ -127,6 +127,7 @@ def list_maps(store: Store, wanted: Wanted) -> Listing:
     totals: dict[ProductKey, _Totals] = {}
     listing = Listing((), (), wanted)
     with Index(store) as index:
+        index.must_know(kinds=wanted.kinds, bands=wanted.bands, areas=wanted.areas)
         for row in index.rows(areas=wanted.areas):
             area = areas.setdefault(row["area"], Area(row["area"]))
             area.is_patch |= row["level"] == "patch"

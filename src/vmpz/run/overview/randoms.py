@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vmpz import io
-from vmpz.errors import InputError, MissingProductError
+from vmpz.errors import InputError, MissingProductError, meant
 from vmpz.make.tally import Tally
 from vmpz.products import Scalar
 from vmpz.run.mapfiles import map_path
@@ -92,6 +92,7 @@ def _followed(
         raise InputError(
             f"{request.file}: must follow one visibility of the tiles of {store.root} ({asked}), found "
             f"{', '.join(one.name for one in chosen or known) or 'none'}: name the map"
+            + ("" if request.map is None else meant(request.map, [one.name for one in known]))
         )
     return chosen[0]
 

@@ -1,7 +1,7 @@
 """The table of tiles and bands as a file: CSV, Parquet or FITS."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmpz import io
+from vmpz.files.write import write_text
 from vmpz.run.overview.content import Overview, Part
 from vmpz.run.overview.listing import short_name
 
@@ -24,21 +25,34 @@ UNITS = {
 
 
 def parts_csv(overview: Overview) -> str:
-    """One line a tile and band, with a header line; what is not known is empty."""
-    columns, _ = parts_columns(overview)
-    return io.csv_of(columns)
+    """One line a tile and band, with a header line; what is not known is empty.
+
+    Numbers have the digits that they are worth: positions 6 decimals, areas 8 digits, means (of float32 maps) 7.
+    """
+    columns, units = parts_columns(overview)
+    return io.csv_of({name: _shortened(name, units, values) for name, values in columns.items()})
 
 
 def write_parts(overview: Overview, path: Path) -> None:
-    """Write the table as CSV, Parquet or FITS, whole or not at all.
+    """Write the table as CSV (the text of `parts_csv`), Parquet or FITS, whole or not at all.
 
     Raises
     ------
     InputError
         The name of the file has another end.
     """
+    if path.suffix == ".csv":
+        write_text(path, parts_csv(overview))
+        return
     columns, units = parts_columns(overview)
     io.write_columns(path, columns, units, {}, name="TILES")
+
+
+def _shortened(name: str, units: Mapping[str, str], values: NDArray[Any]) -> NDArray[Any]:
+    if values.dtype.kind != "f":
+        return values
+    form = "{:.6f}" if name in ("lon_deg", "lat_deg") else "{:.8g}" if units.get(name) == "deg2" else "{:.7g}"
+    return np.array([float(form.format(value)) for value in values.tolist()], np.float64)
 
 
 def parts_columns(overview: Overview) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:

@@ -61,13 +61,19 @@ class Sky:
         self.points = tuple(Points(path) for path in points)
         self._values = Values(store, self.maps)
         self._pictures = Pictures(store, (cache or cache_folder()) / "pictures")
-        given = {path.name: moc_of_file(path) for path in regions}
-        self._observed = {
-            f"{one.name} > 0": one for one in self.maps if one.key.kind in OBSERVED and one.column == "WEIGHT"
-        }
-        self._regions = given
-        self.regions = (*given, *self._observed)
-        self._moc = lru_cache(REGIONS_KEPT)(lambda name: moc_of_map(store, self._observed[name]))
+        given: list[tuple[str, str | int]] = [(path.name, moc_of_file(path)) for path in regions]
+        observed = [
+            (f"{one.name} > 0", number)
+            for number, one in enumerate(self.maps)
+            if one.key.kind in OBSERVED and one.column == "WEIGHT"
+        ]
+        self._regions = [*given, *observed]
+        self._moc = lru_cache(REGIONS_KEPT)(lambda number: moc_of_map(store, self.maps[number]))
+
+    @property
+    def regions(self) -> list[str]:
+        """Names of the regions: files that were given, then maps of observed fractions."""
+        return [name for name, _ in self._regions]
 
     def values(self, lon_deg: float, lat_deg: float) -> list[Reading]:
         """Values of all maps at a position; see `Values.at`."""
@@ -79,8 +85,8 @@ class Sky:
 
     def region(self, number: int) -> str:
         """A region as a MOC in JSON; see `moc_of_map`."""
-        name = self.regions[number]
-        return self._regions[name] if name in self._regions else self._moc(name)
+        found = self._regions[number][1]
+        return found if isinstance(found, str) else self._moc(found)
 
     def points_inside(
         self, number: int, lon_deg: float, lat_deg: float, radius_deg: float, most: int
