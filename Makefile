@@ -57,7 +57,7 @@ docs: $(STAMP)   ## build the documentation in docs/_build
 	$(BIN)/python -m pip install -q --require-hashes --no-deps -r constraints-docs.txt
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build
 
-tools: packages $(VENV)/.tools $(INTEROP)/.installed ## programs that some tests use: Debian packages (as root), an S3 server, pymangle (needs a C compiler), LSDB
+tools: packages $(VENV)/.tools $(VENV)/.npm $(INTEROP)/.installed ## programs that some tests use: Debian packages (as root), a browser and what it shows (npm), an S3 server, pymangle (needs a C compiler), LSDB
 
 warm: $(STAMP)   ## compile the kernels once, by a small demonstration, so that no test waits for it
 	$(BIN)/vmpz demo $(VENV)/warm --size 192 --tiles 1 > /dev/null
@@ -65,10 +65,17 @@ warm: $(STAMP)   ## compile the kernels once, by a small demonstration, so that 
 
 packages:
 	apt-get update -q
-	apt-get install -q -y --no-install-recommends fitsverify stilts libxml2-utils aladin
+	apt-get install -q -y --no-install-recommends fitsverify stilts libxml2-utils aladin chromium
 
 $(VENV)/.tools: $(DEPENDENCIES) constraints-tools.txt
 	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes --no-deps -r constraints-tools.txt
+	@touch $@
+
+# Neither is part of the project: the viewer's Aladin Lite, as `vmpz view` itself fetches it, and a checker of accessibility.
+$(VENV)/.npm: $(DEPENDENCIES)
+	mkdir -p $(VENV)/npm
+	npm pack aladin-lite@3.8.2 --ignore-scripts --silent --pack-destination $(VENV)/npm
+	npm install --prefix $(VENV)/npm --no-save --ignore-scripts --no-audit --no-fund --silent axe-core@4.14.1
 	@touch $@
 
 # Software that cannot live beside ours (LSDB brings 60 packages, heracles an older SciPy): tests run it from outside.

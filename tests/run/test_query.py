@@ -131,8 +131,10 @@ def test_patches_are_asked_by_their_name_only(store: Store) -> None:
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        (Wanted(kinds=["nothing"]), "of tiles; a patch is asked by its name"),
-        (Wanted(areas=["nowhere"]), "found none of these areas"),
+        (Wanted(kinds=["nothing"]), "must hold the kind nothing; found bitmask"),
+        (Wanted(kinds=["footprint"]), "of tiles; a patch is asked by its name"),
+        (Wanted(areas=["nrth"]), "must hold the area nrth, did you mean north; found 20000"),
+        (Wanted(areas=["north"], kinds=["footprint"]), "found none of these areas"),
         (Wanted(kinds=["statistics"]), "must hold maps"),
     ],
 )

@@ -41,10 +41,15 @@ def test_a_folder_that_is_no_catalogue_is_not_replaced(tmp_path: Path) -> None:
     (survey / "survey.toml").write_text("[survey]")
     with pytest.raises(InputError, match=r"survey: a HATS folder may replace .* found something else"):
         draw(survey, files, number=100)
-    with pytest.raises(InputError, match=r"survey.toml: a HATS folder may replace"):
-        draw(survey / "survey.toml", files, number=100)
-    assert [one.name for one in survey.iterdir()] == ["survey.toml"]
-    assert (survey / "survey.toml").read_text() == "[survey]"
+    for name, message in (
+        ("survey.toml", "must end in .fits or .parquet"),
+        ("notes", "a HATS folder may replace"),
+    ):
+        (survey / name).write_text("[survey]")
+        with pytest.raises(InputError, match=f"{name}: .*{message}"):
+            draw(survey / name, files, number=100)
+        assert (survey / name).read_text() == "[survey]"
+    assert sorted(one.name for one in survey.iterdir()) == ["notes", "survey.toml"]
     foreign = tmp_path / "gaia"
     foreign.mkdir()
     (foreign / "hats.properties").write_text("obs_collection=gaia\n")

@@ -270,11 +270,12 @@ def demo(
     tiles: Annotated[int, typer.Option(min=1, help="Number of tiles.")] = 4,
     size: Annotated[int, typer.Option(min=192, help="Pixels along the 32' side of a tile.")] = 1200,
 ) -> int:
-    """Simulate a small survey: run and verify it, cut a mask, freeze a release, draw maps and points, test them."""
+    """Simulate a small survey: run and verify it, cut a mask, freeze a release, draw maps and points, report it."""
+    from vmpz.cli.reporting import report
     from vmpz.report.gallery import gallery
     from vmpz.report.progress import Reporter
     from vmpz.report.validation import draw_validation
-    from vmpz.run.demonstration import demonstrate, draw_randoms, parameters_for
+    from vmpz.run.demonstration import CATALOGUE, demonstrate, draw_randoms, parameters_for
     from vmpz.run.survey import run_survey
     from vmpz.run.tasks import check_path
     from vmpz.simulate import simulate as make
@@ -297,4 +298,7 @@ def demo(
             figure, untrue = out / "figures" / "randoms.png", not found.passed
             draw_validation(found, figure, heading="random points against the true visibility")
             typer.echo(f"figure {figure}")
+    page = out / "report.html"
+    report(str(store), page, randoms=[str(out / CATALOGUE)])
+    typer.echo(f"open {page} in a browser, or run: vmpz view {store} --randoms {out / CATALOGUE}")
     return FAILED_TILES if account.has_failed else UNVERIFIED if faults or untrue else DONE

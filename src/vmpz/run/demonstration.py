@@ -22,6 +22,8 @@ WHERE = "depth_VIS > 25 and coverage_NIR_Y > 0.8"
 RELEASE = "demo-1"
 FOLLOWED, ATTRIBUTED = "counts", "deep"
 """Class whose true visibility is known in closed form, and class with redshifts."""
+CATALOGUE = "randoms.fits"
+"""Catalogue of the first."""
 RANDOMS, FULL_PIXELS = 400_000, 4 * 1200**2
 """Points that follow the first, and pixels of a band that they go with."""
 
@@ -59,7 +61,7 @@ def draw_randoms(
 
     Their number goes with that of the pixels of a band: many more points would show that pixels are no cells.
     """
-    path, folder = out / "randoms.fits", out / "randoms-with-redshifts"
+    path, folder = out / CATALOGUE, out / "randoms-with-redshifts"
     exact = {"scheme": "exact", "number": RANDOMS * min(pixels, FULL_PIXELS) // FULL_PIXELS}
     told = draw_catalogue(request_of_survey(parameters, store, FOLLOWED, exact), path)
     yield f"randoms {path}: {told['rows']} points in {told['area_deg2']:.4f} deg2, seed {told['seed']}", None
