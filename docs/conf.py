@@ -26,11 +26,12 @@ myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath"
 myst_heading_anchors = 3
 
 nb_execution_mode = os.environ.get("VMPZ_DOCS_NOTEBOOKS", "cache")
-suppress_warnings = ["myst-nb.lexer"] if nb_execution_mode == "off" else []
+suppress_warnings = ["misc.highlighting_failure"]  # cells of other languages (%%writefile) are shown plainly
+if nb_execution_mode == "off":
+    suppress_warnings += ["myst-nb.lexer"]
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
-nb_merge_streams = True
 nb_ipywidgets_js = {}  # nothing from another place
 
 autodoc_typehints = "none"

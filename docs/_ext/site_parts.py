@@ -52,6 +52,25 @@ def note_anchors(app: Sphinx, doctree: nodes.document) -> None:
             labels.anonlabels[name] = page, name
 
 
+def join_streams(app: Sphinx, doctree: nodes.document) -> None:
+    """Pieces of what a cell printed as one text, as they came: MyST-NB would end a line after each."""
+    for node in list(doctree.findall(_is_stream)):
+        before = node.previous_sibling()
+        if (
+            isinstance(before, nodes.literal_block)
+            and _is_stream(before)
+            and before["classes"] == node["classes"]
+        ):
+            text = before.astext() + node.astext()
+            before.children, before.rawsource = [], text
+            before += nodes.Text(text)
+            node.parent.remove(node)
+
+
+def _is_stream(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.literal_block) and "stream" in node["classes"]
+
+
 class Picture(SphinxDirective):
     """``{picture} NAME``: an SVG of images/, put into the page so that it takes its colours; content: the caption."""
 
@@ -93,6 +112,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", write_generated)
     app.connect("env-get-outdated", generated_pages)
     app.connect("doctree-read", note_anchors)
+    app.connect("doctree-read", join_streams)
     app.add_directive("picture", Picture)
     app.add_html_math_renderer("mathml", (visit_inline_math, None), (visit_display_math, None))
     return {"parallel_read_safe": True}

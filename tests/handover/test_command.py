@@ -64,8 +64,8 @@ def test_the_demonstration_hands_a_patch_over_in_all_forms_and_ends_with_tested_
         maps = [io.read(next(entry.folder.glob(FORMS[form]))).map for form in forms]
         assert len(maps[0]) > 50 and all(one == maps[0] for one in maps)
     assert {one.name for one in tmp_path.iterdir()} == {
-        "demo.toml", "figures", "mask.fits", "provenance.json", "randoms.fits", "randoms-with-redshifts", "store",
-        "survey",
+        "demo.toml", "figures", "mask.fits", "provenance.json", "randoms.fits", "randoms-with-redshifts",
+        "report.html", "store", "survey",
     }  # fmt: skip
     assert io.check(tmp_path / "mask.fits") == [] and len(list((tmp_path / "figures").glob("*.png"))) > 1
     assert "randoms against the true visibility: all tests passed" in lines
@@ -242,7 +242,9 @@ def test_wrong_words_are_told_with_what_is_meant(handed, files, tmp_path, told):
         ("merge", *files, "--require-complete", "-o", "x.fits"): (2, "--require-complete: only with --patch"),
         ("merge", *files, "-o", tmp_path / "x.fit"): (3, "a product file must end in"),
         ("merge", *files, "-o", tmp_path / "x.fits", "--format", "healpx"): (3, "a form must be one of plainmoc, moc"),
-        ("merge", *files, "-o", tmp_path / "x.fits", "--convention", "MRE"): (2, "must be one of OBSERVED, MER, found MRE, did you mean MER"),
+        ("merge", *files, "-o", tmp_path / "x.fits", "--convention", "MRE"): (
+            2, "must be one of OBSERVED, MER, found MRE, did you mean MER",
+        ),
         ("merge", *files, "-o", tmp_path / "x.fits", "--ordr", 9): (2, "Possible options: --order"),
         ("merge", *files, "-o", tmp_path / "x.fits", "--order", 13): (3, "cannot be degraded to order 13"),
         ("merge", *files, "-o", tmp_path / "x.fits", "--region", tmp_path / "no.fits"): (3, "must be a MOC file"),

@@ -1,5 +1,7 @@
 """Acceptance experiments 1-6 of the specification, as far as maps and regions go (1 and 2 also in `test_regions`)."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -121,6 +123,7 @@ def holes(count):
     return tile - CellSet.union([CellSet(14), *(cells_inside(star, 14) for star in stars(count))])
 
 
+@cache
 def coverage(count):
     """The same with the fractions of the cells at all edges."""
     whole = covered_fractions(Polygon(patch(57.9988, -51.5884, 1)[1]), 14)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from vmpz.cli import completing
 from vmpz.cli.base import app, parts_of
 from vmpz.cli.stores import Bands, Kinds, StoreWord
 
@@ -17,7 +18,12 @@ def view(
     store: StoreWord,
     area: Annotated[
         str | None,
-        typer.Option("--area", "--patch", help="Patch or tiles, comma-separated; default all tiles."),
+        typer.Option(
+            "--area",
+            "--patch",
+            help="Patch or tiles, comma-separated; default all tiles.",
+            autocompletion=completing.areas,
+        ),
     ] = None,
     kinds: Kinds = None,
     bands: Bands = None,

@@ -77,7 +77,7 @@ class Section(BaseModel):
         changed = self.changed()
         for name, info in type(self).model_fields.items():
             value = getattr(self, name)
-            if not _sections(value):
+            if not _sections(value) and (info.description or value):  # a list of groups may be empty
                 default = None if info.is_required() else info.get_default(call_default_factory=True)
                 yield name, info, value, default, name in changed and not info.is_required()
 
