@@ -66,8 +66,8 @@ def test_code_parses_and_no_output_is_kept() -> None:
 
 def test_shell_cells_stop_at_the_first_failure() -> None:
     for name, page in pages().items():
-        for cell in cells_of(page):
-            assert not cell.startswith("%%bash") or cell.startswith("%%bash -eo pipefail\n"), name
+        assert '["bash", "-eo", "pipefail", "-c", cell]' in cells_of(page)[0], name
+        assert all(not cell.startswith("!") and "\n!" not in cell for cell in cells_of(page)), name
 
 
 def test_every_command_exists_with_its_options() -> None:

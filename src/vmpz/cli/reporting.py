@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from vmpz.cli import completing
 from vmpz.cli.base import app, parts_of
 from vmpz.cli.stores import Bands, Kinds, StoreWord
 
@@ -17,7 +18,10 @@ def report(
     store: StoreWord,
     out: Annotated[Path, typer.Argument(help="Page to write.", metavar="OUT.html")],
     area: Annotated[
-        str | None, typer.Option(help="Patches or tiles, comma-separated; default all tiles.")
+        str | None,
+        typer.Option(
+            help="Patches or tiles, comma-separated; default all tiles.", autocompletion=completing.areas
+        ),
     ] = None,
     kinds: Kinds = None,
     bands: Bands = None,
