@@ -54,9 +54,45 @@ def test_every_value_is_in_a_bin(values: list[float], unit_bins: bool) -> None:
     array = np.array(values, np.float32)
     histogram = Histogram(float(array.min()), float(array.max()), unit_bins)
     histogram.add(array)
-    assert histogram.counts.sum() == array.size
-    assert histogram.edges[0] <= array.min() and histogram.edges[-1] >= array.max()
-    assert np.all(np.diff(histogram.edges) > 0) and histogram.counts.size <= BINS
+    found = histogram.spread(2.0)
+    assert found.total_deg2 == 2.0 * array.size
+    assert found.edges[0] <= array.min() and found.edges[-1] >= array.max()
+    assert np.all(np.diff(found.edges) > 0) and found.area_deg2.size <= BINS
+
+
+@given(st.integers(0, 1000), st.sampled_from([1.0, 1e2, 1e4]), st.floats(0.0, 1.0))
+def test_percentiles_are_right_where_a_few_values_lie_far_away(seed: int, far: float, share: float) -> None:
+    draw = np.random.default_rng(seed)
+    values = np.append(draw.normal(25.0, 0.3, 5000), 25.0 + far * draw.random(5))
+    histogram = Histogram(float(values.min()), float(values.max()), unit_bins=False)
+    histogram.add(values)
+    bin_width = np.ptp(values) / 2**16 + 0.01  # of the histogram, and of the part that is shown
+    low, high = np.quantile(values, [max(share - 0.001, 0.0), min(share + 0.001, 1.0)])
+    shown = histogram.spread(1.0)
+    if 0.002 < share < 0.998:
+        assert low - bin_width <= shown.quantile(share) <= high + bin_width
+    for edge, deeper in zip(shown.edges[1:-1:16], shown.above()[1:-1:16], strict=True):
+        assert deeper == pytest.approx(np.count_nonzero(values >= edge), abs=1)
+
+
+def test_values_that_stand_alone_are_their_own_percentiles() -> None:
+    constant = Histogram(1e-20, 1e-20, unit_bins=False)
+    constant.add(np.full(3, 1e-20))
+    assert constant.spread(1.0).quantile(0.05) == 1e-20
+    counts = Histogram(1.0, 4.0, unit_bins=True)
+    counts.add(np.array([1, 1, 2, 4]))
+    assert [counts.spread(0.1).quantile(share) for share in (0.0, 0.49, 0.51, 0.76, 1.0)] == [1, 1, 2, 4, 4]
+    counts.add(np.array([2.5]))
+    assert counts.spread(0.1).values is None
+
+
+def test_values_as_near_as_numbers_can_be_are_one() -> None:
+    day = 60000.0
+    for steps in (1, 5, 40, 3000):
+        histogram = Histogram(day, day + steps * np.spacing(day), unit_bins=False)
+        histogram.add(np.array([day, day + steps * np.spacing(day)]))
+        assert histogram.spread(1.0).total_deg2 == 2.0
+        assert histogram.spread(1.0).quantile(0.9) == pytest.approx(day, abs=1e-7)
 
 
 def test_whole_numbers_have_bins_of_their_own() -> None:
@@ -64,11 +100,10 @@ def test_whole_numbers_have_bins_of_their_own() -> None:
     histogram.add(np.array([0.2, 1, 1, 3, 4, 4, 4]))
     assert histogram.edges.tolist() == [-0.5, 0.5, 1.5, 2.5, 3.5, 4.5]
     assert histogram.counts.tolist() == [1, 2, 0, 1, 3]
-    assert Histogram(7.0, 7.0, unit_bins=False).edges.tolist() == [6.5, 7.5]
-    assert Histogram(0.0, 1e6, unit_bins=True).counts.size == BINS
+    assert Histogram(0.0, 1e6, unit_bins=True).spread(1.0).area_deg2.size <= BINS
 
 
 def test_nothing_is_an_empty_picture() -> None:
     assert len(Picture(ORDER, 0, 100).finish()) == 0
     assert Histogram(float("nan"), float("nan"), unit_bins=False).counts.sum() == 0
-    assert pytest.approx(Histogram(1.0, 2.0, unit_bins=False).edges[1]) == 1 + 1 / BINS
+    assert np.isnan(Histogram(float("nan"), float("nan"), unit_bins=False).spread(1.0).quantile(0.5))

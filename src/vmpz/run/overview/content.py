@@ -37,10 +37,13 @@ class Spread:
     edges : float64 (k + 1,)
         Of bins of value, ascending; the first and last value of the map lie in the first and last bin.
     area_deg2 : float64 (k,)
+    values : float64 (k,) or None
+        Where every bin holds one value: these.
     """
 
     edges: Floats
     area_deg2: Floats
+    values: Floats | None = None
 
     @property
     def total_deg2(self) -> float:
@@ -56,9 +59,11 @@ class Spread:
         return np.insert(np.cumsum(self.area_deg2), 0, 0.0)
 
     def quantile(self, share: float) -> float:
-        """Value below which this share of the area lies, linear inside a bin; NaN of an empty map."""
+        """Value up to which this share of the area lies, linear inside a bin of many values; NaN of an empty map."""
         if not self.total_deg2:
             return float("nan")
+        if self.values is not None:
+            return float(self.values[np.searchsorted(self.below()[1:-1], share * self.total_deg2)])
         return float(np.interp(share * self.total_deg2, self.below(), self.edges))
 
 

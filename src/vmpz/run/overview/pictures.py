@@ -24,7 +24,11 @@ from vmpz.sky.skymap import SkyMap
 __all__ = ["BINS", "Histogram", "Picture", "Pictures", "angle_of", "direction_of"]
 
 BINS = 256
-"""Bins of a histogram; the largest number of different whole numbers that have a bin each."""
+"""Bins of a spread; the largest number of different whole numbers that have a bin each."""
+FINE = 1 << 16
+"""Bins of a histogram while it is gathered: a few values far away leave those that matter apart."""
+TAIL = 0.001
+"""Share of the area at either end that may have one bin of a spread."""
 
 Floats = NDArray[np.float64]
 Cells = NDArray[np.int64]
@@ -102,19 +106,37 @@ class Histogram:
 
     def __init__(self, minimum: float, maximum: float, unit_bins: bool) -> None:
         low, high = (minimum, maximum) if math.isfinite(minimum) else (0.0, 0.0)
-        if (unit_bins or low == high) and high - low < BINS:
-            centres = np.arange(math.floor(low + 0.5), math.floor(high + 0.5) + 1) if unit_bins else [low]
-            self.edges = np.append(np.asarray(centres, np.float64) - 0.5, centres[-1] + 0.5)
+        apart = (high - low) / (4.0 * math.ulp(max(abs(low), abs(high))))
+        self._values: Floats | None = None
+        self._unit_bins = unit_bins and high - low < BINS
+        if self._unit_bins:
+            self._values = np.arange(math.floor(low + 0.5), math.floor(high + 0.5) + 1, dtype=np.float64)
+            self.edges = np.append(self._values - 0.5, self._values[-1] + 0.5)
+        elif apart < 1.0:
+            self._values, beside = np.array([low]), abs(low) / 100.0 or 0.5
+            self.edges = np.array([low - beside, high + beside])
         else:
-            self.edges = np.linspace(low, high, BINS + 1)
+            self.edges = np.linspace(low, high, int(min(FINE, apart)) + 1)
         self.counts = np.zeros(self.edges.size - 1, np.int64)
 
     def add(self, values: NDArray[np.number]) -> None:
         """Count values."""
-        found, _ = np.histogram(
-            values.astype(np.float64), bins=self.counts.size, range=(self.edges[0], self.edges[-1])
-        )
+        wide = values.astype(np.float64)
+        found, _ = np.histogram(wide, bins=self.counts.size, range=(self.edges[0], self.edges[-1]))
         self.counts += found
+        if self._unit_bins and np.any(wide != np.rint(wide)):
+            self._values = None  # means of whole numbers
+
+    def spread(self, cell_deg2: float) -> Spread:
+        """Area by value in at most `BINS` bins: two for the tails, all others between, where nearly all values are."""
+        starts = np.arange(self.counts.size)
+        if starts.size > BINS:
+            below = np.cumsum(self.counts)
+            first, last = np.searchsorted(below, (TAIL * below[-1], (1.0 - TAIL) * below[-1]))
+            step = -(-(last + 1 - first) // (BINS - 3))
+            starts = np.unique([0, *range(first, last + 1, step), min(last + 1, below.size - 1)])
+        edges = np.append(self.edges[starts], self.edges[-1])
+        return Spread(edges, np.add.reduceat(self.counts, starts) * cell_deg2, self._values)
 
 
 def _summed(cells: Cells, rows: Floats) -> Sums:
@@ -161,7 +183,7 @@ class Pictures:
             unit=told.unit,
             keywords=told.keywords,
             picture=self._pictures[place].finish(),
-            spread=Spread(histogram.edges, np.multiply(histogram.counts, hpx.cell_area_deg2(one.key.order))),
+            spread=histogram.spread(hpx.cell_area_deg2(one.key.order)),
             cells=one.cells,
             area_deg2=one.area_deg2,
             observed_deg2=one.observed_deg2,
