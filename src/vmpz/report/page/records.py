@@ -51,7 +51,7 @@ def missing(overview: Overview) -> Section:
         )
         for one in overview.missing
     ]
-    intro = "FAILED: could not be made. NOINPUT: an input that it needs is not there."
+    intro = "FAILED: could not be made. NOINPUT: an input that it needs is not there. NOTASKED: no run has made it."
     sheet = Sheet("missing-table", "Products that are not there", csv_of(header, rows), {"area": "tile"})
     return section(name, title, element("p", intro), sheet_of(sheet), after)
 

@@ -13,7 +13,7 @@ __all__ = ["MOST_BORDERS", "bands_of", "borders_of", "masthead", "name_of_survey
 
 MOST_BORDERS = 1000
 """Tiles whose borders are drawn: of more they would hide the map, and take 160 bytes a tile in every figure."""
-MISSING = {"FAILED": "failed", "NOINPUT": "without input"}
+MISSING = {"FAILED": "failed", "NOINPUT": "without input", "NOTASKED": "not made"}
 """States of what is missing, as words."""
 
 

@@ -26,11 +26,15 @@ class Absent:
                 self._add(key, one.state, one.reason)
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Read the collections among products: what they lack, be it of their tiles."""
+        """Read the collections among products: what they lack, be it of their tiles.
+
+        What a patch has not since its tiles have it not is told of these alone.
+        """
         for entry in entries:
             if entry.key.kind == "collection":
                 for one in io.read_collection(entry.path(".xml")).missing():
-                    self._add(one.key, one.state, one.reason)
+                    if one.state in STATES or one.key.area != entry.key.area:
+                        self._add(one.key, one.state, one.reason)
 
     def finish(self) -> tuple[Missing, ...]:
         """All of them, by key."""

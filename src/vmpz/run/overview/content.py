@@ -199,7 +199,7 @@ class RandomsOverview:
 
 @dataclass(frozen=True)
 class Missing:
-    """A product that is not there: its key, state (FAILED or NOINPUT) and reason."""
+    """A product that is not there: its key, state (FAILED, NOINPUT, or NOTASKED: no run has made it) and reason."""
 
     key: ProductKey
     state: str

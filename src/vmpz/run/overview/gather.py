@@ -111,9 +111,9 @@ class _Tally:
         """Read an area and count it in."""
         self._origins.add(entries)
         self._absent.add(entries)
+        if area.name in self._listing.passed_over:
+            return
         if area.is_patch:
-            if self._listing.wanted.areas is None:
-                return
             self._add_patch(area, entries)
         else:
             self._note_extent(entries)
@@ -170,9 +170,8 @@ class _Tally:
 
     def _patch_outlines(self, outlines: Mapping[str, Polygons]) -> dict[str, Polygons]:
         """Of a patch that is asked for, the outlines of its tiles."""
-        asked = [
-            one.name for one in self._listing.areas if one.is_patch and self._listing.wanted.areas is not None
-        ]
+        listing = self._listing
+        asked = [one.name for one in listing.areas if one.is_patch and one.name not in listing.passed_over]
         return {name: [one for polygons in outlines.values() for one in polygons] for name in asked}
 
     def _note_extent(self, entries: Iterable[Entry]) -> None:

@@ -100,6 +100,11 @@ class Listing:
         """Places of maps by key without area."""
         return {one.key: place for place, one in enumerate(self.maps)}
 
+    @cached_property
+    def passed_over(self) -> frozenset[str]:
+        """Patches, where tiles are asked for."""
+        return frozenset(one.name for one in self.areas if one.is_patch and self.wanted.areas is None)
+
     def asks_for(self, key: ProductKey) -> bool:
         """Whether a product is of the kinds and bands that are wanted."""
         kinds, bands = self.wanted.kinds, self.wanted.bands

@@ -47,9 +47,9 @@ class Parts:
             self._measure(reading, band, self._row(reading.area.name, band))
 
     def add_missing(self, missing: Iterable[Missing]) -> None:
-        """Count what is not there."""
+        """Count what is not there, of a patch only where it is asked for."""
         for one in missing:
-            if one.key.area != "-":
+            if one.key.area not in self._listing.passed_over and one.key.area != "-":
                 self._row(one.key.area, one.key.band).missing += 1
 
     def finish(self, outlines: Mapping[str, Polygons]) -> tuple[Part, ...]:

@@ -100,43 +100,52 @@ class Histogram:
     ----------
     minimum, maximum : float
         Of the map.
-    unit_bins : bool
-        Whether bins are those of whole numbers.
     """
 
-    def __init__(self, minimum: float, maximum: float, unit_bins: bool) -> None:
+    def __init__(self, minimum: float, maximum: float) -> None:
         low, high = (minimum, maximum) if math.isfinite(minimum) else (0.0, 0.0)
-        apart = (high - low) / (4.0 * math.ulp(max(abs(low), abs(high))))
-        self._values: Floats | None = None
-        self._unit_bins = unit_bins and high - low < BINS
-        if self._unit_bins:
-            self._values = np.arange(math.floor(low + 0.5), math.floor(high + 0.5) + 1, dtype=np.float64)
-            self.edges = np.append(self._values - 0.5, self._values[-1] + 0.5)
-        elif apart < 1.0:
-            self._values, beside = np.array([low]), abs(low) / 100.0 or 0.5
-            self.edges = np.array([low - beside, high + beside])
-        else:
-            self.edges = np.linspace(low, high, int(min(FINE, apart)) + 1)
-        self.counts = np.zeros(self.edges.size - 1, np.int64)
+        steps = (high - low) / (4.0 * math.ulp(max(abs(low), abs(high))))
+        self._is_whole = high - low < BINS
+        self._whole = np.arange(math.floor(low), math.floor(low) + BINS + 1)
+        self._by_number = np.zeros(self._whole.size, np.int64)
+        self._low, beside = low, abs(low) / 100.0 or 0.5
+        ends = (low - beside, low + beside, 1) if steps < 1.0 else (low, high, int(min(FINE, steps)))
+        self._edges = np.linspace(ends[0], ends[1], ends[2] + 1)
+        self._counts = np.zeros(ends[2], np.int64)
 
     def add(self, values: NDArray[np.number]) -> None:
         """Count values."""
         wide = values.astype(np.float64)
-        found, _ = np.histogram(wide, bins=self.counts.size, range=(self.edges[0], self.edges[-1]))
-        self.counts += found
-        if self._unit_bins and np.any(wide != np.rint(wide)):
-            self._values = None  # means of whole numbers
+        ends = self._edges[0], self._edges[-1]
+        self._counts += np.histogram(wide, bins=self._counts.size, range=ends)[0]
+        self._is_whole = self._is_whole and bool(np.all(wide == np.rint(wide)))
+        if self._is_whole:
+            places = wide.astype(np.int64) - self._whole[0]
+            self._by_number += np.bincount(places, minlength=self._by_number.size)
 
     def spread(self, cell_deg2: float) -> Spread:
-        """Area by value in at most `BINS` bins: two for the tails, all others between, where nearly all values are."""
-        starts = np.arange(self.counts.size)
-        if starts.size > BINS:
-            below = np.cumsum(self.counts)
+        """Area by value in at most `BINS` bins: of whole numbers one each; of others two for the tails, the rest
+        between, where nearly all values are."""
+        if self._is_whole:
+            return _of_numbers(self._whole, self._by_number, cell_deg2)
+        starts, only = np.arange(self._counts.size), None
+        if starts.size == 1:
+            only = np.array([self._low])
+        elif starts.size > BINS:
+            below = np.cumsum(self._counts)
             first, last = np.searchsorted(below, (TAIL * below[-1], (1.0 - TAIL) * below[-1]))
             step = -(-(last + 1 - first) // (BINS - 3))
             starts = np.unique([0, *range(first, last + 1, step), min(last + 1, below.size - 1)])
-        edges = np.append(self.edges[starts], self.edges[-1])
-        return Spread(edges, np.add.reduceat(self.counts, starts) * cell_deg2, self._values)
+        edges = np.append(self._edges[starts], self._edges[-1])
+        return Spread(edges, np.add.reduceat(self._counts, starts) * cell_deg2, only)
+
+
+def _of_numbers(numbers: Cells, counts: Cells, cell_deg2: float) -> Spread:
+    """From the smallest number that there is to the largest."""
+    there = np.flatnonzero(counts)
+    first, last = (there[0], there[-1] + 1) if there.size else (0, 1)
+    numbers = numbers[first:last].astype(np.float64)
+    return Spread(np.append(numbers - 0.5, numbers[-1] + 0.5), counts[first:last] * cell_deg2, numbers)
 
 
 def _summed(cells: Cells, rows: Floats) -> Sums:
@@ -163,8 +172,7 @@ class Pictures:
             place, listed = piece.place, piece.listed
             if place not in self._told:
                 self._told[place] = replace(piece.product, maps={})
-                is_whole = piece.map.values.dtype.kind in "iu" or listed.key.statistic == "COUNT"
-                self._histograms[place] = Histogram(listed.minimum, listed.maximum, is_whole)
+                self._histograms[place] = Histogram(listed.minimum, listed.maximum)
             self._pictures[place].add(piece.map)
             self._histograms[place].add(piece.map.values)
             if listed.is_circular:

@@ -27,7 +27,8 @@ UNITS = {
 def parts_csv(overview: Overview) -> str:
     """One line a tile and band, with a header line; what is not known is empty.
 
-    Numbers have the digits that they are worth: positions 6 decimals, areas 8 digits, means (of float32 maps) 7.
+    Numbers have the digits that they are worth: positions 6 decimals, areas 8 digits, means 7, or 4 decimals where that
+    is more (dates, indices of tiles).
     """
     columns, units = parts_columns(overview)
     return io.csv_of({name: _shortened(name, units, values) for name, values in columns.items()})
@@ -51,8 +52,11 @@ def write_parts(overview: Overview, path: Path) -> None:
 def _shortened(name: str, units: Mapping[str, str], values: NDArray[Any]) -> NDArray[Any]:
     if values.dtype.kind != "f":
         return values
-    form = "{:.6f}" if name in ("lon_deg", "lat_deg") else "{:.8g}" if units.get(name) == "deg2" else "{:.7g}"
-    return np.array([float(form.format(value)) for value in values.tolist()], np.float64)
+    if name in ("lon_deg", "lat_deg"):
+        return np.round(values, 6)
+    form = "{:.8g}" if units.get(name) == "deg2" else "{:.7g}"
+    short = np.array([float(form.format(value)) for value in values.tolist()], np.float64)
+    return np.where(np.abs(values) < 1e3, short, np.round(values, 4))
 
 
 def parts_columns(overview: Overview) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
