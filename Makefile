@@ -54,8 +54,8 @@ release: $(STAMP) ## is this tree a release? wheel and sdist, tried as far as ca
 	$(BIN)/python tools/wheels.py --compiled --out dist
 
 docs: $(STAMP)   ## build the documentation in docs/_build
-	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes --no-deps -r constraints-docs.txt
-	$(BIN)/sphinx-build -W -q -b html docs docs/_build
+	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes --no-deps -r constraints-docs.txt -r constraints-data.txt
+	$(BIN)/sphinx-build -W -q -j 2 -b html docs docs/_build
 
 tools: packages $(VENV)/.tools $(VENV)/.npm $(INTEROP)/.installed ## programs that some tests use: Debian packages (as root), a browser and what it shows (npm), an S3 server, pymangle (needs a C compiler), LSDB
 
@@ -92,10 +92,12 @@ constraints:     ## compile the pinned, hashed constraints again
 	    --no-emit-index-url --extra test --extra oracles --extra lint --extra fast --extra s3 -o constraints.txt pyproject.toml constraints-build.in
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --no-emit-index-url -c constraints.txt --extra docs -o constraints-docs.txt pyproject.toml
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-deps \
+	    --no-emit-index-url -o constraints-data.txt constraints-data.in
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --no-emit-index-url -c constraints.txt -o constraints-tools.txt constraints-tools.in
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --no-emit-index-url -o constraints-interop.txt constraints-interop.in
 
 clean:           ## remove what was made
-	rm -rf $(VENV) $(INTEROP) demo docs/_build .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(INTEROP) demo docs/_build docs/jupyter_execute docs/.jupyter_cache .mypy_cache .ruff_cache .hypothesis

@@ -21,7 +21,7 @@ extensions = [
     "sphinx_design",
     "site_parts",
 ]
-exclude_patterns = ["_build", "_ext", "images", "tutorials/data"]
+exclude_patterns = ["_build", "_ext", "images", "tutorials/data", "jupyter_execute", ".jupyter_cache"]
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 

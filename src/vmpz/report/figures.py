@@ -14,7 +14,7 @@ and ``figure.axes[0].plot(lon, lat, transform=figure.axes[0].get_transform("icrs
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -24,14 +24,16 @@ import matplotlib
 import numpy as np
 from astropy.visualization.wcsaxes import WCSAxes
 from astropy.visualization.wcsaxes.frame import EllipticalFrame
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse, Rectangle
 from numpy.typing import ArrayLike, NDArray
 
 from vmpz.errors import InputError
 from vmpz.files.write import write_whole
 from vmpz.products import SUBCELL, Product
-from vmpz.report.layout import Box, Rectangle
+from vmpz.report.layout import Box, Place
 from vmpz.report.overlays import (
     Outlines,
     draw_graticule,
@@ -53,6 +55,8 @@ __all__ = [
     "Panel",
     "map_figure",
     "overview_map",
+    "page_frame",
+    "page_lines",
     "panel_of",
     "randoms_map",
     "save",
@@ -67,10 +71,10 @@ SIZE_PT = 8.0
 """Of text, in a figure as wide as a column."""
 INLINE_IN, INLINE_PT, INLINE_DPI, INLINE_LEVELS = 6.4, 12.0, 108, 64
 """Figures of a page: 460 units of 1/72 inch wide, text of 12, 1.5 pixels of the map a unit, 64 colours."""
+PAGE_BOX = Box(round(INLINE_IN * INLINE_DPI), INLINE_PT, INLINE_DPI, titled=False)
 SHEET_IN, HEADING_IN = 4.2, 0.5
 """Width of a panel among several, height of the heading."""
 WIDEST_IN, DENSEST_DPI, LEAST_COLUMNS = 100.0, 2400, 16
-NO_OUTLINES: Mapping[str, Sequence[Floats]] = {}
 TITLES = {
     "footprint": "Footprint",
     "bitmask": "Flagged fraction",
@@ -144,10 +148,15 @@ def panel_of(product: Product, column: str = "WEIGHT") -> Panel:
         title = f"{title} {key.quantity}"
     return Panel(
         product.maps[column],
-        "  ".join(part for part in (title, band) if part and part != "-"),
-        axis_label(key, product.unit, words, column),
+        _literal("  ".join(part for part in (title, band) if part and part != "-")),
+        _literal(axis_label(key, product.unit, words, column)),
         scale_name(key, words, column),
     )
+
+
+def _literal(text: str) -> str:
+    """Text of a file, in which a dollar begins no formula."""
+    return text.replace("$", r"\$")
 
 
 def map_figure(
@@ -258,21 +267,57 @@ def sheet(panels: Sequence[Panel], heading: str = "", columns: int = 3, dpi: int
     return figure
 
 
-def overview_map(one: MapOverview, outlines: Mapping[str, Sequence[Floats]] = NO_OUTLINES) -> Figure:
-    """A map of an overview with the outlines of its tiles, for a page."""
+# -- maps of a page ---------------------------------------------------------------------------------------------------
+
+
+def page_frame(maps: Iterable[SkyMap], outlines: Mapping[str, Sequence[Floats]]) -> SkyFrame:
+    """The part of the sky that all maps of a page show: that of all of them, and of the outlines."""
+    different = {one.cells: one for one in maps}
+    return chosen([*different.values()], PAGE_BOX.columns, beside=rings_of(outlines))
+
+
+def page_lines(frame: SkyFrame, outlines: Mapping[str, Sequence[Floats]]) -> Figure:
+    """What lies over every map of a page, and is in it once: graticule, scale bar, outlines."""
+    figure, size = _figure((PAGE_BOX.width, PAGE_BOX.height(frame)), INLINE_DPI)
+    axes = _sky_axes(figure, PAGE_BOX.places(frame, size, 0, 0)[0], frame)
+    axes.patch.set_visible(False)
+    _draw_lines(axes, frame, INLINE_PT)
+    draw_outlines(axes, frame, outlines, INLINE_PT / 10.0)
+    return figure
+
+
+def overview_map(one: MapOverview, frame: SkyFrame) -> Figure:
+    """A map of an overview for a page, without the lines (`page_lines`)."""
     label = axis_label(one.key, one.unit, one.keywords)
-    return _inline(Panel(one.picture, "", label, scale_name(one.key, one.keywords)), outlines)
+    return _bare(Panel(one.picture, "", label, scale_name(one.key, one.keywords)), frame)
 
 
-def randoms_map(found: RandomsOverview, outlines: Mapping[str, Sequence[Floats]] = NO_OUTLINES) -> Figure:
-    """Density of random points over visibility, for a page."""
-    return _inline(Panel(found.density, "", "points over visibility [deg⁻²]", "number"), outlines)
+def randoms_map(found: RandomsOverview, frame: SkyFrame) -> Figure:
+    """Density of random points over visibility for a page, without the lines (`page_lines`)."""
+    return _bare(Panel(found.density, "", "points over visibility [deg⁻²]", "number"), frame)
 
 
-def _inline(panel: Panel, outlines: Mapping[str, Sequence[Floats]]) -> Figure:
-    lines = outlines if len(panel.map) else None
-    panel = replace(panel, levels=INLINE_LEVELS)
-    return map_figure(panel, outlines=lines, width_in=INLINE_IN, size_pt=INLINE_PT, dpi=INLINE_DPI)
+def _bare(panel: Panel, frame: SkyFrame) -> Figure:
+    """The image of a map and its colour bar."""
+    figure, size = _figure((PAGE_BOX.width, PAGE_BOX.height(frame)), INLINE_DPI)
+    sky, bar = PAGE_BOX.places(frame, size, 0, 0)
+    axes = figure.add_axes(sky)
+    axes.set_axis_off()
+    rows, columns = frame.shape
+    how: Any = {"facecolor": ABSENT, "linewidth": 0.0, "zorder": -1.0}
+    ground = (
+        Ellipse(((columns - 1) / 2.0, (rows - 1) / 2.0), columns, rows, **how)
+        if frame.kind == "allsky"
+        else Rectangle((-0.5, -0.5), columns, rows, **how)
+    )
+    axes.add_patch(ground)
+    scale = _draw_image(axes, replace(panel, levels=INLINE_LEVELS), frame)
+    axes.images[0].set_clip_path(ground)
+    _draw_bar(figure, PAGE_BOX, bar, scale)
+    return figure
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
 
 
 def save(figure: Figure, path: str | Path, dpi: int | None = None) -> None:
@@ -322,29 +367,44 @@ def _figure(pixels: tuple[int, int], dpi: int) -> tuple[Figure, tuple[int, int]]
 
 
 def _draw_panel(
-    figure: Figure, box: Box, places: tuple[Rectangle, Rectangle], panel: Panel, frame: SkyFrame
+    figure: Figure, box: Box, places: tuple[Place, Place], panel: Panel, frame: SkyFrame
 ) -> WCSAxes:
     """The axes of a map, drawn."""
-    angle, label = panel.scale == "angle", panel.scale == "label"
-    picture = sampled(panel.map, frame, circular=angle, classes=label)
-    scale = scale_of(panel.scale, picture.values, panel.label, panel.limits, panel.colours, panel.levels)
-    shape = {"frame_class": EllipticalFrame} if frame.kind == "allsky" else {}
-    axes = figure.add_axes(places[0], projection=frame.wcs, **shape)
-    axes.set_facecolor(ABSENT)
-    axes.patch.set_linewidth(0.0)
-    axes.imshow(_colours(picture, scale), origin="lower", aspect="auto", interpolation="none")
-    axes.set_xlim(-0.5, frame.shape[1] - 0.5)
-    axes.set_ylim(-0.5, frame.shape[0] - 0.5)
-    draw_graticule(axes, frame, box.size_pt)
-    if frame.kind == "gnomonic":
-        draw_scale_bar(axes, frame, 0.9 * box.size_pt)
-    if not picture.listed.any():
-        words = "no values here" if len(panel.map) else "no cells"
-        axes.text(0.5, 0.5, words, ha="center", va="center", transform=axes.transAxes, color=MUTED)
+    axes = _sky_axes(figure, places[0], frame)
+    scale = _draw_image(axes, panel, frame)
+    _draw_lines(axes, frame, box.size_pt)
     if panel.title:
         axes.set_title(panel.title, color=INK, fontsize=1.1 * box.size_pt, loc="left", pad=0.5 * box.size_pt)
     _draw_bar(figure, box, places[1], scale)
     return axes
+
+
+def _sky_axes(figure: Figure, place: Place, frame: SkyFrame) -> WCSAxes:
+    shape = {"frame_class": EllipticalFrame} if frame.kind == "allsky" else {}
+    axes = figure.add_axes(place, projection=frame.wcs, **shape)
+    axes.set_facecolor(ABSENT)
+    axes.patch.set_linewidth(0.0)
+    axes.set_xlim(-0.5, frame.shape[1] - 0.5)
+    axes.set_ylim(-0.5, frame.shape[0] - 0.5)
+    return axes
+
+
+def _draw_image(axes: Axes, panel: Panel, frame: SkyFrame) -> Scale:
+    """Draw the values of a map on the pixels of its frame; gives their scale."""
+    angle, label = panel.scale == "angle", panel.scale == "label"
+    picture = sampled(panel.map, frame, circular=angle, classes=label)
+    scale = scale_of(panel.scale, picture.values, panel.label, panel.limits, panel.colours, panel.levels)
+    axes.imshow(_colours(picture, scale), origin="lower", aspect="auto", interpolation="none")
+    if not picture.listed.any():
+        words = "no values here" if len(panel.map) else "no cells"
+        axes.text(0.5, 0.5, words, ha="center", va="center", transform=axes.transAxes, color=MUTED)
+    return scale
+
+
+def _draw_lines(axes: WCSAxes, frame: SkyFrame, size_pt: float) -> None:
+    draw_graticule(axes, frame, size_pt)
+    if frame.kind == "gnomonic":
+        draw_scale_bar(axes, frame, 0.9 * size_pt)
 
 
 def _colours(picture: Picture, scale: Scale) -> NDArray[np.uint8]:
@@ -354,7 +414,7 @@ def _colours(picture: Picture, scale: Scale) -> NDArray[np.uint8]:
     return np.asarray(colours, np.uint8)
 
 
-def _draw_bar(figure: Figure, box: Box, place: Rectangle, scale: Scale) -> None:
+def _draw_bar(figure: Figure, box: Box, place: Place, scale: Scale) -> None:
     axes = figure.add_axes(place)
     shown = ScalarMappable(scale.norm, scale.colours)
     bar = figure.colorbar(shown, cax=axes, orientation="horizontal", extend=scale.extend, extendfrac=0.03)

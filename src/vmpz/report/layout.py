@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from vmpz.report.projections import SkyFrame
 
-__all__ = ["Box", "Rectangle"]
+__all__ = ["Box", "Place"]
 
-Rectangle = tuple[float, float, float, float]
+Place = tuple[float, float, float, float]
 """Left, bottom, width, height, as shares of the figure."""
 
 # In sizes of text:
@@ -58,9 +58,7 @@ class Box:
         under = BELOW[frame.kind] + BAR + BAR_TICKS + (BAR_LABEL if self.labelled else 0.0)
         return self._top + frame.shape[0] + self._px(under)
 
-    def places(
-        self, frame: SkyFrame, figure: tuple[int, int], left: int, top: int
-    ) -> tuple[Rectangle, Rectangle]:
+    def places(self, frame: SkyFrame, figure: tuple[int, int], left: int, top: int) -> tuple[Place, Place]:
         """Map and colour bar of the panel whose upper left corner is there, in a figure of width and height."""
         rows, columns = frame.shape
         x, y = left + self._px(LEFT[frame.kind]), top + self._top + rows
@@ -70,5 +68,5 @@ class Box:
         return _of(figure, x, y, columns, rows), _of(figure, bar_x, bar_y, round(share * columns), bar)
 
 
-def _of(figure: tuple[int, int], x: int, below: int, width: int, height: int) -> Rectangle:
+def _of(figure: tuple[int, int], x: int, below: int, width: int, height: int) -> Place:
     return x / figure[0], 1.0 - below / figure[1], width / figure[0], height / figure[1]

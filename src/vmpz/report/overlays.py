@@ -18,7 +18,7 @@ from vmpz.report.palette import GRID, INK, MUTED, SURFACE
 from vmpz.report.projections import SkyFrame, sampled
 from vmpz.report.scales import nice
 from vmpz.sky.cells import CellSet
-from vmpz.sky.covers import unit_vectors
+from vmpz.sky.covers import lon_lat_deg, unit_vectors
 from vmpz.sky.skymap import SkyMap
 from vmpz.tiles.wide import Wide, tile
 
@@ -129,8 +129,7 @@ def _strided(ring: Floats) -> tuple[Floats, Floats]:
         length = math.degrees(2.0 * math.asin(min(1.0, float(np.linalg.norm(other - one)) / 2.0)))
         share = np.linspace(0.0, 1.0, max(1, math.ceil(length / STRIDE_DEG)) + 1)[:-1, None]
         lines.append((1.0 - share) * one + share * other)
-    x, y, z = np.concatenate([*lines, corners[-1:]]).T
-    return np.degrees(np.arctan2(y, x)), np.degrees(np.arctan2(z, np.hypot(x, y)))
+    return lon_lat_deg(np.concatenate([*lines, corners[-1:]]))
 
 
 def _border(cells: CellSet, frame: SkyFrame) -> Line | None:

@@ -12,7 +12,7 @@ Mollweide's projection keeps areas (Calabretta & Greisen 2002, A&A 395, 1077, se
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from astropy.wcs import WCS
@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 
 from vmpz.errors import InputError
 from vmpz.sky import hpx
-from vmpz.sky.covers import unit_vectors
+from vmpz.sky.covers import lon_lat_deg, unit_vectors
 from vmpz.sky.skymap import SkyMap
 
 __all__ = ["PROJECTIONS", "Picture", "SkyFrame", "allsky", "chosen", "gnomonic", "sampled"]
 
 Floats = NDArray[np.float64]
+Cells = NDArray[np.int64]
 
 PROJECTIONS = ("auto", "gnomonic", "allsky")
 WIDEST_DEG = 60.0
@@ -40,6 +41,8 @@ MARGIN = 1.04
 TALLEST, FLATTEST = 1.4, 0.35
 """Heights of a frame, of its width: of a map that is a strip more sky is shown beside it."""
 MOST_CENTRES = 200_000
+MOST_KEPT = 32
+"""Sets of points of a frame whose cells are kept: 8 bytes a pixel each."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class SkyFrame:
     shape: tuple[int, int]
     pixel_deg: float
     kind: str
+    _cells: dict[tuple[int, float, float], Cells] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def pole(self) -> float | None:
@@ -75,6 +79,19 @@ class SkyFrame:
         columns, rows = np.meshgrid(np.arange(self.shape[1]) + dx, np.arange(self.shape[0]) + dy)
         lon, lat = self.wcs.all_pix2world(columns.ravel(), rows.ravel(), 0)
         return lon.reshape(self.shape), lat.reshape(self.shape)
+
+    def cells(self, order: int, dx: float = 0.0, dy: float = 0.0) -> Cells:
+        """Cells that hold these points, -1 off the sky; kept, for the next map on this frame."""
+        known = (order, dx, dy)
+        if known not in self._cells:
+            lon, lat = self.positions(dx, dy)
+            sky = np.isfinite(lon) & np.isfinite(lat)
+            cells = np.full(self.shape, -1, np.int64)
+            cells[sky] = hpx.cells_at(lon[sky], lat[sky], order)
+            if len(self._cells) >= MOST_KEPT:
+                self._cells.clear()
+            self._cells[known] = cells
+        return self._cells[known]
 
     def pixels(self, lon_deg: Floats, lat_deg: Floats) -> tuple[Floats, Floats]:
         """Columns and rows (from 0, of pixel centres) of positions; NaN behind a gnomonic frame."""
@@ -240,10 +257,11 @@ def _corners_of(maps: Sequence[SkyMap]) -> tuple[Floats, Floats, float]:
 def _middle(lon: Floats, lat: Floats) -> tuple[float, float]:
     if not lon.size:
         return 0.0, 0.0
-    x, y, z = unit_vectors(lon, lat).mean(axis=0)
-    if math.hypot(x, y, z) < 1e-9:
+    mean = unit_vectors(lon, lat).mean(axis=0)
+    if math.hypot(*mean) < 1e-9:
         return 0.0, 0.0
-    return math.degrees(math.atan2(y, x)) % 360.0, math.degrees(math.atan2(z, math.hypot(x, y)))
+    at = lon_lat_deg(mean)
+    return float(at[0]), float(at[1])
 
 
 def _away_deg(centre: tuple[float, float], lon: Floats, lat: Floats) -> float:
@@ -292,7 +310,7 @@ def sampled(one: SkyMap, frame: SkyFrame, *, circular: bool = False, classes: bo
     known = one.where(np.isfinite(one.values)) if one.values.dtype.kind == "f" else one
     cell_deg = math.sqrt(hpx.cell_area_deg2(one.order))
     if cell_deg >= WIDE * frame.pixel_deg or not len(known):
-        values = _under(known, *frame.positions())
+        values = known.of_cells(frame.cells(known.order)).astype(np.float64)
         return Picture(values, np.isfinite(values).astype(np.float64), False)
     if classes:
         return _any_under(known, frame)
@@ -305,14 +323,6 @@ def sampled(one: SkyMap, frame: SkyFrame, *, circular: bool = False, classes: bo
     return _means(known, frame)
 
 
-def _under(one: SkyMap, lon: Floats, lat: Floats) -> Floats:
-    """Values at positions, NaN off the sky and off the map."""
-    values = np.full(lon.shape, np.nan)
-    sky = np.isfinite(lon) & np.isfinite(lat)
-    values[sky] = one.at(lon[sky], lat[sky])
-    return values
-
-
 def _means(one: SkyMap, frame: SkyFrame) -> Picture:
     """Mean of what is listed under each pixel, and the listed share of the pixel."""
     order = _order_for(one.order, frame.pixel_deg)
@@ -320,12 +330,10 @@ def _means(one: SkyMap, frame: SkyFrame) -> Picture:
     if order < one.order:
         sums, share = one.degrade(order, "COVERAGE"), share.degrade(order, "COVERAGE")
     total, listed, points = np.zeros(frame.shape), np.zeros(frame.shape), np.zeros(frame.shape)
-    for lon, lat in _points(frame, order):
-        sky = np.isfinite(lon) & np.isfinite(lat)
-        cells = hpx.cells_at(lon[sky], lat[sky], order)
-        total[sky] += sums.of_cells(cells, 0.0)
-        listed[sky] += share.of_cells(cells, 0.0)
-        points += sky
+    for cells in _points(frame, order):
+        total += sums.of_cells(cells, 0.0)
+        listed += share.of_cells(cells, 0.0)
+        points += cells >= 0
     if frame.kind == "allsky":
         _add_missed(sums, share, frame, total, listed)
     some = listed > 0.0
@@ -348,11 +356,11 @@ def _any_under(one: SkyMap, frame: SkyFrame) -> Picture:
     order = _order_for(one.order, frame.pixel_deg)
     coarse = one.degrade(order, "MODE") if order < one.order else one
     values, listed, points = np.full(frame.shape, np.nan), np.zeros(frame.shape), np.zeros(frame.shape)
-    for lon, lat in _points(frame, order):
-        found = _under(coarse, lon, lat)
+    for cells in _points(frame, order):
+        found = coarse.of_cells(cells)
         values = np.where(np.isfinite(values), values, found)
         listed += np.isfinite(found)
-        points += np.isfinite(lon)
+        points += cells >= 0
     return Picture(values, np.divide(listed, points, out=np.zeros(frame.shape), where=points > 0), True)
 
 
@@ -363,12 +371,12 @@ def _order_for(order: int, pixel_deg: float) -> int:
     return order
 
 
-def _points(frame: SkyFrame, order: int) -> Iterator[tuple[Floats, Floats]]:
-    """Positions of the points at which pixels are sampled, nearest to the centre first."""
+def _points(frame: SkyFrame, order: int) -> Iterator[Cells]:
+    """Cells under the points at which pixels are sampled, nearest to the centre first."""
     number = math.ceil(frame.pixel_deg / (DENSE * math.sqrt(hpx.cell_area_deg2(order))))
     offsets = (np.arange(number) + 0.5) / number - 0.5
     places = sorted(
         ((x, y) for y in offsets.tolist() for x in offsets.tolist()), key=lambda one: math.hypot(*one)
     )
     for dx, dy in places:
-        yield frame.positions(dx, dy)
+        yield frame.cells(order, dx, dy)

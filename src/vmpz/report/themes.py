@@ -16,11 +16,12 @@ from itertools import groupby
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from vmpz.report.palette import PALETTE
 
-__all__ = ["COLOURS", "inline_svg"]
+__all__ = ["COLOURS", "inline_svg", "shared_svg"]
 
 COLOURS = PALETTE
 """CSS custom property -> (light, dark)."""
@@ -51,7 +52,7 @@ ALPHAS = 5
 """Steps of opacity where pixels are listed in part."""
 
 
-def inline_svg(figure: Figure, title: str, description: str, name: str = "") -> str:
+def inline_svg(figure: Figure, title: str, description: str, name: str = "", over: str = "") -> str:
     """A figure as an SVG element of a page.
 
     Parameters
@@ -62,6 +63,8 @@ def inline_svg(figure: Figure, title: str, description: str, name: str = "") -> 
     name : str
         Prefix of the names inside, unique in the page; default from the content, so that two figures that differ have
         others.
+    over : str
+        Name of a drawing that lies over it (`shared_svg`).
 
     Returns
     -------
@@ -69,22 +72,54 @@ def inline_svg(figure: Figure, title: str, description: str, name: str = "") -> 
         ``<svg class="figure" viewBox="..." role="img">...</svg>``, one line, all text escaped; the same bytes for the
         same figure.
     """
+    written = _written(figure)
+    prefix = name or "f" + hashlib.sha256(written + title.encode()).hexdigest()[:10]
+    tree = _for_a_page(written, prefix)
+    _told(tree, title, description, prefix)
+    if over:
+        ET.SubElement(tree, "use", {"href": f"#{over}"})
+    return ET.tostring(tree, encoding="unicode")
+
+
+def shared_svg(figure: Figure, name: str) -> str:
+    """A figure that is drawn over others of the same width (`inline_svg`), as an element that shows nothing itself.
+
+    Parameters
+    ----------
+    figure : Figure
+    name : str
+        Unique in the page.
+    """
+    tree = _for_a_page(_written(figure), f"{name}-part")
+    group = ET.Element("g", {"id": name})
+    group.extend(tree)
+    root = ET.Element("svg", {"class": "shared", "width": "0", "height": "0", "aria-hidden": "true"})
+    root.append(group)
+    return ET.tostring(root, encoding="unicode")
+
+
+def _written(figure: Figure) -> bytes:
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # names in files may hold dollars
     written = BytesIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "vmpz", "path.simplify": True}):
         figure.savefig(written, format="svg", dpi=figure.dpi, metadata={"Date": None}, facecolor="none")
-    tree = ET.fromstring(written.getvalue())
-    prefix = name or "f" + hashlib.sha256(written.getvalue() + title.encode()).hexdigest()[:10]
+    return written.getvalue()
+
+
+def _for_a_page(written: bytes, prefix: str) -> ET.Element:
+    """The elements of an SVG file as a page has them."""
+    tree = ET.fromstring(written)
     _strip(tree)
     _rename(tree, prefix)
     for element in tree.iter():
         _restyle(element)
     _group(tree)
-    _told(tree, title, description, prefix)
     for element in tree.iter():
         element.tag = element.tag.removeprefix(SVG)
         if XLINK + "href" in element.attrib:
             element.set("href", element.attrib.pop(XLINK + "href"))
-    return ET.tostring(tree, encoding="unicode", short_empty_elements=True)
+    return tree
 
 
 def _strip(tree: ET.Element) -> None:

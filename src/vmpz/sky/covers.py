@@ -24,6 +24,7 @@ __all__ = [
     "checked_outlines",
     "cover",
     "distinct",
+    "lon_lat_deg",
     "outline_arcs",
     "points_in_cells",
     "rounding",
@@ -47,6 +48,13 @@ def unit_vectors(lon_deg: ArrayLike, lat_deg: ArrayLike) -> FloatArray:
     x, y = np.choose(turn, (c, -s, -c, s)), np.choose(turn, (s, c, -s, -c))
     rho = np.sin(np.radians(90.0 - np.abs(lat)))
     return np.stack((rho * x, rho * y, np.sin(np.radians(lat))), axis=-1)
+
+
+def lon_lat_deg(vectors: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Longitudes in [0, 360) and latitudes, degrees, of vectors (..., 3) of any length."""
+    x, y, z = np.moveaxis(np.asarray(vectors, np.float64), -1, 0)
+    lon = np.mod(np.degrees(np.arctan2(y, x)), 360.0)
+    return np.where(lon < 360.0, lon, 0.0), np.degrees(np.arctan2(z, np.hypot(x, y)))
 
 
 def checked_outlines(outlines: ArrayLike) -> FloatArray:

@@ -27,12 +27,15 @@ def section(name: str, title: str, *children: Content) -> Section:
     return Section(name, title, joined(children))
 
 
-def drawing(plot: Figure, title: str, description: str, name: str) -> Html:
-    """A figure as a drawing in the page; `name` is one of its own, and `description` states the numbers it shows."""
+def drawing(plot: Figure, title: str, description: str, name: str, over: str = "") -> Html:
+    """A figure as a drawing in the page.
+
+    `name` is one of its own, `description` states the numbers it shows, `over` is the name of what lies over it.
+    """
     prefix = (
         f"d{hashlib.sha256(name.encode()).hexdigest()[:10]}"  # names come from files, and may hold anything
     )
-    return element("div", Html(inline_svg(plot, title, description, prefix)), class_="drawing")
+    return element("div", Html(inline_svg(plot, title, description, prefix, over)), class_="drawing")
 
 
 def figure(title: str, picture: Html, *under: Content, code: str = "", level: int = 3) -> Html:

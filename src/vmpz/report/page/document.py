@@ -10,6 +10,7 @@ from vmpz.report.page.elements import Html, element, joined
 from vmpz.report.page.maps import depth, maps, maps_in_numbers, values
 from vmpz.report.page.records import missing, parameters, provenance, reading, tiles
 from vmpz.report.page.relations import bits, correlations, randoms, redshifts, seams
+from vmpz.report.page.sky import lines_of
 from vmpz.report.page.summary import masthead, name_of_survey
 from vmpz.report.themes import COLOURS
 from vmpz.run.overview.content import Overview
@@ -50,6 +51,7 @@ def page_of(overview: Overview, title: str | None = None) -> str:
     body = element(
         "body",
         element("a", "To the content", href="#main", class_="skip"),
+        lines_of(overview),
         element(
             "div",
             element("nav", contents, aria_label="Contents"),

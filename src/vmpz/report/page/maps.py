@@ -7,9 +7,11 @@ from vmpz.report.page.blocks import Section, card, drawing, figure, items, numbe
 from vmpz.report.page.elements import Content, Html, element, joined
 from vmpz.report.page.numbers import area, count, number, with_unit
 from vmpz.report.page.sheet import Sheet, csv_of, sheet_of
+from vmpz.report.page.sky import LINES, frame_of
 from vmpz.report.page.summary import bands_of, borders_of
 from vmpz.report.page.words import KEYWORDS, definition_of, title_of
 from vmpz.report.plots import area_deeper, area_kept, histogram
+from vmpz.report.projections import SkyFrame
 from vmpz.run.overview.content import MapOverview, Overview
 
 __all__ = ["depth", "maps", "maps_in_numbers", "values"]
@@ -23,10 +25,11 @@ def maps(overview: Overview) -> Section:
         return Section(
             "maps", "Maps", None, "the store holds no maps of the kinds, bands and areas asked for"
         )
+    frame = frame_of(overview)
     groups = [
         joined((
             element("h3", _name_of_band(band)),
-            element("div", *(_picture(one, overview) for one in chosen), class_="grid"),
+            element("div", *(_picture(one, overview, frame) for one in chosen), class_="grid"),
         ))
         for band, chosen in _by_band(overview)
     ]  # fmt: skip
@@ -57,11 +60,9 @@ def _title(one: MapOverview) -> str:
     return title_of(one.key) if one.key.band == "-" else f"{title_of(one.key)}, {one.key.band}"
 
 
-def _picture(one: MapOverview, overview: Overview) -> Html:
+def _picture(one: MapOverview, overview: Overview, frame: SkyFrame) -> Html:
     title = _title(one)
-    picture = drawing(
-        overview_map(one, borders_of(overview)), title, _in_words(one, overview), f"map-{one.name}"
-    )
+    picture = drawing(overview_map(one, frame), title, _in_words(one, overview), f"map-{one.name}", LINES)
     sentence = definition_of(one.key, one.keywords)
     told = numbers([
         ("median", with_unit(one.spread.quantile(0.5), one.unit)),

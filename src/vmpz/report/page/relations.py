@@ -9,7 +9,7 @@ from vmpz.report.page.blocks import Section, card, drawing, figure, numbers, sec
 from vmpz.report.page.elements import Html, breakable, element, joined
 from vmpz.report.page.numbers import area, count, number, percent
 from vmpz.report.page.sheet import Sheet, csv_of, sheet_of
-from vmpz.report.page.summary import borders_of
+from vmpz.report.page.sky import LINES, frame_of
 from vmpz.report.plots import (
     bit_areas,
     correlation_matrix,
@@ -17,6 +17,7 @@ from vmpz.report.plots import (
     redshift_distribution,
     seam_steps,
 )
+from vmpz.report.projections import SkyFrame
 from vmpz.run.overview.content import Bit, Correlations, Overview, RandomsOverview, Seam
 from vmpz.run.redshifts import Distribution
 
@@ -194,10 +195,11 @@ def randoms(overview: Overview) -> Section:
     if not overview.randoms:
         return Section(name, title, None, "none was given (--randoms FILE)")
     intro = "Points over visibility must be the same everywhere, whatever the visibility."
-    return section(name, title, element("p", intro), *(_catalogue(one, overview) for one in overview.randoms))
+    frame = frame_of(overview)
+    return section(name, title, element("p", intro), *(_catalogue(one, frame) for one in overview.randoms))
 
 
-def _catalogue(one: RandomsOverview, overview: Overview) -> Html:
+def _catalogue(one: RandomsOverview, frame: SkyFrame) -> Html:
     verdict = element(
         "span", "passed" if one.passed else "failed", class_="passed" if one.passed else "failed"
     )
@@ -207,10 +209,11 @@ def _catalogue(one: RandomsOverview, overview: Overview) -> Html:
     pictures = element(
         "div",
         drawing(
-            randoms_map(one, borders_of(overview)),
+            randoms_map(one, frame),
             "Density of points over visibility",
             words,
             f"randoms-{one.file}-{one.map}",
+            LINES,
         ),
         drawing(density_by_visibility(one), "Density by visibility", words, f"deciles-{one.file}-{one.map}"),
         class_="pair",

@@ -12,7 +12,7 @@ from vmpz.run.overview.content import Floats, MapOverview, Overview
 __all__ = ["MOST_BORDERS", "bands_of", "borders_of", "masthead", "name_of_survey"]
 
 MOST_BORDERS = 1000
-"""Tiles whose borders are drawn: of more they would hide the map, and take 160 bytes a tile in every figure."""
+"""Tiles whose borders are drawn: of more they would hide the map."""
 MISSING = {"FAILED": "failed", "NOINPUT": "without input", "NOTASKED": "not made"}
 """States of what is missing, as words."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from vmpz.errors import InputError, MissingProductError
 from vmpz.products import ProductKey
-from vmpz.quantities import quantity
+from vmpz.quantities import QUANTITIES
 from vmpz.run.index import Index, Row
 from vmpz.run.mapfiles import map_path, read_map
 from vmpz.run.named import KINDS, name_of
@@ -51,8 +51,9 @@ class Listed:
 
     @cached_property
     def is_circular(self) -> bool:
-        """Whether its values are angles that wrap."""
-        return self.key.kind == "info" and quantity(self.key.quantity).circular
+        """Whether its values are angles that wrap; of a quantity that is not installed here nothing is known."""
+        known = QUANTITIES.get(self.key.quantity)
+        return self.key.kind == "info" and known is not None and known.circular
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """Outlines of the tiles of a store on the sky."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -11,7 +10,7 @@ from vmpz.run.index import Row
 from vmpz.run.runfile import RunFile
 from vmpz.run.store import Store
 from vmpz.sky import hpx
-from vmpz.sky.covers import unit_vectors
+from vmpz.sky.covers import lon_lat_deg, unit_vectors
 from vmpz.tiles import WideTile, tile
 
 __all__ = ["Polygons", "centre_of", "envelopes_of", "outlines_of"]
@@ -117,5 +116,5 @@ def centre_of(polygons: Polygons) -> tuple[float, float]:
         after, middle = np.roll(corners, -1, axis=0), corners.mean(axis=0)
         area = np.abs(np.cross(corners - middle, after - middle) @ middle)
         total += area @ (corners + after + middle)
-    x, y, z = total
-    return math.degrees(math.atan2(y, x)) % 360.0, math.degrees(math.atan2(z, math.hypot(x, y)))
+    lon, lat = lon_lat_deg(total)
+    return float(lon), float(lat)

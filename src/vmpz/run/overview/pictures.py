@@ -106,8 +106,7 @@ class Histogram:
         low, high = (minimum, maximum) if math.isfinite(minimum) else (0.0, 0.0)
         steps = (high - low) / (4.0 * math.ulp(max(abs(low), abs(high))))
         self._is_whole = high - low < BINS
-        self._whole = np.arange(math.floor(low), math.floor(low) + BINS + 1)
-        self._by_number = np.zeros(self._whole.size, np.int64)
+        self._by_number = np.zeros(BINS + 1, np.int64)
         self._low, beside = low, abs(low) / 100.0 or 0.5
         ends = (low - beside, low + beside, 1) if steps < 1.0 else (low, high, int(min(FINE, steps)))
         self._edges = np.linspace(ends[0], ends[1], ends[2] + 1)
@@ -120,14 +119,14 @@ class Histogram:
         self._counts += np.histogram(wide, bins=self._counts.size, range=ends)[0]
         self._is_whole = self._is_whole and bool(np.all(wide == np.rint(wide)))
         if self._is_whole:
-            places = wide.astype(np.int64) - self._whole[0]
+            places = (wide - math.floor(self._low)).astype(np.int64)
             self._by_number += np.bincount(places, minlength=self._by_number.size)
 
     def spread(self, cell_deg2: float) -> Spread:
         """Area by value in at most `BINS` bins: of whole numbers one each; of others two for the tails, the rest
         between, where nearly all values are."""
         if self._is_whole:
-            return _of_numbers(self._whole, self._by_number, cell_deg2)
+            return _of_numbers(math.floor(self._low), self._by_number, cell_deg2)
         starts, only = np.arange(self._counts.size), None
         if starts.size == 1:
             only = np.array([self._low])
@@ -140,12 +139,13 @@ class Histogram:
         return Spread(edges, np.add.reduceat(self._counts, starts) * cell_deg2, only)
 
 
-def _of_numbers(numbers: Cells, counts: Cells, cell_deg2: float) -> Spread:
-    """From the smallest number that there is to the largest."""
+def _of_numbers(smallest: float, counts: Cells, cell_deg2: float) -> Spread:
+    """Whole numbers, from the smallest that there is to the largest."""
     there = np.flatnonzero(counts)
     first, last = (there[0], there[-1] + 1) if there.size else (0, 1)
-    numbers = numbers[first:last].astype(np.float64)
-    return Spread(np.append(numbers - 0.5, numbers[-1] + 0.5), counts[first:last] * cell_deg2, numbers)
+    numbers = smallest + np.arange(first, last, dtype=np.float64)
+    edges = np.append(numbers - 0.5, numbers[-1] + 0.5)
+    return Spread(edges, counts[first:last] * cell_deg2, numbers)
 
 
 def _summed(cells: Cells, rows: Floats) -> Sums:

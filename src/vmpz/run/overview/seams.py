@@ -31,7 +31,7 @@ from vmpz.run.overview.content import Seam, SeamSummary
 from vmpz.run.overview.listing import Area, Listing
 from vmpz.run.overview.reading import Piece, Reading, Stack
 from vmpz.sky import hpx
-from vmpz.sky.covers import unit_vectors
+from vmpz.sky.covers import lon_lat_deg, unit_vectors
 
 __all__ = ["KEPT", "LEAST", "Seams"]
 
@@ -214,8 +214,8 @@ def _compared(one: Border, other: Border) -> Iterator[tuple[int, Seam]]:
 
 
 def _middle(cells: Cells, order: int) -> tuple[float, float]:
-    x, y, z = unit_vectors(*hpx.centres(cells, order)).mean(axis=0)
-    return math.degrees(math.atan2(y, x)) % 360.0, math.degrees(math.atan2(z, math.hypot(x, y)))
+    lon, lat = lon_lat_deg(unit_vectors(*hpx.centres(cells, order)).mean(axis=0))
+    return float(lon), float(lat)
 
 
 def _step(values: Floats, weights: list[float], circular: bool) -> tuple[float, float]:

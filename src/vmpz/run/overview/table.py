@@ -53,7 +53,8 @@ def _shortened(name: str, units: Mapping[str, str], values: NDArray[Any]) -> NDA
     if values.dtype.kind != "f":
         return values
     if name in ("lon_deg", "lat_deg"):
-        return np.round(values, 6)
+        rounded = np.round(values, 6)
+        return np.where(rounded == 360.0, 0.0, rounded)
     form = "{:.8g}" if units.get(name) == "deg2" else "{:.7g}"
     short = np.array([float(form.format(value)) for value in values.tolist()], np.float64)
     return np.where(np.abs(values) < 1e3, short, np.round(values, 4))
