@@ -7,6 +7,7 @@ DEPENDENCIES := $(VENV)/.dependencies
 INTEROP := .venv-interop
 PYTEST := $(BIN)/python -m pytest
 unexport PYTHONDONTWRITEBYTECODE
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help install demo test test-long lint bench wheels release docs tools warm packages constraints clean
 
@@ -17,6 +18,8 @@ install: $(STAMP) ## create .venv with the pinned dependencies and the project
 
 # uv takes a third of the time of pip, which comes in where uv reaches no registry.
 $(DEPENDENCIES): constraints.txt constraints-uv.txt
+	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('vmpz needs Python 3.11, 3.12 or 3.13, \
+	found ' + sys.version.split()[0] + ': say which, for example make demo PYTHON=python3.12')"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --require-hashes --no-deps -r constraints-uv.txt
 	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes --no-deps -r constraints.txt || \

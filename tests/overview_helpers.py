@@ -24,8 +24,8 @@ from vmpz.sky.cells import CellSet
 from vmpz.sky.skymap import SkyMap
 
 ORDER = 10
-HOSTILE = "<script>alert('x')</script> \"&\" ]]>"
-"""What no page may take for markup."""
+HOSTILE = "<script>alert('x')</script> \"&\" ]]> $\\bad{$"
+"""What no page may take for markup, nor any figure for a formula."""
 WORDS = {
     "DEPTHEST": "APERTURE",
     "SNRLEVEL": 5.0,

@@ -124,7 +124,7 @@ def test_star_masks_are_a_virtual_bit_of_every_table() -> None:
     assert selection.mask >> 32 == 1
 
 
-TOML = 'name = "mine"\nversion = 2\ninstrument = "CAM"\nbits = [{ number = 3, name = "BAD" }]\n'
+TOML = 'name = "mine"\nversion = 2\ninstrument = "CAM"\ndefault = ["BAD"]\nbits = [{ number = 3, name = "BAD" }]\n'
 
 
 def test_a_table_of_the_user(tmp_path: Path) -> None:
@@ -151,6 +151,13 @@ def test_broken_tables(tmp_path: Path, text: str) -> None:
     path = tmp_path / f"{abs(hash(text))}.toml"
     path.write_text(text)
     with pytest.raises(InputError):
+        bit_table(str(path))
+
+
+def test_a_table_says_what_is_vetoed(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(TOML.replace('default = ["BAD"]\n', ""))
+    with pytest.raises(InputError, match="there is no default"):
         bit_table(str(path))
 
 

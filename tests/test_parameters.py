@@ -83,6 +83,20 @@ def test_mistakes_in_lists_of_tables_point_at_the_right_one(tmp_path: Path) -> N
     assert message.startswith(f"{path}:8: patches.1.order")
 
 
+def test_bit_tables_that_are_files_are_beside_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "survey.toml"
+    path.write_text(
+        '[[inputs]]\nlocation = "."\noptions = {bit_table = "mine.toml", forms = ["a.toml"]}\n'
+        '[[inputs]]\nlocation = "."\noptions = {bit_table = {VIS = "other.toml", NIR_Y = "nir"}}\n'
+        '[bitmask]\ntable = {g = "mine.toml", r = "desdm"}\n'
+    )
+    parameters = load(path)
+    here = tmp_path.resolve()
+    assert parameters.inputs[0].options == {"bit_table": str(here / "mine.toml"), "forms": ["a.toml"]}
+    assert parameters.inputs[1].options == {"bit_table": {"VIS": str(here / "other.toml"), "NIR_Y": "nir"}}
+    assert parameters.bitmask.table == {"g": str(here / "mine.toml"), "r": "desdm"}
+
+
 def test_locations_are_relative_to_the_file(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text('[[inputs]]\nlocation = "data"\n[[inputs]]\nlocation = "s3://bucket/x"\n')

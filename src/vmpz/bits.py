@@ -158,7 +158,19 @@ class BitTable:
 
     @classmethod
     def from_mapping(cls, table: Mapping[str, Any], source: str) -> "BitTable":
-        """Table from parsed TOML: keys name, version, instrument, kind, default and a list `bits`."""
+        """Table from parsed TOML: keys name, version, instrument, default, a list `bits`, and kind.
+
+        Raises
+        ------
+        InputError
+            A key is missing or unknown; without `default` nobody knows what coverage and depth shall veto.
+        """
+        missing = [key for key in ("name", "version", "instrument", "default", "bits") if key not in table]
+        if missing:
+            raise InputError(
+                f"{source}: a bit table must have name, version, instrument, default (names that are vetoed) and bits; "
+                f"there is no {', '.join(missing)}"
+            )
         try:
             bits = tuple(Bit(**row) for row in table["bits"])
             return cls(
@@ -166,10 +178,10 @@ class BitTable:
                 version=str(table["version"]),
                 instrument=table["instrument"],
                 bits=bits,
-                default=tuple(table.get("default", ())),
+                default=tuple(table["default"]),
                 kind=table.get("kind", "bits"),
             )
-        except (KeyError, TypeError) as error:
+        except TypeError as error:
             raise InputError(f"{source}: not a bit table: {error}") from error
 
 

@@ -76,7 +76,7 @@ def test_help_of_a_command_ends_with_examples(capsys: pytest.CaptureFixture[str]
         ("query {store} --at 58 -51.5 --kinds dpeth", 3, "did you mean depth"),
         ("release {store} create r --bands VISS", 3, "did you mean VIS"),
         ("release {store} verify r", 3, "must have a release r, found none"),
-        ("random {survey} --selection x -o {new}.fits --store {store}", 3, "the class must be one of"),
+        ("random {survey} --selection x -o {new}.fits --store {store}", 3, "needs a class of galaxies"),
         ("random --map {file} -o {new}.csv --number 1 --seed 1", 3, "must end in .fits or .parquet"),
         ("random --map {file} -o {new}.fits --number 1 --seed 1 --scheme poison", 2, "did you mean poisson"),
         ("mask {store} --where bitmask_VIS_INVALDI>0", 2, "did you mean bitmask_VIS_INVALID"),

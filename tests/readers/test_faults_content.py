@@ -90,9 +90,8 @@ def test_fault_16_weight_all_zero_is_all_unobserved(tmp_path: Path) -> None:
     (tmp_path / "a_wht.fits").write_bytes(
         write.image_bytes(np.zeros(write.SHAPE, np.float32), write.WCS_CARDS)
     )
-    place = SimpleNamespace(
-        reader="generic", location=str(tmp_path), bands=None, options={"weight": "{id}_wht.fits"}
-    )
+    options = {"weight": "{id}_wht.fits", "band": "g", "instrument": "CAM"}
+    place = SimpleNamespace(reader="generic", location=str(tmp_path), bands=None, options=options)
     manifest = scan_inputs([place])
     with open_frame(manifest.frames[0], ["RMS"]) as frame:
         assert np.all(frame.planes["RMS"].read(0, 41) == write.SENTINEL)

@@ -19,7 +19,8 @@ from vmpz.readers import detectors_of, generic, open_frame, scan_inputs
 
 
 def scan(folder: Path, **options: Any) -> Manifest:
-    place = SimpleNamespace(reader="generic", location=str(folder), bands=None, options=options)
+    said = {"band": "g", "instrument": "CAM", **options}
+    place = SimpleNamespace(reader="generic", location=str(folder), bands=None, options=said)
     return scan_inputs([place])
 
 
@@ -75,6 +76,29 @@ def test_values_from_header_primary_header_and_options(tmp_path: Path) -> None:
     assert (frame.area, frame.band, frame.instrument, frame.release) == ("f", "g", "CAM", "7")
     assert frame.scalars == pytest.approx(
         {"zero_point": 25.5, "exposure_time_s": 90.0, "gain": 2.0, "pixel_scale_arcsec": 0.1}
+    )
+
+
+@pytest.mark.parametrize("option", ["band", "instrument"])
+def test_band_and_instrument_must_be_said(tmp_path: Path, option: str) -> None:
+    image(tmp_path, "a.fits", write.planes()["IMAGE"])
+    with pytest.raises(InputError, match=f"needs the option {option}: a name, or 'header:KEYWORD'"):
+        scan(tmp_path, image="{id}.fits", **{option: None})
+
+
+def test_a_keyword_that_is_not_there_is_answered_by_the_nearest(tmp_path: Path) -> None:
+    image(tmp_path, "a.fits", write.planes()["IMAGE"], PHOT_ZP=27.0)
+    refused = scan(tmp_path, image="{id}.fits", zero_point="header:PHOTZP").refused
+    assert refused[0].reason.endswith("PHOTZP must be present, found no such keyword, did you mean PHOT_ZP")
+
+
+def test_what_is_not_said_is_noted(tmp_path: Path) -> None:
+    image(tmp_path, "a.fits", write.planes()["RMS"])
+    image(tmp_path, "b.fits", write.planes()["FLAG"])
+    frame = the_frame(tmp_path, rms="a.fits", flag="b.fits")
+    assert frame.notes[:2] == (
+        "flags have no bit table (option bit_table), so none can be used",
+        "no depth can be made without the option zero_point",
     )
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -13,11 +14,25 @@ from PIL import Image
 from vmpz.errors import InputError
 from vmpz.products import Product, ProductKey
 from vmpz.report import figures
-from vmpz.report.figures import FORMATS, Panel, map_figure, overview_map, panel_of, save, sheet
+from vmpz.report.figures import (
+    FORMATS,
+    INLINE_DPI,
+    INLINE_IN,
+    INLINE_LEVELS,
+    INLINE_PT,
+    Panel,
+    map_figure,
+    overview_map,
+    page_frame,
+    page_lines,
+    panel_of,
+    save,
+    sheet,
+)
 from vmpz.report.overlays import tile_outlines
 from vmpz.report.palette import ABSENT
 from vmpz.report.projections import chosen
-from vmpz.report.scales import scale_of
+from vmpz.report.scales import axis_label, scale_of
 from vmpz.run.overview.content import MapOverview, Spread
 from vmpz.sky.cells import CellSet
 from vmpz.sky.regions import Cap, cells_inside
@@ -196,13 +211,51 @@ def test_sheets_share_one_frame() -> None:
     assert not any(one.overlaps(other) for place, one in enumerate(boxes) for other in boxes[:place])
 
 
-def test_maps_of_an_overview() -> None:
+def depth_overview() -> MapOverview:
     spread = Spread(np.array([24.0, 26.0]), np.array([1.0]))
-    one = MapOverview(
+    return MapOverview(
         "depth_VIS", depth().key, "mag", {"WGTKIND": "MAG"}, ONE, spread, 9, 1.0, None, 24.0, 25.0, 26.0
     )
-    figure = overview_map(one, {"7": [np.array([[30.0, -20.0], [50.0, -20.0], [50.0, 0.0]])]})
+
+
+def test_maps_of_an_overview() -> None:
+    one = depth_overview()
+    ring = {"7": [np.array([[30.0, -20.0], [50.0, -20.0], [50.0, 0.0]])]}
+    figure = overview_map(one, page_frame([one.picture], ring))
     assert figure.axes[1].get_xlabel() == "5σ depth [AB mag]" and figure.axes[0].get_title(loc="left") == ""
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_lines_over_a_map_of_a_page_make_the_figure_of_the_map(wide: bool) -> None:
+    one = SkyMap(CellSet(3, [(0, 700)]), np.linspace(24.0, 26.0, 700)) if wide else ONE
+    ring = {"7": [np.array([[39.2, -20.5], [40.5, -20.7], [40.4, -19.4]])]}
+    found = replace(depth_overview(), picture=one)
+    frame = page_frame([one], ring)
+    under, over = rendered(overview_map(found, frame)), rendered(page_lines(frame, ring))
+    label = axis_label(found.key, "mag", found.keywords)
+    panel = Panel(one, "", label, "magnitude", levels=INLINE_LEVELS)
+    expected = rendered(
+        map_figure(panel, outlines=ring, width_in=INLINE_IN, size_pt=INLINE_PT, dpi=INLINE_DPI)
+    )
+    rows = over.shape[0]
+    assert under.shape == expected.shape and over.shape[1] == under.shape[1]
+    under[:rows] = np.asarray(Image.alpha_composite(Image.fromarray(under[:rows]), Image.fromarray(over)))
+    assert np.mean(np.abs(under.astype(int) - expected.astype(int)).max(axis=2) > 8) < 0.003
+    assert len(np.unique(expected.reshape(-1, 4), axis=0)) > 64  # the map is there
+
+
+def rendered(figure: figures.Figure) -> np.ndarray:
+    out = BytesIO()
+    figure.savefig(out, format="png", facecolor="none")
+    return np.array(Image.open(out).convert("RGBA"))
+
+
+def test_a_dollar_in_a_file_begins_no_formula(tmp_path: Path) -> None:
+    key = ProductKey("7", "bitmask", instrument="VIS", band="VIS", order=ONE.order)
+    words = {"BITN03": "$\\bad{$", "FILTLST": "$\\x$"}
+    product = Product(key, {"WEIGHT": ONE, "BIT03": ONE}, keywords=words)
+    figure = map_figure(product, column="BIT03", dpi=60)
+    assert "$\\bad{$" in written(figure, tmp_path / "a.svg").decode()
 
 
 def test_mistakes_are_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from vmpz.report.figures import INLINE_DPI, INLINE_IN, INLINE_PT, Panel, map_figure
 from vmpz.report.palette import INK, PALETTE, SERIES, SURFACE
-from vmpz.report.themes import inline_svg
+from vmpz.report.themes import inline_svg, shared_svg
 from vmpz.sky.regions import Cap, cells_inside
 from vmpz.sky.skymap import SkyMap
 
@@ -46,6 +46,15 @@ def test_the_element_scales_and_speaks() -> None:
     title, desc = root[0], root[1]
     assert (title.tag, title.text, desc.tag, desc.text) == ("title", "A map", "desc", "Its numbers")
     assert (root.get("aria-labelledby"), root.get("aria-describedby")) == (title.get("id"), desc.get("id"))
+
+
+def test_what_is_shared_is_drawn_where_it_is_named() -> None:
+    shared = ET.fromstring(shared_svg(plain(), "lines"))
+    assert (shared.get("class"), shared.get("aria-hidden")) == ("shared", "true")
+    (group,) = shared
+    assert group.get("id") == "lines" and len(group) > 3
+    root = ET.fromstring(inline_svg(plain(), "t", "d", "name", over="lines"))
+    assert root[-1].tag == "use" and root[-1].get("href") == "#lines"
 
 
 def test_nothing_stands_in_it_that_a_strict_page_forbids() -> None:

@@ -88,6 +88,7 @@ EXAMPLES = {
     "prov": ("vmpz prov survey/store -o provenance.json",),
     "params": (
         "vmpz params --example > survey.toml",
+        "vmpz params --reader generic",
         "vmpz params --file survey.toml",
         "vmpz params --file survey.toml --to-xml params",
     ),

@@ -170,6 +170,9 @@ def params(
     example: Annotated[
         bool, typer.Option("--example", help="Print every parameter with meaning and default.")
     ] = False,
+    reader: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Tell what files a reader takes, and its options.")
+    ] = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema.")] = False,
     file: Annotated[Path | None, typer.Option(help="Check a parameter file and print what it means.")] = None,
     to_xml: Annotated[
@@ -206,6 +209,10 @@ def params(
         if file is None:
             raise typer.BadParameter("--to-xml writes the parameters of --file SURVEY.toml")
         typer.echo("\n".join(map(str, products_of(parameters_of(file), to_xml))))
+    elif reader is not None:
+        from vmpz.run.diagnosis import reader_text
+
+        typer.echo(reader_text(reader))
     elif schema:
         typer.echo(json.dumps(Parameters.model_json_schema(), indent=1))
     elif file is not None:
@@ -213,7 +220,7 @@ def params(
     elif example:
         typer.echo(example_text(), nl=False)
     else:
-        raise typer.BadParameter("say --example, --schema, --file FILE or --from-xml FILE...")
+        raise typer.BadParameter("say --example, --reader NAME, --schema, --file FILE or --from-xml FILE...")
 
 
 @app.command()

@@ -140,10 +140,12 @@ def make(
     table = table_in(frame, parameters)
     selection = selection_of(key, table)
     if not selection.numbers:
-        raise MissingProductError(
-            f"{frame.ref.name}: a bit mask needs a table that says what the flags mean; this frame has none: "
-            "name one in [bitmask] table"
+        lacks = (
+            "a table that says what the flags mean; this frame has none: name one in [bitmask] table"
+            if table is None
+            else f"names of flags; neither [bitmask] bits nor the default of table {table.name} gives one"
         )
+        raise MissingProductError(f"{frame.ref.name}: a bit mask needs {lacks}")
     require(frame, frozenset(), selection)
     columns = bit_maps(
         statistics, selection, per_bit=parameters.bitmask.per_bit, zeros=parameters.maps.write_zeros

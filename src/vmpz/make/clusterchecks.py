@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
 from scipy.spatial import cKDTree
 from scipy.special import kolmogorov
 
@@ -238,6 +237,8 @@ def _band_covariance(edges: NDArray[np.int64], mask: Floats, share: float) -> Fl
         inner = np.sqrt(np.maximum((degree - 0.5) ** 2 - d**2, 0.0)) * (degree > 0)
         kernel[start : start + 256] = ((outer - inner) * mask).sum(axis=1)
     both = np.concatenate((kernel[:0:-1], kernel))
+    from scipy.signal import fftconvolve  # costs as much as half of what a report imports
+
     both /= both.sum()
     root = np.sqrt(2.0 * np.arange(lmax + 1) + 1.0)
     count = edges.size - 1

@@ -306,7 +306,9 @@ def make(
     require(frame, frozenset({"RMS"}), selection)
     zero_point = ref.scalars.get("zero_point")
     if zero_point is None or not np.isfinite(zero_point):
-        raise InputError(f"{ref.name}: a depth needs an AB zero point, found {zero_point}")
+        raise InputError(
+            f"{ref.name}: a depth needs an AB zero point, found {zero_point}: give its reader one"
+        )
     correlated, scale = correlated_noise_of(chosen, ref.band), pixel_scale(ref)
     source = chosen.correlated_noise_source if has_correlated_noise(chosen, ref.band) else "-1"
     kind = _psf_kind(chosen, frame.psf is not None, "psf_fwhm_arcsec" in ref.scalars)

@@ -21,7 +21,7 @@ __all__ = ["as_toml", "example", "explain", "load", "models_in", "said", "toml_v
 
 
 def load(path: str | Path) -> Parameters:
-    """Parameters from a TOML file; input locations become absolute.
+    """Parameters from a TOML file; locations of inputs and bit tables become absolute.
 
     Raises
     ------
@@ -47,7 +47,24 @@ def load(path: str | Path) -> Parameters:
     def absolute(location: str | None) -> str | None:
         return location if location is None or "://" in location else str(here / location)
 
-    inputs = [item.model_copy(update={"location": absolute(item.location)}) for item in parameters.inputs]
+    def table(name: Any) -> Any:
+        """A bit table that is a file; names of shipped ones stay."""
+        if isinstance(name, Mapping):
+            return {key: table(one) for key, one in name.items()}
+        return absolute(name) if isinstance(name, str) and name.endswith(".toml") else name
+
+    inputs = [
+        item.model_copy(
+            update={
+                "location": absolute(item.location),
+                "options": {
+                    key: table(value) if key == "bit_table" else value for key, value in item.options.items()
+                },
+            }
+        )
+        for item in parameters.inputs
+    ]
+    bitmask = parameters.bitmask.model_copy(update={"table": table(parameters.bitmask.table)})
     tiling = parameters.tiling.model_copy(update={"location": absolute(parameters.tiling.location)})
     extinction = parameters.depth.extinction
     if extinction is not None:
@@ -64,6 +81,7 @@ def load(path: str | Path) -> Parameters:
         update={
             "inputs": inputs,
             "tiling": tiling,
+            "bitmask": bitmask,
             "extinction": reddening,
             "catalogues": catalogues,
             "masks": masks,

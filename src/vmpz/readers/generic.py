@@ -6,7 +6,7 @@ Files are joined by patterns with one free part, `{id}`, which becomes the area 
     reader = "generic"
     location = "images"
     [inputs.options]
-    image = "{id}_sci.fits"            # at least one plane
+    image = "{id}_sci.fits"
     weight = "{id}_wht.fits[1]"        # or rms, variance, inverse_variance; [HDU number or EXTNAME]
     flag = "{id}_sci.fits[MASK]"
     background = "{id}_bkg.fits"
@@ -15,8 +15,18 @@ Files are joined by patterns with one free part, `{id}`, which becomes the area 
     instrument = "DECAM"
     zero_point = "header:MAGZERO"      # or a number; likewise exposure_time_s, gain, saturate, psf_fwhm_arcsec
 
-There is no default zero point. Without an HDU the first image of the file is taken. Keywords are looked up in the
-header of the first plane, then in the primary header of its file.
+At least one plane, band and instrument must be said. There is no default zero point: without it there is no depth.
+Without an HDU the first image of the file is taken. Keywords are looked up in the header of the first plane, then in
+the primary header of its file. A flag plane counts once a bit table says what its bits mean::
+
+    name = "mine"                      # mybits.toml, beside the parameter file
+    version = "1"
+    instrument = "DECAM"
+    default = ["HOT", "TRAIL"]         # vetoed in coverage and depth, unless [coverage] bits says otherwise
+    bits = [
+      { number = 1, name = "HOT", meaning = "hot pixel" },
+      { number = 4, name = "TRAIL", meaning = "satellite trail" },
+    ]
 
 An image is also an exposure where any scalar of exposures is given: options named like quantities (Airmass, Seeing,
 MJD, SAA, Background, Exposures = the number that went into a coadd...) or SiteLon, SiteLat, PointingLon, PointingLat,
@@ -64,7 +74,7 @@ from vmpz.readers.common import (
 )
 from vmpz.readers.detectors import exposure_of_image
 from vmpz.readers.genericexposure import EVERY, NOISE, PLANES, detector_images, exposure
-from vmpz.readers.headerbits import bits_of, header_bits, join_table
+from vmpz.readers.headerbits import WITHOUT_TABLE, bits_of, header_bits, join_table
 from vmpz.readers.optionvalues import (
     SCALARS,
     TEXTS,
@@ -123,6 +133,11 @@ def scan(location: str, options: Mapping[str, Any]) -> Iterator[FrameRef | Refus
         The location or an option is not what it must be.
     """
     check_options(options, (*OPTIONS, *quantities_in(options)), "generic")
+    for needed in ("band", "instrument"):
+        if not options.get(needed):
+            raise InputError(
+                f"reader generic needs the option {needed}: a name, or 'header:KEYWORD' for what a header says"
+            )
     folder, patterns = _patterns(Path(location), options)
     first = next(iter(patterns.values()))
     areas = list(first.areas(folder)) if "{id}" in first.name else [Path(first.name).name.split(".")[0]]
@@ -228,7 +243,9 @@ def _frame(area: str, folder: Path, patterns: Mapping[str, Pattern], options: Ma
     )
     notes = _notes(wanted, there)
     if "FLAG" in found.planes and joined is None:
-        notes.append("flags have no bit table, so no flag names can be used")
+        notes.append(WITHOUT_TABLE)
+    if "RMS" in found.planes and "zero_point" not in found.scalars:
+        notes.append("no depth can be made without the option zero_point")
     noise = next((option for option in NOISE if option in patterns), "rms")
     return FrameRef(
         reader="generic",

@@ -35,7 +35,7 @@ from vmpz.readers.detectors import (
     outline_of,
     stacked_outlines,
 )
-from vmpz.readers.headerbits import header_bits, join_table
+from vmpz.readers.headerbits import WITHOUT_TABLE, header_bits, join_table
 from vmpz.readers.optionvalues import SCALARS, middle_of_exposure, numbers_of, quantities_in, texts_of
 
 __all__ = ["EVERY", "NOISE", "PLANES", "detector_images", "exposure"]
@@ -97,7 +97,7 @@ def exposure(
     )
     said = [*notes, *dict.fromkeys(note for one in read.detectors for note in one.grid.wcs.notes)]
     if "FLAG" in read.planes and joined is None:
-        said.append("flags have no bit table, so no flag names can be used")
+        said.append(WITHOUT_TABLE)
     names = sorted({name for one in read.detectors for name in one.scalars})
     columns = {name: np.array([one.scalars[name] for one in read.detectors]) for name in names}
     shared = {name: float(values[0]) for name, values in columns.items() if np.all(values == values[0])}

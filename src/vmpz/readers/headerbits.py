@@ -13,11 +13,12 @@ from vmpz.errors import InputError
 from vmpz.files.cards import Cards
 from vmpz.frames import FrameRef
 
-__all__ = ["BY_NAME", "bits_of", "header_bits", "join_table"]
+__all__ = ["BY_NAME", "WITHOUT_TABLE", "bits_of", "header_bits", "join_table"]
 
 PREFIX, NAMED_PREFIX = "MSK_FLAG_", "MP_"
 BY_NAME = "flag_bits_by_name"
 """Option of a frame whose numbers are those of its own header alone."""
+WITHOUT_TABLE = "flags have no bit table (option bit_table), so none can be used"
 
 
 def header_bits(cards: Cards) -> dict[str, int]:

@@ -6,7 +6,7 @@ Keywords are looked up in the header of an image, then in the primary header of 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from vmpz.errors import InputError
+from vmpz.errors import InputError, meant
 from vmpz.files.cards import Cards
 from vmpz.files.fits import FitsFile
 from vmpz.files.hdu import Hdu
@@ -108,7 +108,11 @@ def _keyword(given: Any) -> str | None:
 
 
 def _cards_with(keyword: str, file: FitsFile, hdu: Hdu) -> Cards:
-    return hdu.cards if keyword in hdu.cards or keyword not in file.hdus[0].cards else file.hdus[0].cards
+    for cards in (hdu.cards, file.hdus[0].cards):
+        if keyword in cards:
+            return cards
+    known = {*hdu.cards, *file.hdus[0].cards}
+    raise InputError(f"{hdu.where}: {keyword} must be present, found no such keyword{meant(keyword, known)}")
 
 
 def _text(cards: Cards, keyword: str) -> str:

@@ -50,18 +50,8 @@ def tile_outlines(cells: CellSet, most_order: int = 8) -> dict[str, list[Floats]
     for name, _ in Wide().sharing(cells.at_order(min(cells.order, most_order))):
         own = Wide().owned(name, cells.order)
         if len(own & cells) >= LEAST_SHARE * len(own):
-            found[name] = [_core(name)]
+            found[name] = [tile(name).core_outline()]
     return found
-
-
-def _core(name: str) -> Floats:
-    """Corners of a core, its parallels as great circles of at most a quarter of a degree."""
-    core = tile(name)
-    south, north = max(core.south_deg, -90.0), min(core.north_deg, 90.0)
-    number = max(2, math.ceil((core.east_deg - core.west_deg) / 0.25))
-    lon = np.linspace(core.west_deg, core.east_deg, number + 1)
-    low, high = (np.stack((lon, np.full(lon.size, lat)), axis=1) for lat in (south, north))
-    return np.concatenate((low, high[::-1]))
 
 
 def draw_outlines(axes: Axes, frame: SkyFrame, outlines: Outlines, width_pt: float = 0.6) -> None:

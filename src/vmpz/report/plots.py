@@ -270,6 +270,8 @@ def _plot(x: str, y: str) -> tuple[Figure, Axes]:
     figure = Figure((INLINE_IN, HEIGHT_IN), facecolor=SURFACE)
     axes = figure.add_axes((0.135, 0.165, 0.84, 0.8))
     _furnish(axes, x, y)
+    axes.xaxis.set_label_coords(0.5, -0.1)
+    axes.yaxis.set_label_coords(-0.118, 0.5)
     return figure, axes
 
 

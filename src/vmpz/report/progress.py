@@ -18,8 +18,6 @@ from vmpz.run.account import Outcome
 
 __all__ = ["Reporter"]
 
-WORTH_SAYING = {"FAILED", "NOINPUT"}
-
 
 class _Console(Console):
     """A console whose reader may leave: the run goes on."""
@@ -73,12 +71,14 @@ class Reporter:
         self.done += 1
         made = sum(outcome.state in {"DONE", "EMPTY"} for outcome in outcomes)
         kept = sum(outcome.state == "KEPT" for outcome in outcomes)
+        missing = sum(outcome.state == "NOINPUT" for outcome in outcomes)
         if self.progress is not None:
             self.progress.update(self.progress.task_ids[0], advance=1, description=name)
         elif not self.quiet:
-            self._say(f"[{self.done}/{self.total}] {name}: {made} made, {kept} kept")
+            lacking = f", {missing} without input" if missing else ""
+            self._say(f"[{self.done}/{self.total}] {name}: {made} made, {kept} kept{lacking}")
         for outcome in outcomes:
-            if outcome.state in WORTH_SAYING:
+            if outcome.state == "FAILED":
                 self._say(outcome.line)
 
     def _say(self, line: str) -> None:

@@ -16,7 +16,6 @@ from itertools import groupby
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 from PIL import Image
 
 from vmpz.report.palette import PALETTE
@@ -99,8 +98,6 @@ def shared_svg(figure: Figure, name: str) -> str:
 
 
 def _written(figure: Figure) -> bytes:
-    for text in figure.findobj(Text):
-        text.set_parse_math(False)  # names in files may hold dollars
     written = BytesIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "vmpz", "path.simplify": True}):
         figure.savefig(written, format="svg", dpi=figure.dpi, metadata={"Date": None}, facecolor="none")
@@ -256,9 +253,10 @@ def _small(href: str) -> str:
 
 def _with_palette(pixels: np.ndarray) -> Image.Image:
     """An image of at most 256 colours: as they are, or where there are more in fewer steps of opacity and colour."""
-    number = np.ascontiguousarray(pixels).view("<u4")[..., 0].copy()
-    number[pixels[..., 3] == 0] = 0
-    colours, place = np.unique(number, return_inverse=True)
+    number = np.ascontiguousarray(pixels).view("<u4").ravel()
+    number = np.where(pixels[..., 3].ravel() == 0, 0, number)
+    starts = np.flatnonzero(np.diff(number, prepend=~number[:1]))  # neighbours are often alike: fewer to sort
+    colours, which = np.unique(number[starts], return_inverse=True)
     if colours.size > MOST_COLOURS:
         stepped = pixels.copy()
         stepped[..., 3] = np.rint(np.ceil(pixels[..., 3] / 255.0 * ALPHAS) / ALPHAS * 255.0)
@@ -267,7 +265,8 @@ def _with_palette(pixels: np.ndarray) -> Image.Image:
             MOST_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
         )
     table = colours.astype("<u4").view(np.uint8).reshape(-1, 4)
-    image = Image.fromarray(place.reshape(number.shape).astype(np.uint8), "P")
+    place = np.repeat(which.astype(np.uint8), np.diff(starts, append=number.size))
+    image = Image.fromarray(place.reshape(pixels.shape[:2]), "P")
     image.putpalette(table[:, :3].tobytes())
     image.info["transparency"] = table[:, 3].tobytes()
     return image

@@ -4,6 +4,7 @@
 does not work.
 """
 
+import inspect
 import locale
 import os
 import platform
@@ -21,10 +22,10 @@ from vmpz import kernels
 from vmpz.bits import table_names
 from vmpz.files.remote import cache_folder
 from vmpz.make import RECIPES
-from vmpz.readers import READERS
+from vmpz.readers import READERS, reader
 from vmpz.run.viewing.aladin import PACKAGE, user_cache
 
-__all__ = ["EXTRAS", "Finding", "diagnosis"]
+__all__ = ["EXTRAS", "Finding", "diagnosis", "reader_text"]
 
 Verdict = Literal["ok", "missing", "problem"]
 GIGABYTE = 1e9
@@ -189,6 +190,18 @@ def _kernels() -> Finding:
         advice = "set NUMBA_CACHE_DIR to a folder that may be written to, else every process compiles again"
         return Finding("kernels", "problem", f"{folder} may not be written to", advice)
     return Finding("kernels", "ok", "compiled ones are kept in the cache of the user (numba)")
+
+
+def reader_text(name: str) -> str:
+    """What a reader says of its files and options: the docstring of its module.
+
+    Raises
+    ------
+    InputError
+        There is no such reader; the message lists those there are.
+    """
+    said = inspect.getdoc(inspect.getmodule(reader(name).scan))
+    return said or f"reader {name} tells nothing of its files and options"
 
 
 def _encoding() -> Finding:

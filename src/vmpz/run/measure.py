@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -236,7 +237,7 @@ def frame_digest(ref: FrameRef, exposures: bool = True) -> str:
     parts = [] if ref.has_grid else [one for one in ref.members if one.planes or "PSF" in one.tables]
     counted = [(frame_digest(replace(one, exposures=None)), ref.options["rows"][one.area]) for one in parts]
     told = (
-        ref.shape, ref.wcs_cards, sorted(ref.scalars.items()), ref.bit_table, ref.footprint,
+        ref.shape, ref.wcs_cards, sorted(ref.scalars.items()), Path(ref.bit_table).name, ref.footprint,
         ref.date_obs, ref.date_end, ref.telescope, options,
         *([ref.exposures.digest, counted] if exposures and ref.exposures is not None else []),
     )  # fmt: skip

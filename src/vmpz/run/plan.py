@@ -300,6 +300,10 @@ def _numbers(
     return numbers, total
 
 
+def _told(plane: str) -> str:
+    return f"{plane} (nothing is known of its exposures)" if plane == "LAYERS" else plane
+
+
 def _lacks(key: ProductKey, ref: FrameRef, parameters: Parameters) -> tuple[str, ...]:
     return RECIPES[key.kind].needs(key, ref, parameters).missing(ref)
 
@@ -325,7 +329,7 @@ def _band_job(
             continue
         for key in wanted:
             if lacks := _lacks(key, ref, parameters):
-                missing[key] = f"{ref.name} has no {', '.join(lacks)}"
+                missing[key] = f"{ref.name} has no {', '.join(map(_told, lacks))}"
         keys[ref.band] = wanted
         mine |= {key: numbers[key] for key in possible}
         taken.append(ref)

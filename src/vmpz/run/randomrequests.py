@@ -92,10 +92,14 @@ def request_of_survey(
         There is no such class, patch or map, or a parameter does not hold what it must.
     """
     names = [one.name for one in parameters.visibility]
+    if not names:
+        raise InputError(
+            "a random catalogue needs a class of galaxies, one [[visibility]] or more; there is none"
+        )
     chosen = selection or (names[0] if len(names) == 1 else None)
     if chosen not in names:
         raise InputError(
-            f"the class must be one of {', '.join(names) or 'none'}, found {selection or 'none'}"
+            f"the class must be one of {', '.join(names)}, found {selection or 'none'}"
             f"{meant(selection, names)}"
         )
     where = next((one for one in parameters.patches if one.name == patch), None)

@@ -24,6 +24,8 @@ ROW_STEP_DEG = 0.5
 ROWS = 361
 OUTER_HALF_WIDTH_PX = 9600
 OUTER_PIXEL_DEG = 0.1 / 3600.0
+CORE_PARTS = 8
+"""Of an edge of a core that is no great circle, where it is drawn."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,13 @@ class WideTile:
     def holds(self, lon_deg: ArrayLike, lat_deg: ArrayLike) -> NDArray[np.bool_]:
         """Whether positions lie in the core."""
         return np.asarray(_indices(lon_deg, lat_deg) == int(self.id))
+
+    def core_outline(self) -> NDArray[np.float64]:
+        """Border of the core (m, 2): longitude in [0, 360) and latitude, degrees; parallels in eight straight parts."""
+        south, north = max(self.south_deg, -90.0), min(self.north_deg, 90.0)
+        along = np.linspace(self.west_deg, self.east_deg, CORE_PARTS + 1)
+        lon = np.concatenate((along, along[::-1]))
+        return np.stack((lon % 360.0, np.repeat((south, north), CORE_PARTS + 1)), axis=1)
 
     def outline(self) -> Polygon:
         """Outer pixel edges of the tile's image of 19200 x 19200 pixels of 0.1 arcsec (TAN).

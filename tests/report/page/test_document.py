@@ -11,9 +11,10 @@ import pytest
 from lxml import html
 
 from overview_helpers import HOSTILE, PROVENANCE, fake_overview
+from vmpz.products import ProductKey
 from vmpz.report.page.document import page_of
 from vmpz.report.page.summary import MOST_BORDERS, borders_of
-from vmpz.run.overview.content import Overview
+from vmpz.run.overview.content import Missing, Overview
 
 NAMES = [
     "maps", "depth", "values", "numbers", "seams", "bits", "correlations", "redshifts", "randoms", "tiles", "missing",
@@ -98,10 +99,37 @@ def test_hostile_text_stays_text(hostile: html.HtmlElement) -> None:
 
 def test_pictures_say_their_numbers(page: str) -> None:
     tree = html.document_fromstring(page)
-    drawings = tree.findall(".//svg")
+    drawings = tree.findall(".//main//svg")
     assert drawings and all(one.get("role") == "img" and one.findtext("title") for one in drawings)
     (depth,) = [one for one in drawings if one.findtext("title") == "Depth, VIS"]
     assert re.search(r"deg² listed; smallest 24\.\d\d, median 2[45]\.\d\d, mean", depth.findtext("desc"))
+
+
+def test_what_many_tiles_lack_for_the_same_reason_is_told_once(overview: Overview) -> None:
+    failed = overview.missing[0]
+    absent = [
+        Missing(ProductKey(str(tile), "info", "PSF", "MEAN", band="VIS"), "NOINPUT", f"{tile} VIS has no PSF")
+        for tile in range(1000, 6000)
+    ]
+    small = bare(replace(overview, missing=[failed, *absent]), "x")
+    rows = html.document_fromstring(page_of(small)).findall(".//div[@id='missing-table']//tbody/tr")
+    told = [[cell.text_content() for cell in row] for row in rows]
+    assert told[0][0] == failed.key.area and told[0][3] == "FAILED" and len(told) == 2
+    assert told[1] == ["5\u202f000: 1000 to 5999", "VIS", "info PSF MEAN", "NOINPUT", "... VIS has no PSF"]
+
+
+def test_lines_over_maps_are_in_the_page_once(page: str, overview: Overview) -> None:
+    tree = html.document_fromstring(page)
+    (shared,) = [one for one in tree.iter("svg") if one.get("class") == "shared"]
+    assert shared.get("aria-hidden") == "true" and shared[0].get("id") == "sky-lines"
+    uses = [one.get("href") for one in tree.iter("use") if one.get("href") == "#sky-lines"]
+    assert len(uses) == len(overview.maps) + len(overview.randoms)
+    boxes = {
+        svg.get("viewbox").split()[2]
+        for svg in tree.iter("svg")
+        if svg.find("use[@href='#sky-lines']") is not None
+    }
+    assert len(boxes) == 1  # of one width, so that the lines fit
 
 
 def test_what_is_not_there_is_named_with_its_reason() -> None:

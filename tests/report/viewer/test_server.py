@@ -53,6 +53,8 @@ def test_the_page_and_what_it_loads(viewer):
     assert page.status == 200 and page.headers["Content-Type"] == "text/html; charset=utf-8"
     loaded = re.findall(r'(?:src|href)="([^"]+)"', page.content.decode())
     assert loaded and all(ask(viewer, name).status == 200 for name in loaded)
+    styles = re.findall(r'rel="stylesheet" href="([^"]*)"', ask(viewer, "").content.decode())
+    assert styles and all(ask(viewer, name).headers["Content-Type"].startswith("text/css") for name in styles)
     script = ask(viewer, "viewer.js").content.decode()
     imported = re.findall(r'from "\./([^"]+)"', script)
     assert "aladin.js" in imported and all(ask(viewer, name).status == 200 for name in imported)

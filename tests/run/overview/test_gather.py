@@ -402,3 +402,11 @@ def test_what_a_collection_lacks_is_missing(tmp_path: Path) -> None:
     assert {one.area for one in whole.parts} == {"20000", "20001", "9"}  # a patch is no tile
     patch = overview_of(store, OverviewRequest(Wanted(areas=["north"])))
     assert [one.key.area for one in patch.missing] == ["20000", "20001", "north"]
+
+
+def test_a_quantity_that_is_not_installed_is_a_number(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s")
+    key = tile_key(20000, "info", order=8, quantity="Seasons", statistic="MEAN")
+    put_map(store, key, sky_map(20000, 8))
+    (one,) = overview_of(store).maps
+    assert one.name == "Seasons_MEAN_VIS" and one.mean == pytest.approx(sky_map(20000, 8).values.mean())

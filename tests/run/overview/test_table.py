@@ -1,6 +1,7 @@
 """The table of tiles in its three forms."""
 
 import csv
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -11,11 +12,18 @@ from pyarrow import parquet as pq
 
 from store_helpers import fill, tile_key
 from vmpz.errors import InputError
+from vmpz.products import ProductKey
 from vmpz.run.account import Account, Outcome
 from vmpz.run.overview.content import Overview
 from vmpz.run.overview.gather import overview_of
 from vmpz.run.overview.table import parts_columns, parts_csv, write_parts
 from vmpz.run.store import Store
+
+KEYS = {
+    "Tile_VALUE": ProductKey("-", "info", "Tile", "VALUE"),
+    "MJD_MEAN": ProductKey("-", "info", "MJD", "MEAN"),
+    "depth": ProductKey("-", "depth"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +84,12 @@ def test_no_rows_are_a_table_without_rows(tmp_path: Path) -> None:
 def test_another_end_is_refused(overview: Overview, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must end in"):
         write_parts(overview, tmp_path / "a.txt")
+
+
+def test_numbers_keep_what_tells_them_apart(overview: Overview) -> None:
+    values = {"Tile_VALUE": 102018211.0, "MJD_MEAN": 60604.162345, "depth": 25.12345678}
+    told = replace(overview, parts=[replace(overview.parts[0], values=values, lon_deg=359.99999999)])
+    maps = [replace(told.maps[0], name=name, key=key, unit="") for name, key in KEYS.items()]
+    (row,) = csv.DictReader(StringIO(parts_csv(replace(told, maps=maps))))
+    assert (row["Tile_VALUE"], row["MJD_MEAN"], row["depth"]) == ("102018211.0", "60604.1623", "25.12346")
+    assert row["lon_deg"] == "0.0"

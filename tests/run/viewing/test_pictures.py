@@ -7,11 +7,13 @@ import pytest
 
 import store_helpers
 from vmpz import io
-from vmpz.io.hips import read_hips
+from vmpz.files.write import StorageError
+from vmpz.io.hips import read_hips, write_picture
 from vmpz.io.hipsproperties import read_properties
 from vmpz.products import ProductKey
 from vmpz.run.query import Wanted
 from vmpz.run.store import Store
+from vmpz.run.viewing import pictures as drawn
 from vmpz.run.viewing.maps import listed_maps
 from vmpz.run.viewing.pictures import Pictures
 from vmpz.sky.skymap import SkyMap
@@ -60,6 +62,23 @@ def test_a_picture_is_made_once_and_again_when_a_tile_is_remade(filled, tmp_path
     again = maps_in(filled)["depth_VIS"]
     assert Pictures(filled, tmp_path / "cache").of(again) != first
     assert read_hips(Pictures(filled, tmp_path / "cache").of(again)).map == joined(filled, again)
+
+
+def test_another_viewer_may_be_first(filled, tmp_path, monkeypatch):
+    one, folder = maps_in(filled)["depth_VIS"], tmp_path / "cache"
+
+    def overtaken(file, path, column):
+        write_picture(file, path, column)
+        raise StorageError(39, "Directory not empty", str(path))
+
+    def full(file, path, column):
+        raise StorageError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(drawn, "write_picture", full)
+    with pytest.raises(StorageError, match="No space left"):
+        Pictures(filled, folder).of(one)
+    monkeypatch.setattr(drawn, "write_picture", overtaken)
+    assert read_hips(Pictures(filled, folder).of(one)).map == joined(filled, one)
 
 
 def test_one_tile_is_cut_from_its_own_file(filled, tmp_path):

@@ -5,6 +5,8 @@ import hashlib
 from collections.abc import Callable
 from importlib import resources
 
+import matplotlib
+
 from vmpz.report.page.blocks import Section
 from vmpz.report.page.elements import Html, element, joined
 from vmpz.report.page.maps import depth, maps, maps_in_numbers, values
@@ -42,7 +44,8 @@ def page_of(overview: Overview, title: str | None = None) -> str:
         HTML. Every text of the overview is escaped; the only scripts that may run are its own, by their hashes, and
         nothing is fetched from anywhere.
     """
-    found = [make(overview) for make in SECTIONS]
+    with matplotlib.rc_context({"text.parse_math": False}):  # names in files may hold dollars
+        found, lines = [make(overview) for make in SECTIONS], lines_of(overview)
     shown = [one for one in found if one.body is not None]
     shown.append(reading([one for one in found if one.body is None]))
     heading = title or name_of_survey(overview)
@@ -51,7 +54,7 @@ def page_of(overview: Overview, title: str | None = None) -> str:
     body = element(
         "body",
         element("a", "To the content", href="#main", class_="skip"),
-        lines_of(overview),
+        lines,
         element(
             "div",
             element("nav", contents, aria_label="Contents"),
@@ -77,7 +80,7 @@ def _head(title: str) -> Html:
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="generator", content="vmpz"),
         element("title", f"{title}: report of sky maps"),
-        element("style", Html(_colours() + _asset("page.css"))),
+        element("style", Html(_colours() + _asset("base.css", "vmpz.report") + _asset("page.css"))),
         element("script", Html(_asset("theme.js"))),
     )  # fmt: skip
 
@@ -95,8 +98,8 @@ def _hash(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _asset(name: str) -> str:
-    return (resources.files("vmpz.report.page") / "assets" / name).read_text("utf-8")
+def _asset(name: str, room: str = "vmpz.report.page") -> str:
+    return (resources.files(room) / "assets" / name).read_text("utf-8")
 
 
 def _colours() -> str:

@@ -4,16 +4,19 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vmpz.products import ProductKey
 from vmpz.report.page.blocks import Section, card, items, section, table
 from vmpz.report.page.elements import Html, element, joined
 from vmpz.report.page.numbers import count
 from vmpz.report.page.sheet import Sheet, csv_of, sheet_of
 from vmpz.report.page.words import TERMS
-from vmpz.run.overview.content import Overview
+from vmpz.run.overview.content import Missing, Overview
 from vmpz.run.overview.table import parts_csv
 
 __all__ = ["missing", "parameters", "provenance", "reading", "tiles"]
 
+MOST_ALONE = 2000
+"""Missing products that have a row each; of more, those that are alike share one."""
 LABELS = {
     "area": "tile", "lon_deg": "RA, deg", "lat_deg": "Dec, deg", "area_deg2": "listed, deg²",
     "observed_deg2": "observed, deg²", "hole_deg2": "holes, deg²",
@@ -41,22 +44,29 @@ def missing(overview: Overview) -> Section:
     if not overview.missing:
         return section(name, title, element("p", "Nothing is missing of what was asked for."), after)
     header = ("area", "band", "product", "state", "reason")
-    rows = [
-        (
-            one.key.area,
-            one.key.band,
-            _product(one.key.kind, one.key.quantity, one.key.statistic),
-            one.state,
-            one.reason,
-        )
-        for one in overview.missing
-    ]
+    rows = _alone(overview.missing) if len(overview.missing) <= MOST_ALONE else _alike(overview.missing)
     intro = "FAILED: could not be made. NOINPUT: an input that it needs is not there. NOTASKED: no run has made it."
     sheet = Sheet("missing-table", "Products that are not there", csv_of(header, rows), {"area": "tile"})
     return section(name, title, element("p", intro), sheet_of(sheet), after)
 
 
-def _product(*words: str) -> str:
+def _alone(found: Sequence[Missing]) -> list[tuple[str, ...]]:
+    return [(one.key.area, one.key.band, _product(one.key), one.state, one.reason) for one in found]
+
+
+def _alike(found: Sequence[Missing]) -> list[tuple[str, ...]]:
+    """A row for what many tiles lack for the same reason."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for area, *told, reason in _alone(found):
+        groups.setdefault((*told, reason.replace(area, "...")), []).append(area)
+    return [
+        (areas[0], *told) if len(areas) == 1 else (f"{count(len(areas))}: {areas[0]} to {areas[-1]}", *told)
+        for told, areas in groups.items()
+    ]
+
+
+def _product(key: ProductKey) -> str:
+    words = (key.kind, key.quantity, key.statistic)
     return " ".join(word for word in words if word != "-")
 
 

@@ -178,7 +178,8 @@ def _answer_to(viewer: Viewer, path: str, asked: dict[str, str]) -> Answer | Non
 
 def _asset(viewer: Viewer, match: re.Match[str], asked: dict[str, str]) -> Answer:
     name = match[0] or "viewer.html"
-    content = resources.files("vmpz.report.viewer").joinpath("assets", name).read_bytes()
+    room = "vmpz.report" if name == "base.css" else "vmpz.report.viewer"
+    content = resources.files(room).joinpath("assets", name).read_bytes()
     return TYPES[Path(name).suffix], content
 
 
@@ -227,7 +228,7 @@ def _hips(viewer: Viewer, match: re.Match[str], asked: dict[str, str]) -> Answer
 
 ROUTES: tuple[tuple[re.Pattern[str], Callable[[Viewer, re.Match[str], dict[str, str]], Answer | None]], ...]
 ROUTES = (
-    (re.compile(r"|viewer\.css|(?:viewer|elements|geometry)\.js"), _asset),
+    (re.compile(r"|(?:base|viewer)\.css|(?:viewer|elements|geometry)\.js"), _asset),
     (re.compile(r"aladin\.js"), _aladin),
     (re.compile(r"favicon\.ico"), _nothing),
     (re.compile(r"sky\.json"), _sky),

@@ -11,7 +11,7 @@ from vmpz.run.runfile import RunFile
 from vmpz.run.store import Store
 from vmpz.sky import hpx
 from vmpz.sky.covers import lon_lat_deg, unit_vectors
-from vmpz.tiles import WideTile, tile
+from vmpz.tiles import tile
 
 __all__ = ["Polygons", "centre_of", "envelopes_of", "outlines_of"]
 
@@ -70,7 +70,7 @@ def _of_grid(area: str, run: RunFile) -> list[Floats]:
     """The tile of a grid that is called so; none where no tile is: a patch, or a tile of an earlier tiling."""
     if run.tiling == "euclid-wide":
         try:
-            return [_core(tile(area))]
+            return [tile(area).core_outline()]
         except InputError:
             return []
     if run.tiling != "healpix" or run.order is None or not area.isdigit():
@@ -79,14 +79,6 @@ def _of_grid(area: str, run: RunFile) -> list[Floats]:
         return []
     lon, lat = hpx.vertices([int(area)], run.order, ALONG)
     return [np.stack((lon[0] % 360.0, lat[0]), axis=1)]
-
-
-def _core(one: WideTile) -> Floats:
-    """The core of a tile of the regular grid; its northern and southern edges are small circles."""
-    south, north = max(one.south_deg, -90.0), min(one.north_deg, 90.0)
-    lon = np.linspace(one.west_deg, one.east_deg, ALONG + 1)
-    along = np.concatenate((lon, lon[::-1]))
-    return np.stack((along % 360.0, np.repeat((south, north), ALONG + 1)), axis=1)
 
 
 def _polygons(text: str) -> list[Floats]:

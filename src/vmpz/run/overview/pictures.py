@@ -108,23 +108,20 @@ class Histogram:
         self._is_whole = high - low < BINS
         self._by_number = np.zeros(BINS + 1, np.int64)
         self._low, beside = low, abs(low) / 100.0 or 0.5
-        ends = (low - beside, low + beside, 1) if steps < 1.0 else (low, high, int(min(FINE, steps)))
-        self._edges = np.linspace(ends[0], ends[1], ends[2] + 1)
-        self._counts = np.zeros(ends[2], np.int64)
+        self._ends = (low - beside, low + beside) if steps < 1.0 else (low, high)
+        self._counts = np.zeros(int(min(FINE, max(steps, 1.0))), np.int64)
 
     def add(self, values: NDArray[np.number]) -> None:
         """Count values."""
         wide = values.astype(np.float64)
-        ends = self._edges[0], self._edges[-1]
-        self._counts += np.histogram(wide, bins=self._counts.size, range=ends)[0]
+        self._counts += np.histogram(wide, bins=self._counts.size, range=self._ends)[0]
         self._is_whole = self._is_whole and bool(np.all(wide == np.rint(wide)))
         if self._is_whole:
             places = (wide - math.floor(self._low)).astype(np.int64)
             self._by_number += np.bincount(places, minlength=self._by_number.size)
 
     def spread(self, cell_deg2: float) -> Spread:
-        """Area by value in at most `BINS` bins: of whole numbers one each; of others two for the tails, the rest
-        between, where nearly all values are."""
+        """Area by value in at most `BINS` bins: whole numbers have one each, the tails of others two."""
         if self._is_whole:
             return _of_numbers(math.floor(self._low), self._by_number, cell_deg2)
         starts, only = np.arange(self._counts.size), None
@@ -135,7 +132,7 @@ class Histogram:
             first, last = np.searchsorted(below, (TAIL * below[-1], (1.0 - TAIL) * below[-1]))
             step = -(-(last + 1 - first) // (BINS - 3))
             starts = np.unique([0, *range(first, last + 1, step), min(last + 1, below.size - 1)])
-        edges = np.append(self._edges[starts], self._edges[-1])
+        edges = np.linspace(*self._ends, self._counts.size + 1)[np.append(starts, self._counts.size)]
         return Spread(edges, np.add.reduceat(self._counts, starts) * cell_deg2, only)
 
 
@@ -145,7 +142,7 @@ def _of_numbers(smallest: float, counts: Cells, cell_deg2: float) -> Spread:
     first, last = (there[0], there[-1] + 1) if there.size else (0, 1)
     numbers = smallest + np.arange(first, last, dtype=np.float64)
     edges = np.append(numbers - 0.5, numbers[-1] + 0.5)
-    return Spread(edges, counts[first:last] * cell_deg2, numbers)
+    return Spread(edges, np.multiply(counts[first:last], cell_deg2), numbers)
 
 
 def _summed(cells: Cells, rows: Floats) -> Sums:

@@ -14,6 +14,7 @@ from threading import Lock
 
 from vmpz import io
 from vmpz.errors import InputError
+from vmpz.files.write import StorageError
 from vmpz.io.hips import write_picture
 from vmpz.io.rows import RowsFile, open_rows
 from vmpz.make.merge import merge
@@ -60,16 +61,27 @@ class Pictures:
         """
         path = self._folder / f"{_digest(one)}.hips"
         with self._making:
-            if not (path / "properties").is_file():
+            if not _is_whole(path):
                 with _joined(self._store, one, self._folder) as file:
-                    write_picture(file, path, one.column)
+                    self._write(file, path, one.column)
         return path
+
+    def _write(self, file: RowsFile, path: Path, column: str) -> None:
+        try:
+            write_picture(file, path, column)
+        except StorageError:
+            if not _is_whole(path):  # else another viewer was first, and made the same
+                raise
 
     @contextmanager
     def at_rest(self) -> Iterator[None]:
         """Nothing is being made inside: waits for what is."""
         with self._making:
             yield
+
+
+def _is_whole(path: Path) -> bool:
+    return (path / "properties").is_file()
 
 
 def _digest(one: ListedMap) -> str:
