@@ -54,7 +54,7 @@ EXAMPLES = {
     ),
     "nz": ("vmpz nz survey/store --class deep -o nz.csv",),
     "merge": (
-        "vmpz merge survey/store/102018211 -o map.fits --order 10",
+        "vmpz merge survey/store/102*/*~depth~*~VIS~* -o depth.fits --order 10",
         "vmpz merge @files.txt -o coverage.moc.fits",
         "vmpz merge survey/survey.toml --patch demo -o handover --order 10",
     ),
@@ -73,7 +73,7 @@ EXAMPLES = {
     ),
     "calibrate compare": ("vmpz calibrate compare limit.fits depth.fits",),
     "random": (
-        "vmpz random survey/survey.toml --selection counts -o randoms.fits --density 1e6 --seed 1",
+        "vmpz random wide/survey.toml --selection counts -o randoms.fits --density 1e6 --seed 1",
         "vmpz random --map visibility.fits -o randoms.parquet --number 1000000 --scheme exact --seed 1",
     ),
     "validate": ("vmpz validate randoms.fits --map visibility.fits -o validation.png",),

@@ -52,6 +52,7 @@ __all__ = [
     "COLUMN_IN",
     "FORMATS",
     "PAGE_IN",
+    "TITLES",
     "Panel",
     "map_figure",
     "overview_map",
@@ -83,6 +84,7 @@ TITLES = {
     "depth": "Depth",
     "visibility": "Visibility",
 }
+"""Of maps, by kind."""
 REPRODUCIBLE: Any = {
     "svg.hashsalt": "vmpz",
     "svg.fonttype": "none",

@@ -5,17 +5,10 @@ from collections.abc import Mapping
 from vmpz.errors import InputError
 from vmpz.products import ProductKey, Scalar
 from vmpz.quantities import quantity
+from vmpz.report.figures import TITLES
 
 __all__ = ["KEYWORDS", "TERMS", "definition_of", "title_of"]
 
-TITLES = {
-    "footprint": "Footprint",
-    "coverage": "Coverage",
-    "bitmask": "Flagged fraction",
-    "depth": "Depth",
-    "effectivecoverage": "Effective coverage",
-    "visibility": "Visibility",
-}
 STATISTICS = {
     "MEAN": "mean", "WMEAN": "weighted mean", "RMSQ": "root mean square", "MEDIAN": "median", "SUM": "sum",
     "COUNT": "number", "VALUE": "value", "MIN": "smallest", "MAX": "largest", "STD": "scatter", "MODE": "most frequent",
