@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# No deadline: how long one example takes tells of the machine, of kernels compiled on the first, of other processes.
 settings.register_profile("suite", max_examples=60, deadline=None)
 settings.load_profile("suite")
 CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -14,7 +15,11 @@ CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_test_waits_for_the_disk() -> Iterator[None]:
-    """Thousands of small files are written whole; none has to outlast a power cut."""
+    """Thousands of small files are written whole; none has to outlast a power cut.
+
+    What is written, renamed and removed is the same; that the disk is waited for, and what happens if it fails, is
+    tested where `os.fsync` is another thing for a moment.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda _: None)
         yield

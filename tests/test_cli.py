@@ -239,15 +239,27 @@ def test_the_epoch_of_the_environment_must_be_a_number(
     assert "SOURCE_DATE_EPOCH must be a whole number" in capsys.readouterr().err
 
 
+WAITS = """
+import signal
+from vmpz.cli import main
+from vmpz.report.progress import Reporter
+ended = Reporter.ended
+Reporter.ended = lambda *told: (ended(*told), signal.pause())
+main()
+"""
+"""The command, which waits for a signal once the first job has ended: a run might be over before one comes."""
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_an_interrupted_run_says_so_and_keeps_what_is_done(survey: Path, tmp_path: Path, name: str) -> None:
-    command = [sys.executable, "-m", "vmpz", "run", str(survey), "--store", str(tmp_path / "s")]
+    command = [sys.executable, "-c", WAITS, "run", str(survey), "--store", str(tmp_path / "s")]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert child.stderr is not None and "[1/8]" in child.stderr.readline()
     child.send_signal(getattr(signal, name))
     _, error = child.communicate(timeout=60)
     assert child.returncode == 130 and "interrupted; what is done is kept" in error
-    assert "Traceback" not in error and not (tmp_path / "s" / ".lock").exists()
+    assert "Traceback" not in error and "[2/8]" not in error and not (tmp_path / "s" / ".lock").exists()
+    assert len({entry.key.area for entry in Store(tmp_path / "s").entries()}) == 1
     assert run("check", tmp_path / "s") == 0 and run("status", tmp_path / "s") == 0
 
 

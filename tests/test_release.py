@@ -1,6 +1,9 @@
 """What a release rests on: versions from tags, changelog and citation that agree, a guide that tells the walls."""
 
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from datetime import date
 from importlib.metadata import version
@@ -10,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import release
@@ -65,11 +69,42 @@ def test_every_dependency_has_a_floor_that_the_oldest_are_tried_with() -> None:
         assert [one.operator for one in Requirement(text).specifier] == [">="], text
 
 
-def test_all_extras_for_users_are_in_one_but_those_that_bring_the_gpl() -> None:
-    (text,) = PROJECT["optional-dependencies"]["all"]
-    one, known = Requirement(text), set(PROJECT["optional-dependencies"])
-    developers = {"test", "oracles", "oracles-c", "s3test", "browser", "lint", "docs"}
-    assert (one.name, one.extras) == ("vmpz", known - developers - {"all", "healsparse"})
+# -- constraints ----------------------------------------------------------------------------------------------------
+
+
+def test_constraints_are_pins_with_hashes_and_without_addresses() -> None:
+    """Whoever compiles them gives the same file, whatever index it was read from."""
+    files = sorted(ROOT.glob("constraints*.txt"))
+    assert len(files) == 6
+    for path in files:
+        for line in path.read_text("utf-8").replace("\\\n    ", "").splitlines():
+            assert re.fullmatch(r"[\w.\[\]-]+==[\w.!+]+( ; [^/#]+?)?( --hash=sha256:[0-9a-f]{64})+", line), (
+                line
+            )
+
+
+@pytest.mark.parametrize(
+    ("name", "extras"),
+    [("constraints.txt", ("test", "oracles", "lint", "fast", "s3")), ("constraints-docs.txt", ("docs",))],
+)
+def test_every_dependency_is_pinned_within_its_bounds(name: str, extras: tuple[str, ...]) -> None:
+    lines = re.findall(r"^([\w.-]+)(?:\[.*\])?==([\w.!+]+)", (ROOT / name).read_text("utf-8"), re.MULTILINE)
+    pinned = {canonicalize_name(package): version for package, version in lines}
+    groups = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][extra] for extra in extras)]
+    for needed in (Requirement(text) for group in groups for text in group):
+        assert pinned[canonicalize_name(needed.name)] in needed.specifier, needed
+
+
+@pytest.mark.long
+def test_compiling_the_constraints_again_changes_nothing(tmp_path: Path) -> None:
+    """Needs an index of packages. Pins that are there are kept, so newer packages change nothing either."""
+    for path in (*ROOT.glob("constraints*"), *(ROOT / name for name in ("Makefile", "pyproject.toml"))):
+        shutil.copy(path, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("constraints*.txt")}
+    (tmp_path / ".venv").symlink_to(Path(sys.executable).parents[1])
+    done = subprocess.run(["make", "constraints"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("constraints*.txt")} == before
 
 
 # -- changelog and citation -----------------------------------------------------------------------------------------

@@ -62,7 +62,47 @@ def test_values_come_from_the_words_of_the_line(
         assert found(line) == []
 
 
-@pytest.mark.parametrize("text", ["[survey\n", "survey = 3\n", "[survey]\nbands = 3\n", "[[patches]]\n"])
+def test_what_is_broken_in_a_store_hides_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for band in ("VIS", "NIR%0AY", "NIR%1B%5B2J"):
+        (tmp_path / "1" / f"1~depth~-~-~-~VIS~{band}~14~-").mkdir(parents=True)
+    (tmp_path / "1" / "notes.txt").write_text("")
+    (tmp_path / "2").mkdir()
+    listdir = os.listdir
+
+    def refusing(path: Path) -> list[str]:
+        if Path(path).name == "2":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", refusing)
+    assert bash(monkeypatch, capsys, f"vmpz list {tmp_path} --bands ") == ["VIS"]
+    assert bash(monkeypatch, capsys, f"vmpz list {tmp_path} --area ") == ["1", "2"]
+
+
+def test_of_a_huge_store_only_some_areas_are_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for tile in range(200):
+        (tmp_path / f"{tile:03d}" / f"{tile:03d}~depth~-~-~-~VIS~VIS~14~-").mkdir(parents=True)
+    seen: list[str] = []
+    listdir = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: seen.append(Path(path).name) or listdir(path))
+    assert bash(monkeypatch, capsys, f"vmpz list {tmp_path} --bands ") == ["VIS"]
+    assert seen == ["000", "001", "002", "003", "196", "197", "198", "199"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[survey\n",
+        "survey = 3\n",
+        "[survey]\nbands = 3\n",
+        "[survey]\nbands = [1, 2]\ntiles = [[1]]\ninstruments = [{}]\n",
+        "[[patches]]\n",
+    ],
+)
 def test_a_file_that_is_none_completes_nothing(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

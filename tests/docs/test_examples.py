@@ -115,8 +115,11 @@ def test_commands_of_a_page_are_those_there_are(path: Path) -> None:
 
 
 def test_images_of_the_readme_are_made_into_maps(tmp_path: Path) -> None:
+    """And are known again where they are moved with their table of flags."""
+    own = tmp_path / "own"
+    own.mkdir()
     for block in _blocks(README, "toml"):
-        (tmp_path / block.partition("\n")[0].removeprefix("# ")).write_text(block)
+        (own / block.partition("\n")[0].removeprefix("# ")).write_text(block)
     wcs = WCS(naxis=2)
     wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.crpix = ("RA---TAN", "DEC--TAN"), (187.7, 12.4), (100.5, 100.5)
     wcs.wcs.cdelt = (-1.0 / 3600.0, 1.0 / 3600.0)
@@ -124,10 +127,10 @@ def test_images_of_the_readme_are_made_into_maps(tmp_path: Path) -> None:
     header["FILTER"], header["MAGZERO"] = "g", 27.3
     flags = np.zeros((200, 200), np.int16)
     flags[60:80, 60:80], flags[120:140, 120:140] = 1, 4
-    (tmp_path / "images").mkdir()
+    (own / "images").mkdir()
     for name, plane in (("sci", np.zeros((200, 200))), ("rms", np.full((200, 200), 0.5)), ("flag", flags)):
-        fits.PrimaryHDU(plane, header).writeto(tmp_path / f"images/A1_{name}.fits")
-    account = vmpz.run(tmp_path / "survey.toml")
+        fits.PrimaryHDU(plane, header).writeto(own / f"images/A1_{name}.fits")
+    account = vmpz.run(own / "survey.toml")
     assert {one.state for one in account.outcomes.values()} == {"DONE"}
     made = {
         key.kind: vmpz.read(one.path) for key, one in account.outcomes.items() if one.path.endswith(".fits")
@@ -138,6 +141,8 @@ def test_images_of_the_readme_are_made_into_maps(tmp_path: Path) -> None:
     assert lost == pytest.approx(
         400.0 / 3600.0**2, rel=5e-3
     )  # a pixel counts by its cell's area over its number
+    moved = vmpz.run(own.rename(tmp_path / "moved") / "survey.toml")
+    assert {one.state for one in moved.outcomes.values()} == {"KEPT"}
 
 
 @pytest.mark.long

@@ -13,9 +13,12 @@ import pytest
 
 import vmpz
 from vmpz.io.inventory import INVENTORY, TABLE_TOKENS
+from vmpz.io.paramsclasses import PARTS
+from vmpz.io.paramselements import SCALARS
 from vmpz.make import RECIPES
 from vmpz.parameters import Parameters
 from vmpz.parameters.text import models_in
+from vmpz.report.themes import inline_svg
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -87,6 +90,15 @@ def test_elements_of_xml_products_are_found_by_reading_them(tables: ModuleType) 
     assert row.split(" | ")[2:5] == ["number > 0", "arcsec", "`2.0`"] and "`ApertureDiameter`" in row
 
 
+def test_elements_that_hold_a_parameter_stand_beside_it(tables: ModuleType) -> None:
+    listed = tables.GENERATED["parameters"]().splitlines()
+    rows = {found[1]: line for line in listed if (found := re.search(r"\{#parameter-(\S+?)\}", line))}
+    held = [(f"visibility-{part.key}", part.element) for part in PARTS]
+    held += [(one.key, one.element) for section in SCALARS.values() for one in section]
+    for key, element in held:
+        assert f"`{element}`" in rows[key.replace(".", "-")], (key, element)
+
+
 def test_every_command_and_option_is_listed(tables: ModuleType) -> None:
     listed = tables.GENERATED["commands"]()
     for name, command in tables.commands():
@@ -113,6 +125,18 @@ def test_every_public_name_is_documented() -> None:
     assert set(vmpz.__all__) <= described
     listed = re.search(r"autosummary::\n(.*?)```", _text("python.md"), re.DOTALL)
     assert listed and set(listed[1].split()) - {":nosignatures:"} == set(vmpz.__all__)
+
+
+def test_the_diagram_is_what_is_drawn(tables: ModuleType) -> None:
+    assert (DOCS / "images" / "flow.svg").read_text("utf-8") == importlib.import_module("flow").flow() + "\n"
+
+
+@pytest.mark.long
+def test_pictures_that_need_no_survey_are_what_is_drawn(tables: ModuleType) -> None:
+    """By the pinned matplotlib; else `docs/_ext/draw.py` draws them again."""
+    for name, (draw, title, told) in importlib.import_module("pictures").PICTURES.items():
+        kept = (DOCS / "images" / f"{name}.svg").read_text("utf-8")
+        assert kept == inline_svg(draw(), title, told) + "\n", name
 
 
 def test_pictures_that_are_shown_are_there_and_described() -> None:

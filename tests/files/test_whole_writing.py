@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from vmpz.files.write import (
+    SUFFIX,
     StorageError,
     sha256_of,
     size_of,
@@ -37,6 +38,27 @@ def test_a_file_appears_whole_and_replaces_the_old(tmp_path: Path) -> None:
     assert seen == ["new"]
     assert left(path.parent) == ["a.txt"]
     assert sha256_of(path) == hashlib.sha256(b"new").hexdigest()
+
+
+def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut could leave a final name with nothing in it."""
+    told: list[tuple[str, str]] = []
+    for name in ("replace", "rename"):
+        real = getattr(os, name)
+        monkeypatch.setattr(
+            os, name, lambda old, new, real=real: (told.append(("rename", Path(new).name)), real(old, new))
+        )
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: told.append(("disk", Path(os.readlink(f"/proc/self/fd/{handle}")).suffix))
+    )
+    write_text(tmp_path / "a.txt", "a")
+    assert told == [("disk", SUFFIX), ("rename", "a.txt"), ("disk", "")]
+    told.clear()
+    with write_whole_folder(tmp_path / "folder") as temporary:
+        (temporary / "b.fits").write_text("b")
+    assert told == [("disk", ".fits"), ("disk", SUFFIX), ("rename", "folder"), ("disk", "")]
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

@@ -171,6 +171,8 @@ def test_without_a_table_there_is_no_default_bit_mask() -> None:
     assert bitmask.needs(only, of, parameters()).planes == {"FLAG"}
     with pytest.raises(MissingProductError, match="what the flags mean"):
         bitmask.make(only, frame(of, bits=None), count(np.zeros(1, np.int64)), parameters())
+    with pytest.raises(MissingProductError, match=f"nor the default of table {TABLE.name} gives one"):
+        bitmask.make(only, frame(of, bits=TABLE), count(np.zeros(1, np.int64)), parameters())
     with pytest.raises(InputError, match="at least one flag"):
         bit_maps(count(np.zeros(1, np.int64)), TABLE.select(()))
     with pytest.raises(MissingProductError, match="there is no FLAG"):

@@ -210,7 +210,7 @@ def test_numbers_of_ticks_are_short() -> None:
 def test_wishes_are_kept_and_mistakes_refused() -> None:
     scale = scale_of("flagged", [0.1, 5.0], limits=(0.0, 0.5), colours="Greys")
     assert (scale.norm.vmin, scale.norm.vmax, scale.colours.name, scale.extend) == (0.0, 0.5, "Greys", "max")
-    with pytest.raises(InputError, match="found virdis; did you mean viridis"):
+    with pytest.raises(InputError, match="found virdis, did you mean viridis"):
         scale_of("number", [], colours="virdis")
     for limits in ((1.0, 1.0), (2.0, 1.0), (0.0, np.inf), (np.nan, 1.0)):
         with pytest.raises(InputError, match="two ascending numbers"):

@@ -1,12 +1,14 @@
 """The doctor: what is there, what is missing, what is broken, each with what helps."""
 
 import json
+import os
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
 from vmpz.cli import _status_of
+from vmpz.readers import READERS
 from vmpz.run import diagnosis as room
 from vmpz.run.diagnosis import EXTRAS, Finding, diagnosis
 
@@ -36,12 +38,11 @@ def test_a_sound_installation_is_told_so(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_what_is_optional_is_missing_and_no_problem(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(room, "find_spec", lambda name: None)
     monkeypatch.setattr(room.shutil, "which", lambda name: None)
-    monkeypatch.setenv("VMPZ_CACHE", "/nonexistent-cache")
-    monkeypatch.setattr(room, "_folders", lambda: iter(()))
+    monkeypatch.setattr(room, "user_cache", lambda: tmp_path)
     assert found("vmpz[s3]") == Finding(
         "vmpz[s3]", "missing", "stores on S3 (s3://bucket/prefix)", "pip install 'vmpz[s3]'"
     )
@@ -55,6 +56,8 @@ def test_what_is_optional_is_missing_and_no_problem(
     [
         (["numpy>=2.0", "nosuchpackage>=1"], "nosuchpackage not installed"),
         (["numpy>=99.1"], "is older than 99.1"),
+        (["pyerfa>=2.0.1.99"], "is older than 2.0.1.99"),
+        (["extra-lib>=2"], "extra-lib not installed"),
     ],
 )
 def test_libraries_that_are_missing_or_old_are_a_problem(
@@ -92,9 +95,42 @@ def test_kernels_that_cannot_be_kept_and_text_that_is_not_utf8_are_problems(
         assert findings[what].verdict == "problem" and findings[what].advice, what
 
 
+def test_folders_that_are_gone_or_closed_are_problems_and_do_not_end_the_doctor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(room, "cache_folder", lambda: Path("/closed/cache"))
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "/closed/numba")
+    stat = os.stat
+
+    def refusing(path: object, **options: object) -> os.stat_result:
+        if str(path).startswith("/closed/"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(os, "stat", refusing)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # a user whom the machine does not know
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    findings = {one.what: one for one in diagnosis()}
+    assert findings["this folder"].verdict == "problem" and findings["this folder"].advice
+    assert findings["viewer"].verdict == "missing" and "must have a home" in findings["viewer"].found
+    assert {"cache (until the end)", "kernels", "machine"} <= set(findings)
+
+
 def test_an_installation_that_cannot_be_imported_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "vmpz.run.diagnosis", None)
     assert _status_of(["doctor"]) == 3
     assert "force-reinstall" in capsys.readouterr().err
+
+
+def test_every_reader_tells_its_files_and_options(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in READERS:
+        assert _status_of(["params", "--reader", name]) == 0
+        assert capsys.readouterr().out.startswith(f"Reader `{name}`: ")
+    assert _status_of(["params", "--reader", "generik"]) == 3
+    assert capsys.readouterr().err.rstrip().endswith("found generik, did you mean generic")

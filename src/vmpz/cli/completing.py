@@ -4,6 +4,7 @@ Folder names of a local store tell areas, kinds, bands and maps, the text of a p
 classes. Nothing heavy is imported, only a few folders are listed, and what cannot be read completes nothing.
 """
 
+import contextlib
 import os
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
@@ -55,7 +56,7 @@ def _completes(names: Callable[[Place], Iterable[str]]) -> Callable[[typer.Conte
 
     def complete(ctx: typer.Context, incomplete: str) -> list[str]:
         try:
-            known = sorted(set(names(_place(ctx))) - {"-", ""})
+            known = sorted({name for name in names(_place(ctx)) if name.isprintable()} - {"-", ""})
         except (OSError, ValueError, TypeError, AttributeError, KeyError):  # completion is never an error
             return []
         head, comma, last = incomplete.rpartition(",")
@@ -92,7 +93,10 @@ def _keys(place: Place) -> Iterator[dict[str, str]]:
     """Keys of products of some areas, the first and the last by name."""
     names = _areas(place)
     for area in dict.fromkeys([*names[: AREAS // 2], *names[-AREAS // 2 :]]):
-        for folder in os.listdir(Path(place.store or "", area)):
+        folders: list[str] = []
+        with contextlib.suppress(OSError):  # an area that may not be looked into
+            folders = os.listdir(Path(place.store or "", area))
+        for folder in folders:
             parts = [unquote(part) for part in folder.split("~")]
             if len(parts) > len(FIELDS):
                 yield dict(zip(FIELDS, parts))

@@ -60,7 +60,7 @@ EXAMPLES = {
     ),
     "convert": (
         "vmpz convert depth.fits depth.moc.fits",
-        "vmpz convert depth.fits coarse.parquet --order 10",
+        "vmpz convert depth.fits coarse.parquet --order 8",
     ),
     "mask": (
         "vmpz mask survey/store --where 'depth_VIS > 24.5 and coverage_NIR_Y > 0.8' -o mask.fits --table",

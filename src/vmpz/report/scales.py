@@ -24,7 +24,6 @@ CIELAB). The categorical colours are those of Okabe & Ito (2008). Limits are rou
 99.5 of what is shown, moved outward to the step of the ticks.
 """
 
-import difflib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -36,7 +35,7 @@ import numpy as np
 from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap, LogNorm, Normalize, PowerNorm
 from numpy.typing import ArrayLike, NDArray
 
-from vmpz.errors import InputError
+from vmpz.errors import InputError, meant
 from vmpz.products import ProductKey, Scalar
 from vmpz.quantities import QUANTITIES
 
@@ -279,9 +278,8 @@ def colour_map(name: str, levels: int = LEVELS, part: tuple[float, float] = (0.0
         There is none of that name.
     """
     if name not in matplotlib.colormaps:
-        close = difflib.get_close_matches(name, list(matplotlib.colormaps), 3)
-        meant = f"; did you mean {', '.join(close)}?" if close else ""
-        raise InputError(f"colours must be a matplotlib colour map, found {name}{meant}")
+        near = meant(name, matplotlib.colormaps)
+        raise InputError(f"colours must be a matplotlib colour map, found {name}{near}")
     table = ListedColormap(matplotlib.colormaps[name](np.linspace(*part, levels)), name)
     return table.with_extremes(bad=CLEAR)
 

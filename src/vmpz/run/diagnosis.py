@@ -11,7 +11,7 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, requires, version
 from importlib.util import find_spec
@@ -20,6 +20,7 @@ from typing import Literal
 
 from vmpz import kernels
 from vmpz.bits import table_names
+from vmpz.errors import InputError
 from vmpz.files.remote import cache_folder
 from vmpz.make import RECIPES
 from vmpz.readers import READERS, reader
@@ -93,9 +94,10 @@ def _versions() -> Iterator[Finding]:
     found: list[str] = []
     wrong: list[str] = []
     for line in requires("vmpz") or []:
-        name, least = re.match(r"([\w.-]+)(?:\s*>=\s*([\w.]+))?", line.partition(";")[0]).groups()  # type: ignore[union-attr]
-        if "extra" in line:
+        needed, _, condition = line.partition(";")
+        if "extra" in condition:
             continue
+        name, least = re.match(r"([\w.-]+)(?:\s*>=\s*([\w.]+))?", needed).groups()  # type: ignore[union-attr]
         there = _version(name)
         (found if there else wrong).append(f"{name} {there or 'not installed'}")
         if there and least and _numbers(there) < _numbers(least):
@@ -116,7 +118,7 @@ def _version(name: str) -> str | None:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(one) for one in re.findall(r"\d+", text)[:3])
+    return tuple(int(one) for one in re.findall(r"\d+", text))
 
 
 def _extra(name: str, one: Extra) -> Finding:
@@ -157,17 +159,21 @@ def _memory() -> Finding:
 
 def _folders() -> Iterator[Finding]:
     """Where stores, temporary files and copies of remote files go."""
-    yield _folder("this folder", Path.cwd(), "work where there is room, or say --store")
+    yield _folder("this folder", Path.cwd, "work where there is room, or say --store")
     kept = "VMPZ_CACHE" in os.environ
     advice = (
         "set VMPZ_CACHE to a folder with room" if kept else "set TMPDIR or VMPZ_CACHE to a folder with room"
     )
-    yield _folder("cache (VMPZ_CACHE)" if kept else "cache (until the end)", cache_folder(), advice)
+    yield _folder("cache (VMPZ_CACHE)" if kept else "cache (until the end)", cache_folder, advice)
 
 
-def _folder(what: str, path: Path, advice: str) -> Finding:
-    there = next(one for one in (path, *path.parents) if one.exists())
-    free = shutil.disk_usage(there).free
+def _folder(what: str, named: Callable[[], Path], advice: str) -> Finding:
+    try:
+        path = named()
+        there = _there(path)
+        free = shutil.disk_usage(there).free
+    except OSError as error:  # a folder that was removed, one that may not be looked at
+        return Finding(what, "problem", str(error), advice)
     told = f"{path}, {free / GIGABYTE:.3g} GB free"
     if not os.access(there, os.W_OK):
         return Finding(what, "problem", f"{told}, may not be written to", advice)
@@ -176,17 +182,21 @@ def _folder(what: str, path: Path, advice: str) -> Finding:
     )
 
 
+def _there(path: Path) -> Path:
+    """The first of a folder and those above it that exists, as far as may be looked."""
+    return next(one for one in (path, *path.parents) if os.path.exists(one))
+
+
 def _kernels() -> Finding:
     """Where compiled kernels are kept: NUMBA_CACHE_DIR, else beside the sources, else in the user's own cache."""
     told = os.environ.get("NUMBA_CACHE_DIR")
     beside = Path(kernels.__path__[0]) / "__pycache__"
     folder = Path(told) if told else beside
-    there = next(one for one in (folder, *folder.parents) if one.exists())
-    count = sum(1 for _ in folder.rglob("*.nbi")) if folder.is_dir() else 0
-    if os.access(there, os.W_OK):
+    count = sum(1 for _ in folder.rglob("*.nbi")) if os.path.isdir(folder) else 0
+    if os.access(_there(folder.absolute()), os.W_OK):
         first = "" if count else "; the first run compiles them, which takes a minute"
         return Finding("kernels", "ok", f"{count} compiled ones are kept in {folder}{first}")
-    if told or not os.access(Path.home(), os.W_OK):
+    if told or not os.access(os.path.expanduser("~"), os.W_OK):
         advice = "set NUMBA_CACHE_DIR to a folder that may be written to, else every process compiles again"
         return Finding("kernels", "problem", f"{folder} may not be written to", advice)
     return Finding("kernels", "ok", "compiled ones are kept in the cache of the user (numba)")
@@ -214,8 +224,11 @@ def _encoding() -> Finding:
 
 def _viewer() -> Finding:
     """What `vmpz view` needs: Aladin Lite in the cache of the user, or npm, which fetches it."""
-    kept, npm = user_cache() / PACKAGE, shutil.which("npm")
-    if kept.is_dir():
+    try:
+        kept, npm = user_cache() / PACKAGE, shutil.which("npm")
+    except InputError as error:
+        return Finding("viewer", "missing", f"Aladin Lite, for `vmpz view`: {error}", "set VMPZ_CACHE")
+    if os.path.isdir(kept):
         return Finding("viewer", "ok", f"Aladin Lite in {kept}")
     if npm is None:
         advice = (

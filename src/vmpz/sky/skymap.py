@@ -207,9 +207,9 @@ class SkyMap:
         return (SkyMap, (self._cells, np.asarray(self._values)))
 
     def __repr__(self) -> str:
+        values = f"dtype={self._values.dtype}{self._range('values=%s to %s')}".replace("\u2009", "")  # ASCII
         return (
-            f"SkyMap(order={self.order}, cells={len(self)}, area={self._cells.area_deg2:.6g} deg2, "
-            f"dtype={self._values.dtype}{self._range('values=%s to %s')})"
+            f"SkyMap(order={self.order}, cells={len(self)}, area={self._cells.area_deg2:.6g} deg2, {values})"
         )
 
     def _repr_html_(self) -> str:

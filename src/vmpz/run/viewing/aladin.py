@@ -35,11 +35,20 @@ TIMEOUT_S = 120
 
 
 def user_cache() -> Path:
-    """Where programs of others are kept: VMPZ_CACHE, else ``vmpz`` in the cache folder of the user (XDG)."""
+    """Where programs of others are kept: VMPZ_CACHE, else ``vmpz`` in the cache folder of the user (XDG).
+
+    Raises
+    ------
+    InputError
+        The user has no home.
+    """
     told = os.environ.get("VMPZ_CACHE")
     base = os.environ.get("XDG_CACHE_HOME")
     home = Path(base) if base and Path(base).is_absolute() else Path("~/.cache")
-    return (Path(told) if told else home / "vmpz").expanduser()
+    try:
+        return (Path(told) if told else home / "vmpz").expanduser()
+    except RuntimeError as error:  # a user whom the machine does not know, as in some containers
+        raise InputError("the user must have a home, or VMPZ_CACHE name a folder, found neither") from error
 
 
 def aladin_lite(given: Path | None = None) -> Path:
