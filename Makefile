@@ -87,8 +87,7 @@ $(INTEROP)/.installed: $(VENV)/.tools constraints-interop.txt
 	$(BIN)/uv pip install -q --python $(INTEROP)/bin/python --require-hashes --no-deps -r constraints-interop.txt
 	@touch $@
 
-constraints:     ## compile the pinned, hashed constraints again
-	$(BIN)/python -m pip install -q uv
+constraints: $(DEPENDENCIES) ## compile the pinned, hashed constraints again
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --no-emit-index-url -o constraints-uv.txt constraints-uv.in
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

@@ -40,6 +40,15 @@ def test_area_by_value() -> None:
     assert plots.histogram(whole).axes[0].patches[0].get_data()[0].tolist() == [1.0, 5.0, 2.0]
 
 
+@pytest.mark.parametrize("number", [59, 60, 61, 119, 121, 241])
+def test_a_bar_of_what_is_nearly_all_is_wide_enough_to_be_seen(number: int) -> None:
+    """As of an observed fraction: 1 nearly everywhere."""
+    area = np.append(np.full(number - 1, 0.01 / number), 1.0)
+    one = overview(area=area, edges=np.linspace(0.0, 1.0, number + 1))
+    values, edges, _ = plots.histogram(one).axes[0].patches[0].get_data()
+    assert values[-1] >= 1.0 and np.diff(edges)[-1] >= 0.99 * np.diff(edges)[0]
+
+
 def test_area_deeper_and_kept() -> None:
     bands = [overview("VIS"), NOTHING, overview("NIR_Y", edges=np.linspace(22.0, 24.0, 257))]
     axes = plots.area_deeper(bands).axes[0]

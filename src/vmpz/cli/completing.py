@@ -40,8 +40,6 @@ AREAS = 8
 """Areas of a store whose folders are listed."""
 FIELDS = ("area", "kind", "quantity", "statistic", "selection", "instrument", "band")
 
-Named = dict[str, set[str]]
-
 
 @dataclass
 class Place:

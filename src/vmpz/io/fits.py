@@ -173,7 +173,8 @@ def must_be_whole(product: Product, rows: int) -> None:
     area, listed = product.keywords.get("TILEAREA"), rows * cell_area_deg2(product.key.order)
     if area is not None and float(area) - listed > AREA_TOLERANCE * float(area):
         raise MapMismatchError(
-            f"{product.key}: the MER convention must list every cell of the area, {area} deg2; found {listed} deg2"
+            f"{product.key}: the MER convention must list every cell of the area, {area} deg2; found {listed} deg2 "
+            "([maps] write_zeros = true lists all)"
         )
 
 

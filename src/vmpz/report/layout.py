@@ -10,9 +10,9 @@ Place = tuple[float, float, float, float]
 """Left, bottom, width, height, as shares of the figure."""
 
 # In sizes of text:
-SIDES = 7.2
+SIDES = 7.9
 """Left and right of the map together."""
-LEFT = {"gnomonic": 5.4, "allsky": 3.6}
+LEFT = {"gnomonic": 6.1, "allsky": 3.6}
 TOP, TITLE = 0.9, 1.7
 BELOW = {"gnomonic": 3.5, "allsky": 1.3}
 BAR, BAR_TICKS, BAR_LABEL = 0.85, 1.7, 1.5

@@ -185,7 +185,7 @@ def draw_graticule(axes: WCSAxes, frame: SkyFrame, size_pt: float) -> None:
             coordinate.set_ticks_position(side)
             coordinate.set_ticklabel_position(side)
             coordinate.set_axislabel_position(side)
-        coordinate.set_axislabel(f"{name} [deg]", size=0.95 * size_pt, color=INK, minpad=0.5)
+        coordinate.set_axislabel(f"{name} [deg]", size=0.95 * size_pt, color=INK, minpad=0.8)
     axes.coords.frame.set_color(MUTED)
     axes.coords.frame.set_linewidth(0.6)
     if frame.kind == "allsky":

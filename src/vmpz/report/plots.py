@@ -326,10 +326,10 @@ def _within(spread: Spread) -> Spread:
 
 
 def _coarser(spread: Spread, most: int) -> tuple[Floats, NDArray[np.float64]]:
-    """Bins joined by equal numbers, so that there are at most so many; the last may join fewer."""
+    """Bins joined by equal numbers, so that there are at most so many; the last, which must be seen, may join more."""
     number = len(spread.area_deg2)
     joined = max(1, math.ceil(number / most))
-    starts = np.arange(0, number, joined)
+    starts = np.arange(0, number - joined + 1, joined)
     if not number:
         return spread.edges, spread.area_deg2
     return np.append(spread.edges[starts], spread.edges[-1]), np.add.reduceat(spread.area_deg2, starts)
