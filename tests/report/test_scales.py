@@ -4,7 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from matplotlib.colors import BoundaryNorm, LogNorm, Normalize, to_rgb
 
@@ -132,6 +132,7 @@ def test_labels_say_units_as_they_are_printed() -> None:
 finite = st.floats(-1e12, 1e12, allow_nan=False).map(lambda value: float(np.float32(value)))
 
 
+@example("count", [0.0, 1e7])
 @given(st.sampled_from(sorted(COLOURS)), st.lists(finite, min_size=1, max_size=40))
 def test_a_scale_is_true_to_its_values(name: str, values: list[float]) -> None:
     shown = np.array(values)

@@ -335,7 +335,7 @@ def _steps(starts: NDArray[Any], shown: Floats, label: str, table: Colormap, wid
     steps = ListedColormap([table(float(place)) for place in places]).with_extremes(bad=CLEAR)
     bounds = np.append(starts, starts[-1] + width) - 0.5
     ticks = bounds[:-1] + 0.5 if width == 1.0 else bounds[:-1]
-    names, label = _named(starts, 1.0, label)
+    names, label = _named(starts, width, label)
     return Scale(steps, BoundaryNorm(bounds.tolist(), number), tuple(ticks.tolist()), names, "neither", label)
 
 
