@@ -234,7 +234,9 @@ def readers() -> str:
     for name, one in READERS.items():
         module = modules[one.scan.__module__]
         about = " ".join((getdoc(module) or "").split("\n\n")[0].split()).partition(": ")[2]
-        pixels = "mosaics and images" if one.detectors is None else "exposures, detector by detector"
+        pixels = (
+            "mosaics and images" if one.detectors is None else "images or exposures, detector by detector"
+        )
         rows.append([f"[`{name}`](#reader-{name})", about, pixels if name != "exposures" else "no pixels"])
     return table(["reader", "files", "gives"], rows)
 

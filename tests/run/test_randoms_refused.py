@@ -120,6 +120,11 @@ def test_sizes_beyond_counting_are_refused(tmp_path: Path, said: dict[str, objec
 # -- maps -------------------------------------------------------------------------------------------------------------
 
 
+def test_a_whole_store_is_no_map(store: Path) -> None:
+    with pytest.raises(InputError, match="found a store: say its"):
+        request_of_maps([str(store)], {"number": 10, "seed": 1})
+
+
 def test_a_map_that_was_replaced_is_read_again(tmp_path: Path) -> None:
     files, attached = a_map(tmp_path / "m.fits", 0.5), a_map(tmp_path / "x.fits", 0.25)
     draw(tmp_path / "one.parquet", files, number=100, keep="all", maps=[f"X={attached}"])

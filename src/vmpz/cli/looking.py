@@ -51,7 +51,7 @@ def show(
     dpi: Annotated[int, typer.Option(help="Pixels an inch of the figure, and of the map in it.")] = 300,
     as_json: AsJson = False,
 ) -> None:
-    """Print what a product is, and draw it."""
+    """Print what a product is, or draw it."""
     from vmpz.run.tasks import summary_of
 
     if plot is not None:
@@ -68,6 +68,8 @@ def show(
         save(figure, plot)
     if as_json:
         typer.echo(json.dumps(summary, indent=1, default=str))
+    elif plot is not None:
+        typer.echo(plot)
     else:
         known = {name: value for name, value in summary.items() if value is not None}
         width_of_names = max(len(name) for name in known)

@@ -101,12 +101,17 @@ class Account:
             [f"patches are incomplete: {len(self.incomplete)} products missing"] if self.incomplete else []
         )
         lines += [f"note: {note}" for note in gathered(self.notes)]
+        if self.outcomes:
+            lines += [f"{len(self.outcomes)} products: {self._totals()}"]
         return "\n".join(lines) or "nothing was asked for"
 
-    def __repr__(self) -> str:
+    def _totals(self) -> str:
+        """Products by state: ``DONE 95, NOINPUT 3``."""
         counts = Counter(one.state for one in self.outcomes.values())
-        told = ", ".join(f"{state} {count}" for state, count in sorted(counts.items()))
-        return f"Account({told or 'a plan' if self.plan else told or 'nothing'})"
+        return ", ".join(f"{state} {count}" for state, count in sorted(counts.items()))
+
+    def __repr__(self) -> str:
+        return f"Account({self._totals() or ('a plan' if self.plan else 'nothing')})"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: products by kind, band and state, then what is missing and why."""

@@ -9,6 +9,7 @@ from vmpz.make.outside import EBV
 from vmpz.make.visibility import wanted
 from vmpz.parameters import Parameters, RandomParameters
 from vmpz.products import ProductKey
+from vmpz.run.account import ACCOUNT
 from vmpz.run.attributes import Extras
 from vmpz.run.expanding import expanded
 from vmpz.run.mapfiles import map_path
@@ -46,6 +47,11 @@ def request_of_maps(
     InputError
         A file does not exist, or a parameter does not hold what it must.
     """
+    for file in files:
+        if Path(file).is_dir() and Store(file).place.has(ACCOUNT):
+            raise InputError(
+                f"{file}: must be maps of one visibility, found a store: say its SURVEY.toml and --selection CLASS"
+            )
     random = RandomParameters().overridden(said)
     if random.attributes:
         raise InputError("attributes are those of a class of a survey: say SURVEY.toml and --selection")
