@@ -187,6 +187,16 @@ def test_zero_points_of_depths_may_differ():
         agreed([head("a", "info", MAGZERO=24.6), head("b", "info", MAGZERO=24.7)])
 
 
+def test_versions_on_the_way_to_one_release_agree():
+    """Every commit has a version of its own; recipes whose values changed have other digests anyway."""
+    at = [head(f"{n}", SOFTVERS=f"0.2.0.dev{n}+g{n}abc") for n in (3, 14)]
+    assert "MIXED" not in agreed(at).keywords("p")
+    with pytest.raises(
+        MapMismatchError, match=r"SOFTVERS must agree, found '0.2.0' and '0.1.1' \(allow_mixed"
+    ):
+        agreed([*at, head("c", SOFTVERS="0.1.1")])
+
+
 def test_nothing_is_no_merge():
     with pytest.raises(MapMismatchError, match="at least one product"):
         Agreement().key("p", 3)

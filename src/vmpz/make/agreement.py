@@ -5,6 +5,7 @@ the sums, the period. The result does not depend on the order.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -140,8 +141,9 @@ class Agreement:
             if self.allow_mixed and name not in NEVER_MIXED:
                 self.mixed.add(name)
                 continue
+            hint = "" if name in NEVER_MIXED else " (allow_mixed takes both)"
             raise MapMismatchError(
-                f"{one.name} and {other.name}: {name} must agree, found {first!r} and {second!r}"
+                f"{one.name} and {other.name}: {name} must agree, found {first!r} and {second!r}{hint}"
             )
 
     def _keep_extremes(self) -> None:
@@ -164,7 +166,7 @@ def _compared(one: Head, other: Head) -> list[tuple[str, Any, Any]]:
         ("COVCONV", one.convention, other.convention),
         *((name, _stated(one, name), _stated(other, name)) for name in (*MUST_AGREE, *zero_point)),
         *(
-            (name, one.keywords[name], other.keywords[name])
+            (name, _released(one.keywords[name]), _released(other.keywords[name]))
             for name in SOFTWARE
             if name in one.keywords and name in other.keywords
         ),
@@ -174,6 +176,11 @@ def _compared(one: Head, other: Head) -> list[tuple[str, Any, Any]]:
 def _stated(head: Head, name: str) -> Scalar:
     """What a header says; a keyword that is not there says that it is not used."""
     return head.keywords.get(name, "-1")
+
+
+def _released(version: Scalar) -> str:
+    """The release that a version leads to: commits on the way to one agree."""
+    return re.split(r"\.dev|\+", str(version))[0]
 
 
 def _columns(head: Head) -> str:
