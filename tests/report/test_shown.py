@@ -62,9 +62,10 @@ def test_every_option(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     look = ["--limits", "0", "1", "--colours", "Greys", "--title", "Cover", "--outlines", "tiles"]
     points = ("--points", folder / "points.parquet")
     assert run("show", folder / "map.fits", "--plot", out, *frame, *look, *points) == 0
-    assert "coverage" in capsys.readouterr().out and Image.open(out).size[0] == 150
+    assert capsys.readouterr().out == f"{out}\n" and Image.open(out).size[0] == 150
     whole = ("--outlines", folder / "map.moc.fits", "--projection", "allsky", "--dpi", 50, "--json")
     assert run("show", folder / "map.fits", "--plot", tmp_path / "b.png", *whole) == 0
+    assert '"kind": "coverage"' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
