@@ -43,10 +43,14 @@ def seams(overview: Overview) -> Section:
     words = (
         f"{count(number_of)} borders of two tiles and a map; {count(strong)} steps exceed five standard errors. "
         f"The most significant: {first.name} between {first.one} and {first.other}, {number(first.step)}, "
-        f"{number(first.significance, 3)} standard errors."
+        f"{number(first.significance, 3)} standard errors. A gap of detectors or an edge of exposures that "
+        "runs along a border is a step too."
     )
     picture = drawing(
-        seam_steps(told), "Steps at the borders of tiles over their errors", words, "seam-steps"
+        seam_steps(told, number_of if number_of > len(told) else None),
+        "Steps at the borders of tiles over their errors",
+        words,
+        "seam-steps",
     )
     rows = [
         (
