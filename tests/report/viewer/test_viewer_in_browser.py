@@ -152,7 +152,7 @@ def test_a_position_and_a_tile_are_found(seen):
     page.wait_for_selector("#tile-id:text('102018211')")
     page.fill("#goto", "nowhere")
     page.press("#goto", "Enter")
-    assert "no tile or position" in page.inner_text("#status")
+    page.wait_for_function("document.querySelector('#status').textContent.includes('no tile or position')")
 
 
 def test_by_keyboard(seen):

@@ -46,7 +46,7 @@ async function telling(text, work) {
   say(text);
   try {
     const result = await work();
-    say("");
+    if ($("status").textContent === text) say(""); // what was said meanwhile stays
     return result;
   } catch (error) {
     say(error.message, true);
