@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import mangle_helpers
 from vmpz.cli import app
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -52,7 +53,7 @@ def folder(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 @pytest.mark.tool
 def test_coming_from_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("healsparse")
-    pytest.importorskip("pymangle")
+    mangle_helpers.pymangle()
     assert perform("coming-from.md", folder) >= 11
 
 
